@@ -1,0 +1,100 @@
+"""Scaled dot-product attention, in the form that each backend runs best."""
+
+import keras
+from keras import ops
+
+
+def split_heads(x, num_heads, num_kv_heads=None):
+    """Splits a joint projection into query, key and value heads.
+
+    Args:
+        x: `(B, N, (num_heads + 2 * num_kv_heads) * d)`.
+
+    Returns:
+        query `(B, num_heads, N, d)`, key and value
+        `(B, num_kv_heads, N, d)`.
+    """
+    num_kv_heads = num_kv_heads or num_heads
+    length, total = x.shape[1], num_heads + 2 * num_kv_heads
+    x = ops.reshape(x, (-1, length, total, x.shape[-1] // total))
+    x = ops.transpose(x, (0, 2, 1, 3))  # (B, heads, N, d)
+    return (
+        x[:, :num_heads],
+        x[:, num_heads : num_heads + num_kv_heads],
+        x[:, num_heads + num_kv_heads :],
+    )
+
+
+def attend(query, key, value, mask=None, dropout=None, training=False):
+    """Attention of heads: softmax(q k^T / sqrt(d)) v, softmax in float32.
+
+    Args:
+        query: `(B, H, Nq, d)`.
+        key: `(B, Hkv, Nk, d)`; each head of it serves `H / Hkv` queries.
+        value: `(B, Hkv, Nk, d)`.
+        mask: Boolean, broadcastable to `(Nq, Nk)`: `True` where a query
+            sees a key. `None` for full attention.
+        dropout: Optional `keras.layers.Dropout` for the probabilities.
+        training: Whether dropout acts.
+
+    Returns:
+        `(B, Nq, H * d)`.
+    """
+    _, heads, query_length, head_dim = query.shape
+    kv_heads, key_length = key.shape[1], key.shape[2]
+    drops = training and dropout is not None and dropout.rate > 0
+    if kv_heads != heads:
+        key = ops.repeat(key, heads // kv_heads, axis=1)
+        value = ops.repeat(value, heads // kv_heads, axis=1)
+
+    if _is_torch() and not drops:
+        # PyTorch's fused kernel wants (B, N, H, d); the swaps are views.
+        x = ops.dot_product_attention(
+            *(ops.swapaxes(t, 1, 2) for t in (query, key, value)),
+            mask=None
+            if mask is None
+            else ops.reshape(mask, (1, 1) + mask.shape),
+        )
+        return ops.reshape(x, (-1, query_length, heads * head_dim))
+
+    # Batched 3D products: compilers for CPUs handle them best.
+    query = ops.reshape(query, (-1, query_length, head_dim))  # (B * H, Nq, d)
+    key = ops.reshape(key, (-1, key_length, head_dim))
+    value = ops.reshape(value, (-1, key_length, head_dim))
+    scores = ops.matmul(query * head_dim**-0.5, ops.swapaxes(key, 1, 2))
+    scores = ops.cast(scores, "float32")
+    if mask is not None:
+        scores = ops.where(mask, scores, -1e30)
+    weights = ops.cast(ops.softmax(scores), value.dtype)
+    if drops:
+        weights = dropout(weights, training=True)
+    x = ops.matmul(weights, value)  # (B * H, Nq, d)
+    x = ops.reshape(x, (-1, heads, query_length, head_dim))
+    x = ops.transpose(x, (0, 2, 1, 3))  # (B, Nq, H, d)
+    return ops.reshape(x, (-1, query_length, heads * head_dim))
+
+
+def causal_mask(length):
+    """Boolean `(length, length)`: a position sees itself and what precedes."""
+    positions = ops.arange(length)
+    return positions[:, None] >= positions[None, :]
+
+
+def check_heads(hidden_dim, num_heads, num_kv_heads=None):
+    """Raises a `ValueError` for widths and heads that do not go together."""
+    if num_heads < 1 or hidden_dim < 1 or hidden_dim % num_heads:
+        raise ValueError(
+            "`hidden_dim` must be divisible by `num_heads`. Received: "
+            f"hidden_dim={hidden_dim}, num_heads={num_heads}"
+        )
+    if num_kv_heads is not None and (
+        num_kv_heads < 1 or num_heads % num_kv_heads
+    ):
+        raise ValueError(
+            "`num_heads` must be divisible by `num_kv_heads`. Received: "
+            f"num_heads={num_heads}, num_kv_heads={num_kv_heads}"
+        )
+
+
+def _is_torch():
+    return keras.backend.backend() == "torch"

@@ -1,0 +1,172 @@
+import keras
+from keras import layers, ops
+
+from keras_larp.layers.attention import (
+    attend,
+    causal_mask,
+    check_heads,
+    split_heads,
+)
+
+
+@keras.saving.register_keras_serializable(package="keras_larp")
+class CausalTransformerBlock(layers.Layer):
+    """A LLaMA-like block: RMSNorm, causal attention, RMSNorm, SwiGLU.
+
+    No biases and no rotary embedding. Heads of keys and values can be fewer
+    than those of queries. Outputs of attention and MLP go through dropout
+    and, optionally, stochastic depth.
+
+    Args:
+        hidden_dim: Integer, width of the tokens.
+        num_heads: Integer, attention heads; divides `hidden_dim`.
+        num_kv_heads: Integer, heads of keys and values; divides
+            `num_heads`. Defaults to `num_heads`.
+        mlp_dim: Integer, width of the SwiGLU layer. Defaults to 8/3 of
+            `hidden_dim`, rounded up to a multiple of 256.
+        dropout: Float, rate after attention and after the MLP.
+        attention_dropout: Float, rate on the attention weights.
+        drop_path: Float, share of training samples that skip a residual
+            branch.
+        epsilon: Float, of the norms.
+        seed: Integer or `None`, of the stochastic depth.
+
+    Call arguments:
+        tokens: float `(B, n, hidden_dim)`.
+        cache: Optional pair of keys and values, each
+            `(B, num_kv_heads, L, hidden_dim / num_heads)`, see
+            `empty_cache`. The `n` tokens are written into it at `index`.
+        index: Integer scalar, position of the first token, with `cache`.
+        training: Boolean, whether dropout acts.
+
+    Returns:
+        float `(B, n, hidden_dim)`; with a cache, also the new cache.
+
+    Example:
+
+    ```python
+    block = keras_larp.layers.CausalTransformerBlock(64, num_heads=4)
+    tokens = block(keras.random.normal((2, 10, 64)))  # (2, 10, 64)
+    ```
+    """
+
+    def __init__(
+        self,
+        hidden_dim,
+        num_heads,
+        num_kv_heads=None,
+        mlp_dim=None,
+        dropout=0.0,
+        attention_dropout=0.0,
+        drop_path=0.0,
+        epsilon=1e-5,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_heads(hidden_dim, num_heads, num_kv_heads)
+        self.hidden_dim = hidden_dim
+        self.num_heads = num_heads
+        self.num_kv_heads = num_kv_heads or num_heads
+        self.mlp_dim = mlp_dim or -(-(8 * hidden_dim // 3) // 256) * 256
+        self.dropout = dropout
+        self.attention_dropout = attention_dropout
+        self.drop_path = drop_path
+        self.epsilon = epsilon
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.head_dim = hidden_dim // num_heads
+
+        def dense(units, name):
+            return layers.Dense(
+                units,
+                use_bias=False,
+                kernel_initializer=keras.initializers.RandomNormal(stddev=0.02),
+                dtype=self.dtype_policy,
+                name=name,
+            )
+
+        def norm(name):
+            return layers.RMSNormalization(
+                epsilon=epsilon, dtype=self.dtype_policy, name=name
+            )
+
+        heads = num_heads + 2 * self.num_kv_heads
+        self.attention_norm = norm("attention_norm")
+        self.qkv = dense(heads * self.head_dim, "qkv")
+        self.projection = dense(hidden_dim, "projection")
+        self.mlp_norm = norm("mlp_norm")
+        # The gate and the value of the SwiGLU, side by side.
+        self.mlp_in = dense(2 * self.mlp_dim, "mlp_in")
+        self.mlp_out = dense(hidden_dim, "mlp_out")
+        self.weights_dropout = layers.Dropout(
+            attention_dropout, dtype=self.dtype_policy
+        )
+        self.residual_dropout = layers.Dropout(dropout, dtype=self.dtype_policy)
+
+    def build(self, input_shape):
+        self.attention_norm.build(input_shape)
+        self.qkv.build(input_shape)
+        self.projection.build(input_shape)
+        self.mlp_norm.build(input_shape)
+        self.mlp_in.build(input_shape)
+        self.mlp_out.build((*input_shape[:-1], self.mlp_dim))
+
+    def empty_cache(self, batch_size, length):
+        """Zero keys and values for `length` positions."""
+        shape = (batch_size, self.num_kv_heads, length, self.head_dim)
+        zeros = ops.zeros(shape, dtype=self.compute_dtype)
+        return zeros, ops.zeros(shape, dtype=self.compute_dtype)
+
+    def call(self, tokens, cache=None, index=None, training=False):
+        length = tokens.shape[1]
+        query, key, value = split_heads(
+            self.qkv(self.attention_norm(tokens)),
+            self.num_heads,
+            self.num_kv_heads,
+        )
+        if cache is None:
+            mask = causal_mask(length)
+        else:
+            start = (0, 0, index, 0)
+            key = ops.slice_update(cache[0], start, key)
+            value = ops.slice_update(cache[1], start, value)
+            cache = (key, value)
+            own = index + ops.arange(length)
+            mask = own[:, None] >= ops.arange(key.shape[2])[None, :]
+        x = attend(query, key, value, mask, self.weights_dropout, training)
+        x = self.residual_dropout(self.projection(x), training=training)
+        tokens = tokens + self._skip(x, training)
+
+        gate, x = ops.split(self.mlp_in(self.mlp_norm(tokens)), 2, axis=-1)
+        x = self.mlp_out(ops.silu(gate) * x)
+        x = self.residual_dropout(x, training=training)
+        tokens = tokens + self._skip(x, training)
+        return tokens if cache is None else (tokens, cache)
+
+    def _skip(self, branch, training):
+        """Stochastic depth: leaves the branch out for some samples."""
+        if not training or not self.drop_path:
+            return branch
+        uniform = keras.random.uniform(
+            (ops.shape(branch)[0], 1, 1), seed=self.seed_generator
+        )
+        keep = 1.0 - self.drop_path
+        return branch * ops.cast(uniform < keep, branch.dtype) / keep
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "hidden_dim": self.hidden_dim,
+            "num_heads": self.num_heads,
+            "num_kv_heads": self.num_kv_heads,
+            "mlp_dim": self.mlp_dim,
+            "dropout": self.dropout,
+            "attention_dropout": self.attention_dropout,
+            "drop_path": self.drop_path,
+            "epsilon": self.epsilon,
+            "seed": self.seed,
+        }

@@ -1,0 +1,118 @@
+import keras
+from keras import layers, ops
+
+from keras_larp.layers.position_table import SequencePositions
+from keras_larp.layers.transformer_block import TransformerBlock
+
+
+@keras.saving.register_keras_serializable(package="keras_larp")
+class HolisticQueryEncoder(layers.Layer):
+    """Gathers a whole clip into any number of holistic tokens.
+
+    Queries are put behind the patches, both go through a transformer with
+    full attention, and what the queries became is the output.
+
+    Args:
+        num_tokens: Integer, number of queries, the clip's tokens.
+        hidden_dim: Integer, width.
+        num_layers: Integer, transformer blocks.
+        num_heads: Integer, attention heads; divides `hidden_dim`.
+        learned_queries: Boolean, learned instead of sine-cosine queries.
+        query_initial: What learned queries start as: `"normal"` (standard
+            deviation `query_stddev`) or `"sincos"`.
+        query_stddev: Float, see `query_initial`.
+        query_base: Float, base of the frequencies of sine-cosine queries.
+        use_type: Boolean, whether a learned vector marks all queries.
+
+    Call arguments:
+        patches: float `(B, P, hidden_dim)`.
+
+    Returns:
+        float `(B, num_tokens, hidden_dim)`.
+
+    Example:
+
+    ```python
+    encoder = keras_larp.layers.HolisticQueryEncoder(
+        num_tokens=24, hidden_dim=64, num_layers=2, num_heads=4
+    )
+    tokens = encoder(keras.random.normal((2, 32, 64)))  # (2, 24, 64)
+    ```
+
+    Reference:
+        - [LARP](https://arxiv.org/abs/2410.21264), section 3.1
+    """
+
+    def __init__(
+        self,
+        num_tokens,
+        hidden_dim,
+        num_layers,
+        num_heads,
+        learned_queries=True,
+        query_initial="normal",
+        query_stddev=0.02,
+        query_base=10000.0,
+        use_type=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_tokens = num_tokens
+        self.hidden_dim = hidden_dim
+        self.num_layers = num_layers
+        self.num_heads = num_heads
+        self.learned_queries = learned_queries
+        self.query_initial = query_initial
+        self.query_stddev = query_stddev
+        self.query_base = query_base
+        self.use_type = use_type
+        self.queries = SequencePositions(
+            num_tokens,
+            hidden_dim,
+            learned=learned_queries,
+            use_type=use_type,
+            base=query_base,
+            initial=query_initial,
+            stddev=query_stddev,
+            dtype=self.dtype_policy,
+            name="queries",
+        )
+        self.blocks = [
+            TransformerBlock(
+                hidden_dim,
+                num_heads,
+                dtype=self.dtype_policy,
+                name=f"block_{i}",
+            )
+            for i in range(num_layers)
+        ]
+
+    def build(self, input_shape):
+        for block in self.blocks:
+            block.build((None, None, self.hidden_dim))
+
+    def call(self, patches):
+        shape = (ops.shape(patches)[0], self.num_tokens, self.hidden_dim)
+        queries = ops.broadcast_to(self.queries.values(), shape)
+        x = ops.concatenate([patches, queries], axis=1)  # (B, P + N, D)
+        for block in self.blocks[:-1]:
+            x = block(x)
+        # Of the last block only the queries' outputs are needed.
+        return self.blocks[-1](x, num_outputs=self.num_tokens)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.num_tokens, self.hidden_dim)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_tokens": self.num_tokens,
+            "hidden_dim": self.hidden_dim,
+            "num_layers": self.num_layers,
+            "num_heads": self.num_heads,
+            "learned_queries": self.learned_queries,
+            "query_initial": self.query_initial,
+            "query_stddev": self.query_stddev,
+            "query_base": self.query_base,
+            "use_type": self.use_type,
+        }

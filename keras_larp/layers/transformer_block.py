@@ -1,0 +1,132 @@
+import keras
+from keras import layers
+
+from keras_larp.layers.attention import (
+    attend,
+    causal_mask,
+    check_heads,
+    split_heads,
+)
+
+
+@keras.saving.register_keras_serializable(package="keras_larp")
+class TransformerBlock(layers.Layer):
+    """A pre-norm transformer block: attention, then an MLP with exact GELU.
+
+    As in a vision transformer, `x + attention(norm(x))`, then
+    `x + mlp(norm(x))`. The query, key and value projections are one joint
+    linear layer.
+
+    Args:
+        hidden_dim: Integer, width of the tokens.
+        num_heads: Integer, attention heads; divides `hidden_dim`.
+        mlp_dim: Integer, width of the MLP's hidden layer. Defaults to four
+            times `hidden_dim`.
+        causal: Boolean, whether a token sees only what precedes it.
+        use_qkv_bias: Boolean, whether the joint projection has a bias.
+        dropout: Float, rate of dropout on attention weights and on the
+            outputs of attention and MLP.
+        epsilon: Float, of the two layer normalizations.
+
+    Call arguments:
+        tokens: float `(B, N, hidden_dim)`.
+        num_outputs: Optional integer; when given, only the last so many
+            tokens are computed. All tokens are still attended to.
+        training: Boolean, whether dropout acts.
+
+    Returns:
+        float `(B, num_outputs or N, hidden_dim)`.
+
+    Example:
+
+    ```python
+    block = keras_larp.layers.TransformerBlock(hidden_dim=64, num_heads=4)
+    tokens = block(keras.random.normal((2, 10, 64)))  # (2, 10, 64)
+    ```
+
+    Reference:
+        - [LARP](https://arxiv.org/abs/2410.21264), section 3.1
+    """
+
+    def __init__(
+        self,
+        hidden_dim,
+        num_heads,
+        mlp_dim=None,
+        causal=False,
+        use_qkv_bias=False,
+        dropout=0.0,
+        epsilon=1e-5,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_heads(hidden_dim, num_heads)
+        self.hidden_dim = hidden_dim
+        self.num_heads = num_heads
+        self.mlp_dim = mlp_dim or 4 * hidden_dim
+        self.causal = causal
+        self.use_qkv_bias = use_qkv_bias
+        self.dropout = dropout
+        self.epsilon = epsilon
+
+        def dense(units, name, **options):
+            return layers.Dense(
+                units, dtype=self.dtype_policy, name=name, **options
+            )
+
+        def norm(name):
+            return layers.LayerNormalization(
+                epsilon=epsilon, dtype=self.dtype_policy, name=name
+            )
+
+        self.attention_norm = norm("attention_norm")
+        self.qkv = dense(3 * hidden_dim, "qkv", use_bias=use_qkv_bias)
+        self.attention_dropout = layers.Dropout(
+            dropout, dtype=self.dtype_policy
+        )
+        self.projection = dense(hidden_dim, "projection")
+        self.mlp_norm = norm("mlp_norm")
+        self.mlp_in = dense(self.mlp_dim, "mlp_in")
+        self.mlp_out = dense(hidden_dim, "mlp_out")
+        self.residual_dropout = layers.Dropout(dropout, dtype=self.dtype_policy)
+
+    def build(self, input_shape):
+        self.attention_norm.build(input_shape)
+        self.qkv.build(input_shape)
+        self.projection.build(input_shape)
+        self.mlp_norm.build(input_shape)
+        self.mlp_in.build(input_shape)
+        self.mlp_out.build((*input_shape[:-1], self.mlp_dim))
+
+    def call(self, tokens, num_outputs=None, training=False):
+        length = tokens.shape[1]
+        mask = causal_mask(length) if self.causal else None
+        query, key, value = split_heads(
+            self.qkv(self.attention_norm(tokens)), self.num_heads
+        )
+        if num_outputs is not None and num_outputs < length:
+            tokens = tokens[:, length - num_outputs :]
+            query = query[:, :, length - num_outputs :]
+            mask = None if mask is None else mask[length - num_outputs :]
+        x = attend(query, key, value, mask, self.attention_dropout, training)
+        x = self.residual_dropout(self.projection(x), training=training)
+        tokens = tokens + x
+
+        x = self.mlp_in(self.mlp_norm(tokens))
+        x = self.mlp_out(keras.ops.gelu(x, approximate=False))
+        return tokens + self.residual_dropout(x, training=training)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "hidden_dim": self.hidden_dim,
+            "num_heads": self.num_heads,
+            "mlp_dim": self.mlp_dim,
+            "causal": self.causal,
+            "use_qkv_bias": self.use_qkv_bias,
+            "dropout": self.dropout,
+            "epsilon": self.epsilon,
+        }

@@ -1,0 +1,208 @@
+import keras
+from keras import layers, ops
+
+from keras_larp.layers.sampling import draw_categorical
+
+
+@keras.saving.register_keras_serializable(package="keras_larp")
+class VectorQuantizer(layers.Layer):
+    """Replaces latents by vectors of a learned codebook.
+
+    The stochastic quantizer of the paper normalizes latents and codebook and
+    *samples* the code in training, from the softmax of the cosines over a
+    temperature; otherwise, and where `stochastic=False`, the nearest code is
+    taken. Gradients pass straight through. All is computed in float32,
+    whatever the compute dtype.
+
+    Args:
+        codebook_size: Integer, number of codes.
+        code_dim: Integer, width of a code.
+        normalize: Boolean, whether latents and codes have unit length.
+        stochastic: Boolean, whether codes are sampled in training; needs
+            `normalize=True`.
+        temperature: Float, of the softmax that codes are sampled from.
+        commitment_weight: Float, weight of `(sg(q) - z)^2`.
+        codebook_weight: Float, weight of `(q - sg(z))^2`.
+        entropy_weight: Float, weight of the entropy regularizer: the mean
+            entropy of a latent's softmax(-distance / entropy_temperature)
+            minus the entropy of the mean softmax.
+        entropy_temperature: Float, see `entropy_weight`.
+        seed: Integer or `None`, seed of the sampling.
+
+    Call arguments:
+        latents: float `(B, N, code_dim)`.
+        training: Boolean, whether a stochastic quantizer samples.
+        temperature: Optional scalar that takes the place of `temperature`.
+
+    Returns:
+        A dictionary of float32 tensors: `quantized` `(B, N, code_dim)` with
+        the straight-through gradient, `latents` (normalized, where the
+        quantizer normalizes), `token_ids` int32 `(B, N)`, and the scalars
+        `commitment_loss`, `codebook_loss`, `entropy_loss` and their weighted
+        sum `loss`.
+
+    Example:
+
+    ```python
+    quantizer = keras_larp.layers.VectorQuantizer(128, code_dim=16)
+    out = quantizer(keras.random.normal((2, 24, 16)), training=True)
+    out["quantized"], out["token_ids"]  # (2, 24, 16), (2, 24)
+    ```
+
+    Reference:
+        - [LARP](https://arxiv.org/abs/2410.21264), section 3.2
+    """
+
+    def __init__(
+        self,
+        codebook_size,
+        code_dim,
+        normalize=True,
+        stochastic=True,
+        temperature=0.03,
+        commitment_weight=0.25,
+        codebook_weight=1.0,
+        entropy_weight=0.0,
+        entropy_temperature=0.01,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if codebook_size < 2 or code_dim < 1:
+            raise ValueError(
+                "A codebook needs at least two codes of at least one value. "
+                f"Received: codebook_size={codebook_size}, code_dim={code_dim}"
+            )
+        if stochastic and not normalize:
+            raise ValueError(
+                "A stochastic quantizer samples from cosines and needs "
+                "`normalize=True`. Received: stochastic=True, normalize=False"
+            )
+        if temperature <= 0 or entropy_temperature <= 0:
+            raise ValueError(
+                "Temperatures must be positive. Received: "
+                f"temperature={temperature}, "
+                f"entropy_temperature={entropy_temperature}"
+            )
+        self.codebook_size = codebook_size
+        self.code_dim = code_dim
+        self.normalize = normalize
+        self.stochastic = stochastic
+        self.temperature = temperature
+        self.commitment_weight = commitment_weight
+        self.codebook_weight = codebook_weight
+        self.entropy_weight = entropy_weight
+        self.entropy_temperature = entropy_temperature
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def build(self, input_shape=None):
+        bound = (6.0 / self.code_dim) ** 0.5  # He uniform, fan-in code_dim
+        self.embeddings = self.add_weight(
+            shape=(self.codebook_size, self.code_dim),
+            initializer=keras.initializers.RandomUniform(-bound, bound),
+            dtype="float32",
+            autocast=False,
+            name="codebook",
+        )
+
+    def codebook(self):
+        """The codes, float32 `(codebook_size, code_dim)`, of unit length
+        where the quantizer normalizes."""
+        codes = ops.convert_to_tensor(self.embeddings)
+        return unit_length(codes) if self.normalize else codes
+
+    def lookup(self, token_ids):
+        """Codes of token ids: int `(...)` to float32 `(..., code_dim)`."""
+        return ops.take(self.codebook(), token_ids, axis=0)
+
+    def call(self, latents, training=False, temperature=None):
+        latents = ops.cast(latents, "float32")
+        if self.normalize:
+            latents = unit_length(latents)
+        codes = self.codebook()
+        products = ops.matmul(latents, ops.transpose(codes))  # (B, N, K)
+        if self.normalize:
+            # Unit vectors: the largest cosine is the smallest distance.
+            affinity = 2.0 * products - 2.0
+        else:
+            affinity = (
+                2.0 * products
+                - ops.sum(latents**2, -1, keepdims=True)
+                - ops.sum(codes**2, -1)
+            )
+        if self.stochastic and training:
+            temperature = (
+                self.temperature if temperature is None else temperature
+            )
+            probabilities = ops.softmax(
+                ops.stop_gradient(products) / temperature
+            )
+            uniforms = keras.random.uniform(
+                ops.shape(products)[:-1], seed=self.seed_generator
+            )
+            token_ids = draw_categorical(probabilities, uniforms)
+        else:
+            token_ids = ops.cast(ops.argmax(affinity, axis=-1), "int32")
+
+        quantized = ops.take(codes, token_ids, axis=0)  # (B, N, d)
+        commitment_loss = ops.mean(
+            (ops.stop_gradient(quantized) - latents) ** 2
+        )
+        codebook_loss = ops.mean((quantized - ops.stop_gradient(latents)) ** 2)
+        entropy_loss = ops.zeros(())
+        if self.entropy_weight:
+            entropy_loss = _entropy_loss(affinity / self.entropy_temperature)
+        return {
+            "quantized": latents + ops.stop_gradient(quantized - latents),
+            "latents": latents,
+            "token_ids": token_ids,
+            "commitment_loss": commitment_loss,
+            "codebook_loss": codebook_loss,
+            "entropy_loss": entropy_loss,
+            "loss": self.commitment_weight * commitment_loss
+            + self.codebook_weight * codebook_loss
+            + self.entropy_weight * entropy_loss,
+        }
+
+    def compute_output_spec(self, latents, training=False, temperature=None):
+        def spec(shape=(), dtype="float32"):
+            return keras.KerasTensor(shape, dtype)
+
+        scalars = ("commitment_loss", "codebook_loss", "entropy_loss", "loss")
+        return {
+            "quantized": spec(latents.shape),
+            "latents": spec(latents.shape),
+            "token_ids": spec(latents.shape[:-1], "int32"),
+            **{name: spec() for name in scalars},
+        }
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "codebook_size": self.codebook_size,
+            "code_dim": self.code_dim,
+            "normalize": self.normalize,
+            "stochastic": self.stochastic,
+            "temperature": self.temperature,
+            "commitment_weight": self.commitment_weight,
+            "codebook_weight": self.codebook_weight,
+            "entropy_weight": self.entropy_weight,
+            "entropy_temperature": self.entropy_temperature,
+            "seed": self.seed,
+        }
+
+
+def unit_length(x):
+    """`x` over its length on the last axis, where that is above 1e-12."""
+    squares = ops.sum(x * x, axis=-1, keepdims=True)
+    return x * ops.rsqrt(ops.maximum(squares, 1e-24))
+
+
+def _entropy_loss(logits):
+    """Mean entropy of the distributions minus the entropy of their mean."""
+    logits = ops.reshape(logits, (-1, logits.shape[-1]))
+    probabilities = ops.softmax(logits)
+    each = -ops.mean(ops.sum(probabilities * ops.log_softmax(logits), -1))
+    mean = ops.mean(probabilities, axis=0)
+    return each + ops.sum(mean * ops.log(mean + 1e-5))

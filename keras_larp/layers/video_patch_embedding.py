@@ -1,0 +1,91 @@
+import keras
+from keras import layers
+
+from keras_larp.layers.patches import patch_grid, patchify
+from keras_larp.layers.position_table import GridPositions
+
+
+@keras.saving.register_keras_serializable(package="keras_larp")
+class VideoPatchEmbedding(layers.Layer):
+    """Cuts a clip into patches, maps them linearly and adds positions.
+
+    The convolution with kernel = stride = patch of the paper, written as the
+    matrix product that it is.
+
+    Args:
+        video_size: `(frames, height, width)` of the clips.
+        patch_size: `(frames, height, width)` of a patch; divides them.
+        hidden_dim: Integer, width of the embedding, divisible by 4.
+        learned_positions: Boolean, learned instead of sine-cosine positions.
+        use_type: Boolean, whether a learned vector marks all patches.
+
+    Call arguments:
+        video: float `(B, T, H, W, C)`.
+
+    Returns:
+        float `(B, P, hidden_dim)`, patches in the order time, row, column.
+
+    Example:
+
+    ```python
+    embedding = keras_larp.layers.VideoPatchEmbedding(
+        video_size=(8, 32, 32), patch_size=(4, 8, 8), hidden_dim=64
+    )
+    patches = embedding(keras.random.uniform((2, 8, 32, 32, 3)))  # (2, 32, 64)
+    ```
+
+    Reference:
+        - [LARP](https://arxiv.org/abs/2410.21264), section 3.1
+    """
+
+    def __init__(
+        self,
+        video_size,
+        patch_size,
+        hidden_dim,
+        learned_positions=False,
+        use_type=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.video_size = tuple(video_size)
+        self.patch_size = tuple(patch_size)
+        self.hidden_dim = hidden_dim
+        self.learned_positions = learned_positions
+        self.use_type = use_type
+        self.grid = patch_grid(self.video_size, self.patch_size)
+        self.projection = layers.Dense(
+            hidden_dim, dtype=self.dtype_policy, name="projection"
+        )
+        self.positions = GridPositions(
+            self.grid,
+            hidden_dim,
+            learned_positions,
+            use_type,
+            dtype=self.dtype_policy,
+            name="positions",
+        )
+
+    def build(self, input_shape):
+        pt, ph, pw = self.patch_size
+        self.projection.build((None, None, pt * ph * pw * input_shape[-1]))
+
+    def call(self, video):
+        return (
+            self.projection(patchify(video, self.patch_size))
+            + self.positions.values()
+        )
+
+    def compute_output_shape(self, input_shape):
+        t, h, w = self.grid
+        return (input_shape[0], t * h * w, self.hidden_dim)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "video_size": self.video_size,
+            "patch_size": self.patch_size,
+            "hidden_dim": self.hidden_dim,
+            "learned_positions": self.learned_positions,
+            "use_type": self.use_type,
+        }

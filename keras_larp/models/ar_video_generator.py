@@ -1,0 +1,575 @@
+import keras
+import numpy as np
+from keras import layers, ops
+
+from keras_larp.layers.causal_transformer_block import CausalTransformerBlock
+from keras_larp.layers.position_table import SequencePositions
+from keras_larp.layers.sampling import draw_categorical, filtered_probabilities
+from keras_larp.losses import token_cross_entropy
+from keras_larp.models.base import TrainableModel
+from keras_larp.models.checks import check_ids
+from keras_larp.training import compile_function
+
+SIZES = {  # layers, heads, width
+    "llama-abs-S": (12, 6, 384),
+    "llama-abs-B": (12, 12, 768),
+    "llama-abs-L": (24, 16, 1024),
+    "llama-abs-LP": (30, 20, 1280),
+    "llama-abs-XL": (36, 20, 1280),
+    "llama-abs-XXL": (48, 24, 1536),
+    "llama-abs-XXXL": (48, 40, 2560),
+}
+
+
+@keras.saving.register_keras_serializable(package="keras_larp")
+class ARVideoGenerator(TrainableModel):
+    """An autoregressive generator of video tokens.
+
+    A LLaMA-like decoder with absolute positions predicts a clip's tokens one
+    by one, given a class or, for frame prediction, the tokens of a clip's
+    first frames.
+
+    Args:
+        vocab_size: Integer, the tokenizer's number of codes.
+        num_tokens: Integer, tokens a clip.
+        num_classes: Integer, number of classes.
+        hidden_dim: Integer, width.
+        num_layers: Integer, transformer blocks.
+        num_heads: Integer, attention heads; divides `hidden_dim`.
+        num_kv_heads: Integer, heads of keys and values; defaults to
+            `num_heads`.
+        mlp_dim: Integer, width of the SwiGLU layers; see
+            `CausalTransformerBlock`.
+        condition: `"class"` or `"frames"`.
+        class_dropout: Float, share of labels that training replaces by "no
+            class"; guidance needs it above zero.
+        token_dropout: Float, rate on the embedded sequence.
+        dropout: Float, rate after attention and MLP.
+        attention_dropout: Float, rate on attention weights.
+        drop_path: Float, rate of stochastic depth in the last block; it
+            rises linearly from zero in the first.
+        learned_positions: Boolean, learned instead of sine-cosine positions.
+        epsilon: Float, of the norms.
+        seed: Integer or `None`, seed of the class dropout.
+
+    Call arguments:
+        inputs: Dictionary of `token_ids`, int `(B, num_tokens)`, and
+            `condition`: for classes int `(B,)`, negative for "no class"; for
+            frame prediction int `(B, num_tokens + 1)`, token ids of the
+            first frames' clip and the separator id `vocab_size`.
+        training: Boolean, whether dropout acts.
+
+    Returns:
+        float32 `(B, num_tokens, vocab_size)`, logits of each token given the
+        condition and all tokens before it.
+
+    Example:
+
+    ```python
+    generator = keras_larp.models.ARVideoGenerator(
+        vocab_size=128, num_tokens=24, num_classes=5,
+        hidden_dim=64, num_layers=2, num_heads=4,
+    )
+    token_ids = generator.generate([0, 4], guidance_scale=1.25, seed=0)
+    ```
+
+    Reference:
+        - [LARP](https://arxiv.org/abs/2410.21264), section 3.4
+    """
+
+    def __init__(
+        self,
+        vocab_size=8192,
+        num_tokens=1024,
+        num_classes=101,
+        hidden_dim=1280,
+        num_layers=30,
+        num_heads=20,
+        num_kv_heads=None,
+        mlp_dim=None,
+        condition="class",
+        class_dropout=0.1,
+        token_dropout=0.1,
+        dropout=0.1,
+        attention_dropout=0.0,
+        drop_path=0.0,
+        learned_positions=True,
+        epsilon=1e-5,
+        seed=None,
+        **kwargs,
+    ):
+        self._options = {
+            name: value
+            for name, value in locals().items()
+            if name not in ("self", "kwargs", "__class__")
+        }
+        super().__init__(**kwargs)
+        if condition not in ("class", "frames"):
+            raise ValueError(
+                "`condition` must be 'class' or 'frames'. "
+                f"Received: condition={condition!r}"
+            )
+        if min(vocab_size, num_tokens, num_classes, num_layers) < 1:
+            raise ValueError(
+                "Sizes must be positive. Received: "
+                f"vocab_size={vocab_size}, num_tokens={num_tokens}, "
+                f"num_classes={num_classes}, num_layers={num_layers}"
+            )
+        self.vocab_size = vocab_size
+        self.num_tokens = num_tokens
+        self.num_classes = num_classes
+        self.hidden_dim = hidden_dim
+        self.condition = condition
+        self.class_dropout = class_dropout
+        self.condition_length = 1 if condition == "class" else num_tokens + 1
+        self.sequence_length = self.condition_length + num_tokens - 1
+
+        policy = self.dtype_policy
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+        def embedding(rows, name):
+            return layers.Embedding(
+                rows,
+                hidden_dim,
+                embeddings_initializer=keras.initializers.RandomNormal(
+                    stddev=0.02
+                ),
+                dtype=policy,
+                name=name,
+            )
+
+        # The last row of either table stands for no class, or separates the
+        # first frames from the clip.
+        self.class_embedding = None
+        if condition == "class":
+            rows = num_classes + (1 if class_dropout else 0)
+            self.class_embedding = embedding(rows, "class_embedding")
+        rows = vocab_size + (1 if condition == "frames" else 0)
+        self.token_embedding = embedding(rows, "token_embedding")
+        self.positions = SequencePositions(
+            self.sequence_length,
+            hidden_dim,
+            learned=learned_positions,
+            dtype=policy,
+            name="positions",
+        )
+        self.input_dropout = layers.Dropout(token_dropout, dtype=policy)
+        self.blocks = [
+            CausalTransformerBlock(
+                hidden_dim,
+                num_heads,
+                num_kv_heads=num_kv_heads,
+                mlp_dim=mlp_dim,
+                dropout=dropout,
+                attention_dropout=attention_dropout,
+                drop_path=float(drop_path * i / max(num_layers - 1, 1)),
+                epsilon=epsilon,
+                seed=seed,
+                dtype=policy,
+                name=f"block_{i}",
+            )
+            for i in range(num_layers)
+        ]
+        self.norm = layers.RMSNormalization(
+            epsilon=epsilon, dtype=policy, name="norm"
+        )
+        self.head = layers.Dense(
+            vocab_size,
+            use_bias=False,
+            kernel_initializer="zeros",
+            dtype=policy,
+            name="head",
+        )
+        self.term_metrics = [
+            keras.metrics.Mean(name=name) for name in ("loss", "top1", "top5")
+        ]
+        self.build()
+
+    @classmethod
+    def from_size(cls, size, **kwargs):
+        """A generator of a size by name: `llama-abs-S`, `-B`, `-L`, `-LP`
+        (the paper's), `-XL`, `-XXL` or `-XXXL`."""
+        if size not in SIZES:
+            raise ValueError(
+                f"Unknown size of a generator: {size!r}. "
+                f"Expected one of: {', '.join(SIZES)}"
+            )
+        num_layers, num_heads, hidden_dim = SIZES[size]
+        return cls(
+            num_layers=num_layers,
+            num_heads=num_heads,
+            hidden_dim=hidden_dim,
+            **kwargs,
+        )
+
+    def build(self, input_shape=None):
+        if self.built:
+            return
+        if self.class_embedding is not None:
+            self.class_embedding.build((None,))
+        self.token_embedding.build((None, None))
+        shape = (None, None, self.hidden_dim)
+        for block in self.blocks:
+            block.build(shape)
+        self.norm.build(shape)
+        self.head.build(shape)
+        self.built = True
+        self._generators = {}
+        self._video_tokenizer = None
+
+    # Teacher-forced pass.
+
+    def embed_condition(self, condition, training=False):
+        """Condition to float `(B, condition_length, hidden_dim)`."""
+        if self.condition == "frames":
+            return self.token_embedding(condition)
+        condition = ops.cast(condition, "int32")
+        if training and self.class_dropout:
+            uniform = keras.random.uniform(
+                ops.shape(condition), seed=self.seed_generator
+            )
+            drop = uniform < self.class_dropout
+            condition = ops.where(drop, self.num_classes, condition)
+        condition = ops.where(condition < 0, self.num_classes, condition)
+        return self.class_embedding(condition)[:, None]
+
+    def call(self, inputs, training=False):
+        token_ids, condition = inputs["token_ids"], inputs["condition"]
+        if len(token_ids.shape) != 2 or token_ids.shape[1] != self.num_tokens:
+            raise ValueError(
+                f"Expected token ids of shape (batch, {self.num_tokens}). "
+                f"Received: shape={tuple(token_ids.shape)}"
+            )
+        x = ops.concatenate(
+            [
+                self.embed_condition(condition, training),
+                self.token_embedding(token_ids[:, :-1]),
+            ],
+            axis=1,
+        )  # (B, C + N - 1, D)
+        x = self.input_dropout(x, training=training) + self.positions.values()
+        for block in self.blocks:
+            x = block(x, training=training)
+        return self._logits(x[:, self.condition_length - 1 :])
+
+    def _logits(self, x):
+        return ops.cast(self.head(self.norm(x)), "float32")
+
+    def compute_output_shape(self, input_shape):
+        batch = input_shape["token_ids"][0]
+        return (batch, self.num_tokens, self.vocab_size)
+
+    # Training.
+
+    def compile(self, optimizer="adamw", **kwargs):
+        """Prepares training.
+
+        Args:
+            optimizer: A `keras.optimizers.Optimizer` or its name. Its weight
+                decay acts on linear kernels only.
+            **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile`,
+                `auto_scale_loss` of `keras.Model.compile`.
+        """
+        optimizer = keras.optimizers.get(optimizer)
+        self._own_compile_config = {
+            "optimizer": keras.saving.serialize_keras_object(optimizer),
+            **kwargs,
+        }
+        if not optimizer.built:
+            optimizer.exclude_from_weight_decay(
+                [v for v in self.trainable_variables if v.name != "kernel"]
+            )
+        super().compile(optimizer=optimizer, **kwargs)
+        self.optimizer.build(self.trainable_variables)
+
+    def get_compile_config(self):
+        return self._own_compile_config if self.compiled else None
+
+    def compile_from_config(self, config):
+        config = dict(config)
+        config["optimizer"] = keras.saving.deserialize_keras_object(
+            config["optimizer"]
+        )
+        self.compile(**config)
+
+    @property
+    def metrics(self):
+        return self.term_metrics if self.compiled else []
+
+    @property
+    def non_trainable_variables(self):
+        # The frozen tokenizer of `fit` is state of the step (JAX is given
+        # all state explicitly), but no weight of this model.
+        own = super().non_trainable_variables
+        frozen = getattr(self, "_video_tokenizer", None)
+        return own + (frozen().variables if frozen is not None else [])
+
+    def fit(self, *args, tokenizer=None, **kwargs):
+        """Trains on tokens, or on video through a frozen tokenizer.
+
+        As `keras.Model.fit`.
+
+        Args:
+            tokenizer: Optional `LARPTokenizer`. Without it the data are
+                dictionaries of `token_ids` and `condition`; with it they are
+                pairs of clips `(B, T, H, W, C)` and labels `(B,)`.
+        """
+        self._set_tokenizer(tokenizer)
+        return super().fit(*args, **kwargs)
+
+    def evaluate(self, *args, tokenizer=None, **kwargs):
+        """Loss and accuracies; the arguments are those of `fit`."""
+        self._set_tokenizer(tokenizer)
+        return super().evaluate(*args, **kwargs)
+
+    def _set_tokenizer(self, tokenizer):
+        current = self._video_tokenizer and self._video_tokenizer()
+        if tokenizer is current:
+            return
+        if tokenizer is not None:
+            if self.condition == "frames":
+                raise ValueError(
+                    "A generator for frame prediction trains on tokens. "
+                    "Received: tokenizer with condition='frames'"
+                )
+            sizes = tokenizer.num_tokens, tokenizer.codebook_size
+            if sizes != (self.num_tokens, self.vocab_size):
+                raise ValueError(
+                    f"The generator is for {self.num_tokens} tokens of "
+                    f"{self.vocab_size} codes. Received: a tokenizer with "
+                    f"{sizes[0]} tokens of {sizes[1]} codes"
+                )
+        # Behind a function, so that Keras does not take it for a layer.
+        self._video_tokenizer = tokenizer and (lambda: tokenizer)
+        self.train_function = self.test_function = None
+
+    def step_outputs(self, data, training):
+        """Mean cross-entropy of a batch, top-1 and top-5 accuracy."""
+        if self._video_tokenizer is not None:
+            if not isinstance(data, tuple | list) or len(data) < 2:
+                raise ValueError(
+                    "With a tokenizer, `fit` expects pairs of clips and "
+                    f"labels. Received: {type(data).__name__}"
+                )
+            video, labels = data[0], data[1]
+            token_ids = self._video_tokenizer().compute_codes(video)[
+                "token_ids"
+            ]
+            data = {
+                "token_ids": ops.stop_gradient(token_ids),
+                "condition": labels,
+            }
+        elif isinstance(data, tuple | list):
+            data = data[0]
+        if not isinstance(data, dict) or set(data) != {
+            "token_ids",
+            "condition",
+        }:
+            raise ValueError(
+                "Expected a dictionary of 'token_ids' and 'condition', or "
+                "clips and labels with `fit(..., tokenizer=...)`. Received: "
+                f"{sorted(data) if isinstance(data, dict) else type(data)}"
+            )
+        logits = self(data, training=training)
+        token_ids = ops.cast(data["token_ids"], "int32")
+        loss, top1, top5 = token_cross_entropy(logits, token_ids)
+        return loss, {"loss": loss, "top1": top1, "top5": top5}
+
+    def update_metrics(self, outputs):
+        for metric in self.term_metrics:
+            metric.update_state(outputs[metric.name])
+
+    # Generation.
+
+    def generate(
+        self,
+        condition=None,
+        guidance_scale=1.0,
+        guidance_interval=-1,
+        temperature=1.0,
+        top_k=0,
+        top_p=1.0,
+        seed=None,
+        num_samples=None,
+        decode=None,
+    ):
+        """Generates clips' tokens, one by one, with a key-value cache.
+
+        Sample `i` draws from the random stream of `(seed, i)`: it depends
+        neither on the batch size nor on the backend.
+
+        Args:
+            condition: int `(B,)`, class ids, negative for "no class"; or,
+                for frame prediction, int `(B, num_tokens + 1)`. `None`
+                for `num_samples` clips of no class.
+            guidance_scale: Float; above 1, logits are
+                `none + scale * (class - none)`.
+            guidance_interval: Integer, guides the first token and those up
+                to that step of the decoding; -1 guides all.
+            temperature: Float, that logits are divided by; 0 takes the
+                likeliest token.
+            top_k: Integer, draws among so many tokens; 0 for all.
+            top_p: Float in (0, 1], draws among the likeliest tokens with
+                that probability.
+            seed: Integer; another at each call where `None`.
+            num_samples: Integer, for `condition=None`.
+            decode: Optional `LARPTokenizer`; when given, clips are returned.
+
+        Returns:
+            int32 `(B, num_tokens)`, ids in [0, vocab_size); with `decode`,
+            float32 `(B, T, H, W, C)` in [0, 1].
+
+        Raises:
+            ValueError: for labels out of range and impossible options.
+        """
+        condition = self._check_condition(condition, num_samples)
+        self._check_options(guidance_scale, temperature, top_k, top_p)
+        if seed is None:
+            seed = int(np.random.SeedSequence().entropy % 2**63)
+        uniforms = np.stack(
+            [
+                np.random.Generator(np.random.Philox(key=[seed, i])).random(
+                    self.num_tokens, dtype="float32"
+                )
+                for i in range(len(condition))
+            ]
+        )
+        guided = 0
+        if guidance_scale > 1.0:
+            guided = self.num_tokens
+            if guidance_interval >= 0:
+                guided = min(guided, guidance_interval + 2)
+        key = (guided, top_k, top_p, temperature == 0)
+        if key not in self._generators:
+            self._generators[key] = compile_function(
+                self, lambda *args: self._generate(*args, *key)
+            )
+        token_ids = self._generators[key](
+            ops.convert_to_tensor(condition),
+            ops.convert_to_tensor(uniforms),
+            ops.convert_to_tensor(guidance_scale, "float32"),
+            ops.convert_to_tensor(temperature or 1.0, "float32"),
+        )
+        return token_ids if decode is None else decode.decode(token_ids)
+
+    def _generate(
+        self,
+        condition,
+        uniforms,
+        guidance_scale,
+        temperature,
+        guided,
+        top_k,
+        top_p,
+        greedy,
+    ):
+        """The tokens, as a function of tensors and static options.
+
+        The first `guided` tokens are guided: conditioned and unconditioned
+        sequences are one doubled batch, which is halved after them.
+        """
+        batch = condition.shape[0]
+
+        def next_token(logits, step):
+            if logits.shape[0] == 2 * batch:
+                known, none = logits[:batch], logits[batch:]
+                logits = none + guidance_scale * (known - none)
+            if greedy:
+                return ops.cast(ops.argmax(logits, axis=-1), "int32")
+            probabilities = filtered_probabilities(
+                logits, temperature, top_k, top_p
+            )
+            return draw_categorical(
+                probabilities, ops.take(uniforms, step, axis=1)
+            )
+
+        def one_step(step, state):
+            tokens, current, caches = state
+            rows = caches[0][0].shape[0] // batch
+            position = self.condition_length - 1 + step
+            x = self.token_embedding(ops.tile(current, (rows,))[:, None])
+            logits, caches = self._decode(x, position, caches)
+            current = next_token(logits, step)
+            tokens = ops.slice_update(tokens, (0, step), current[:, None])
+            return tokens, current, caches
+
+        if guided:
+            none = ops.full_like(condition, self.num_classes)
+            condition = ops.concatenate([condition, none])
+        caches = [
+            block.empty_cache(condition.shape[0], self.sequence_length)
+            for block in self.blocks
+        ]
+        x = self.embed_condition(condition)
+        logits, caches = self._decode(x, 0, caches)
+        current = next_token(logits, 0)
+        tokens = ops.zeros((batch, self.num_tokens), "int32")
+        tokens = ops.slice_update(tokens, (0, 0), current[:, None])
+        state = tokens, current, caches
+        start = 1
+        if guided:
+            state = ops.fori_loop(1, guided, one_step, state)
+            caches = [(k[:batch], v[:batch]) for k, v in state[2]]
+            state, start = (state[0], state[1], caches), guided
+        if start < self.num_tokens:
+            state = ops.fori_loop(start, self.num_tokens, one_step, state)
+        return state[0]
+
+    def _decode(self, x, position, caches):
+        """Logits `(B, K)` behind the last of `x` `(B, n, D)`, whose first is
+        at `position`, and the caches with these."""
+        table = self.positions.values()
+        start = (0, position, 0)
+        x = x + ops.slice(table, start, (1, x.shape[1], self.hidden_dim))
+        written = []
+        for block, cache in zip(self.blocks, caches, strict=True):
+            x, cache = block(x, cache=cache, index=position)
+            written.append(cache)
+        return self._logits(x[:, -1]), written
+
+    def _check_condition(self, condition, num_samples):
+        if condition is None:
+            if num_samples is None or self.condition == "frames":
+                raise ValueError(
+                    "Pass class ids, or `num_samples` for clips of no class; "
+                    "frame prediction needs a condition. Received: "
+                    f"condition=None, num_samples={num_samples}"
+                )
+            condition = np.full((num_samples,), -1)
+        if self.condition == "frames":
+            shape = (None, self.num_tokens + 1)
+            return check_ids(
+                condition, "condition ids", self.vocab_size + 1, shape
+            )
+        condition = np.asarray(condition)
+        if (condition < 0).any() and not self.class_dropout:
+            raise ValueError(
+                "This generator was built with class_dropout=0 and knows no "
+                "'no class'. Received: a negative class id"
+            )
+        named = np.where(condition < 0, 0, condition)
+        check_ids(named, "class ids", self.num_classes, (None,))
+        return condition.astype("int32")
+
+    def _check_options(self, guidance_scale, temperature, top_k, top_p):
+        if guidance_scale > 1.0 and (
+            self.condition == "frames" or not self.class_dropout
+        ):
+            raise ValueError(
+                "Guidance needs a class-conditional generator that was "
+                "trained with class_dropout above 0. Received: "
+                f"guidance_scale={guidance_scale}"
+            )
+        if temperature < 0 or top_k < 0 or not 0 < top_p <= 1:
+            raise ValueError(
+                "Expected temperature >= 0, top_k >= 0 and 0 < top_p <= 1. "
+                f"Received: temperature={temperature}, top_k={top_k}, "
+                f"top_p={top_p}"
+            )
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
+            **self._options,
+        }

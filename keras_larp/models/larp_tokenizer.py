@@ -1,0 +1,554 @@
+import keras
+from keras import layers, ops
+
+from keras_larp.layers.holistic_query_encoder import HolisticQueryEncoder
+from keras_larp.layers.patch_query_decoder import PatchQueryDecoder
+from keras_larp.layers.vector_quantizer import VectorQuantizer
+from keras_larp.layers.video_patch_embedding import VideoPatchEmbedding
+from keras_larp.metrics import PSNR, CodeStatistics
+from keras_larp.models.ar_prior import SIZES, ARPrior
+from keras_larp.models.base import TrainableModel, count_steps
+from keras_larp.models.checks import check_ids, check_video
+from keras_larp.training import compile_function
+from keras_larp.training.prior_loss import (
+    prior_loss,
+    prior_rounds,
+    sampling_ratio,
+)
+from keras_larp.training.tokenizer_optimizer import TokenizerOptimizer
+
+LATENT_NORMS = ("none", "layer", "layer_joint", "batch", "batch_joint")
+
+
+@keras.saving.register_keras_serializable(package="keras_larp")
+class LARPTokenizer(TrainableModel):
+    """A video tokenizer with holistic tokens and a learned prior.
+
+    Learned queries gather a clip into `num_tokens` latents, which are
+    quantized; a decoder makes the clip from them. A light autoregressive
+    prior is trained along, so that the tokens become easy to generate.
+
+    Args:
+        num_frames: Integer, frames of a clip.
+        image_size: Integer, height and width of a clip.
+        patch_size: `(frames, height, width)` of the encoder's patches.
+        num_tokens: Integer, tokens a clip; any number.
+        codebook_size: Integer, number of codes.
+        code_dim: Integer, width of a code.
+        hidden_dim: Integer, width of encoder and decoder.
+        num_heads: Integer, attention heads of encoder and decoder.
+        encoder_layers: Integer.
+        decoder_layers: Integer.
+        decoder_hidden_dim: Integer; defaults to `hidden_dim`.
+        decoder_num_heads: Integer; defaults to `num_heads`.
+        decoder_patch_size: Like `patch_size`, which it defaults to.
+        num_channels: Integer, channels of a clip.
+        latent_norm: Norm before the quantizer: `"none"`, `"layer"` (over a
+            latent), `"layer_joint"` (over all latents of a clip), `"batch"`
+            (a channel's statistics over clips and tokens) or
+            `"batch_joint"` (over clips, for each channel of each token).
+        quantizer: Optional dictionary of further `VectorQuantizer` arguments.
+        prior: Size of the prior by name (see `ARPrior.from_size`), a
+            dictionary of `ARPrior` arguments, or `None` for none.
+        prior_num_rounds: Integer, rounds of scheduled sampling.
+        prior_max_sampling_ratio: Float, share of replaced inputs, at its
+            peak.
+        prior_sampling_peak: Float, part of a run after which it is reached.
+        prior_scheduled_sampling: Boolean; `False` replaces all inputs in
+            the rounds after the first.
+        prior_average_rounds: Boolean, mean loss over rounds, or the last's.
+        prior_gradient_all_rounds: Boolean, whether rounds before the last
+            count.
+        prior_temperature: Float, of the prior's logits.
+        learned_patch_positions: Boolean.
+        learned_queries: Boolean.
+        query_initial: `"normal"` or `"sincos"`.
+        query_stddev: Float.
+        learned_latent_positions: Boolean.
+        learned_patch_queries: Boolean.
+        latent_base: Float, base of sine-cosine latent positions and queries.
+        use_patch_type: Boolean, a learned vector on all encoder patches.
+        use_query_type: Boolean, on all queries.
+        use_latent_type: Boolean, on all latents in the decoder.
+        use_patch_query_type: Boolean, on all patch queries.
+        seed: Integer or `None`, seed of scheduled sampling and quantizer.
+
+    Call arguments:
+        video: float `(B, T, H, W, C)` in [0, 1].
+        training: Boolean, whether codes are sampled.
+
+    Returns:
+        float `(B, T, H, W, C)`, the reconstruction, not clipped.
+
+    Example:
+
+    ```python
+    tokenizer = keras_larp.models.LARPTokenizer(
+        num_frames=8, image_size=32, num_tokens=24, codebook_size=128,
+        hidden_dim=64, num_heads=4, encoder_layers=2, decoder_layers=2,
+        prior="gptc-XXS",
+    )
+    video = keras.random.uniform((2, 8, 32, 32, 3))
+    token_ids = tokenizer.encode(video)  # int32 (2, 24)
+    video = tokenizer.decode(token_ids)  # float32 (2, 8, 32, 32, 3)
+    ```
+
+    Reference:
+        - [LARP](https://arxiv.org/abs/2410.21264), section 3
+    """
+
+    def __init__(
+        self,
+        num_frames=16,
+        image_size=128,
+        patch_size=(4, 8, 8),
+        num_tokens=1024,
+        codebook_size=8192,
+        code_dim=16,
+        hidden_dim=768,
+        num_heads=12,
+        encoder_layers=12,
+        decoder_layers=12,
+        decoder_hidden_dim=None,
+        decoder_num_heads=None,
+        decoder_patch_size=None,
+        num_channels=3,
+        latent_norm="none",
+        quantizer=None,
+        prior="gptc-S",
+        prior_num_rounds=2,
+        prior_max_sampling_ratio=0.5,
+        prior_sampling_peak=0.3,
+        prior_scheduled_sampling=True,
+        prior_average_rounds=True,
+        prior_gradient_all_rounds=True,
+        prior_temperature=1.0,
+        learned_patch_positions=False,
+        learned_queries=True,
+        query_initial="normal",
+        query_stddev=0.02,
+        learned_latent_positions=False,
+        learned_patch_queries=False,
+        latent_base=10000.0,
+        use_patch_type=False,
+        use_query_type=False,
+        use_latent_type=False,
+        use_patch_query_type=True,
+        seed=None,
+        **kwargs,
+    ):
+        self._options = {
+            name: value
+            for name, value in locals().items()
+            if name not in ("self", "kwargs", "__class__")
+        }
+        super().__init__(**kwargs)
+        if latent_norm not in LATENT_NORMS:
+            raise ValueError(
+                f"`latent_norm` must be one of {', '.join(LATENT_NORMS)}. "
+                f"Received: latent_norm={latent_norm!r}"
+            )
+        decoder_hidden_dim = decoder_hidden_dim or hidden_dim
+        self.num_frames = num_frames
+        self.image_size = image_size
+        self.patch_size = tuple(patch_size)
+        self.num_tokens = num_tokens
+        self.codebook_size = codebook_size
+        self.code_dim = code_dim
+        self.num_channels = num_channels
+        self.latent_norm = latent_norm
+        self.prior_num_rounds = prior_num_rounds
+        self.prior_max_sampling_ratio = prior_max_sampling_ratio
+        self.prior_sampling_peak = prior_sampling_peak
+        self.prior_scheduled_sampling = prior_scheduled_sampling
+        self.prior_average_rounds = prior_average_rounds
+        self.prior_gradient_all_rounds = prior_gradient_all_rounds
+        self.prior_temperature = prior_temperature
+        self.video_shape = (num_frames, image_size, image_size, num_channels)
+
+        policy = self.dtype_policy
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.patch_embedding = VideoPatchEmbedding(
+            self.video_shape[:3],
+            patch_size,
+            hidden_dim,
+            learned_positions=learned_patch_positions,
+            use_type=use_patch_type,
+            dtype=policy,
+            name="patch_embedding",
+        )
+        self.encoder = HolisticQueryEncoder(
+            num_tokens,
+            hidden_dim,
+            encoder_layers,
+            num_heads,
+            learned_queries=learned_queries,
+            query_initial=query_initial,
+            query_stddev=query_stddev,
+            query_base=latent_base,
+            use_type=use_query_type,
+            dtype=policy,
+            name="encoder",
+        )
+        self.to_code = layers.Dense(code_dim, dtype=policy, name="to_code")
+        self.code_norm = _latent_norm(latent_norm)
+        self.quantizer = VectorQuantizer(
+            codebook_size,
+            code_dim,
+            **{"seed": seed, **(quantizer or {})},
+            dtype=policy,
+            name="quantizer",
+        )
+        self.from_code = layers.Dense(
+            decoder_hidden_dim, dtype=policy, name="from_code"
+        )
+        self.decoder = PatchQueryDecoder(
+            num_tokens,
+            self.video_shape[:3],
+            decoder_patch_size or patch_size,
+            decoder_hidden_dim,
+            decoder_layers,
+            decoder_num_heads or num_heads,
+            num_channels=num_channels,
+            learned_latent_positions=learned_latent_positions,
+            latent_base=latent_base,
+            use_latent_type=use_latent_type,
+            learned_patch_queries=learned_patch_queries,
+            use_patch_type=use_patch_query_type,
+            dtype=policy,
+            name="decoder",
+        )
+        self.prior = _make_prior(prior, code_dim, num_tokens, policy)
+        # Steps of the whole run; with the optimizer's iterations they say
+        # how far the ramp of scheduled sampling is.
+        self.total_steps = self.add_weight(
+            shape=(), initializer="ones", trainable=False, name="total_steps"
+        )
+
+        names = ["loss", "pixel_loss", "quantizer_loss"]
+        names += ["commitment_loss", "codebook_loss"]
+        if self.quantizer.entropy_weight:
+            names += ["entropy_loss"]
+        if self.prior is not None:
+            names += ["prior_loss", "prior_top1", "prior_top5"]
+        self.term_metrics = [keras.metrics.Mean(name=name) for name in names]
+        self.psnr_metric = PSNR()
+        self.code_metric = CodeStatistics(self.codebook_size)
+        self.build((None, *self.video_shape))
+
+    def build(self, input_shape):
+        if self.built:
+            return
+        self.patch_embedding.build((None, *self.video_shape))
+        self.encoder.build((None, None, self.encoder.hidden_dim))
+        self.to_code.build((None, None, self.encoder.hidden_dim))
+        codes = (None, self.num_tokens, self.code_dim)
+        if self.code_norm is not None:
+            joint = (None, self.num_tokens * self.code_dim)
+            self.code_norm.build(
+                joint if self.latent_norm == "batch_joint" else codes
+            )
+        self.quantizer.build(codes)
+        self.from_code.build(codes)
+        self.decoder.build((None, None, self.decoder.hidden_dim))
+        self.built = True
+        self._encode = compile_function(self, self._tokens)
+        self._decode = compile_function(self, self._clips)
+
+    # The passes, as functions of tensors.
+
+    def compute_codes(self, video, training=False, temperature=None):
+        """A clip's codes: the quantizer's outputs, and `projected`
+        `(B, N, code_dim)`, the latents before it."""
+        x = self.encoder(self.patch_embedding(video))  # (B, N, D)
+        x = self.to_code(x)  # (B, N, d)
+        if self.latent_norm == "batch_joint":
+            shape = ops.shape(x)
+            x = ops.reshape(x, (-1, self.num_tokens * self.code_dim))
+            x = self.code_norm(x, training=training)
+            x = ops.reshape(x, shape)
+        elif self.code_norm is not None:
+            x = self.code_norm(x, training=training)
+        outputs = self.quantizer(x, training=training, temperature=temperature)
+        return {**outputs, "projected": x}
+
+    def reconstruct(self, quantized):
+        """Codes `(B, N, code_dim)` to clips `(B, T, H, W, C)`, unclipped."""
+        return self.decoder(self.from_code(quantized))
+
+    def call(self, video, training=False):
+        check_video(video, self.video_shape)
+        codes = self.compute_codes(video, training=training)
+        return self.reconstruct(codes["quantized"])
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], *self.video_shape)
+
+    def _tokens(self, video):
+        return self.compute_codes(video)["token_ids"]
+
+    def _clips(self, token_ids):
+        video = self.reconstruct(self.quantizer.lookup(token_ids))
+        return ops.clip(ops.cast(video, "float32"), 0.0, 1.0)
+
+    def encode(self, video):
+        """Tokens of clips, the same at each call.
+
+        Args:
+            video: float `(B, T, H, W, C)` in [0, 1].
+
+        Returns:
+            int32 `(B, num_tokens)`, ids in [0, codebook_size).
+
+        Raises:
+            ValueError: for clips of another shape or dtype.
+        """
+        check_video(video, self.video_shape)
+        return self._encode(ops.convert_to_tensor(video))
+
+    def decode(self, token_ids):
+        """Clips of tokens.
+
+        Args:
+            token_ids: int `(B, num_tokens)`, ids in [0, codebook_size).
+
+        Returns:
+            float32 `(B, T, H, W, C)` in [0, 1].
+
+        Raises:
+            ValueError: for ids out of range or of another shape.
+        """
+        ids = check_ids(
+            token_ids,
+            "token ids",
+            self.codebook_size,
+            (None, self.num_tokens),
+        )
+        return self._decode(ops.convert_to_tensor(ids))
+
+    # Training.
+
+    def compile(
+        self,
+        optimizer="adam",
+        prior_learning_rate_multiplier=1.0,
+        pixel_loss_weight=1.0,
+        quantizer_loss_weight=0.1,
+        prior_loss_weight=0.06,
+        temperature_schedule=None,
+        total_steps=None,
+        **kwargs,
+    ):
+        """Prepares training.
+
+        Args:
+            optimizer: A `keras.optimizers.Optimizer` or its name.
+            prior_learning_rate_multiplier: Float, learning rate of the prior
+                over the tokenizer's (50 in the paper).
+            pixel_loss_weight: Float, of the mean absolute error.
+            quantizer_loss_weight: Float, of commitment and codebook loss.
+            prior_loss_weight: Float, of the prior's cross-entropy.
+            temperature_schedule: Optional
+                `keras.optimizers.schedules.LearningRateSchedule` that gives
+                the quantizer's temperature at each step.
+            total_steps: Integer, steps of the whole run, for the ramp of
+                scheduled sampling. Taken from `fit` where `None`.
+            **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile`,
+                `auto_scale_loss` of `keras.Model.compile`.
+        """
+        config = {
+            "optimizer": keras.saving.serialize_keras_object(
+                keras.optimizers.get(optimizer)
+            ),
+            "prior_learning_rate_multiplier": prior_learning_rate_multiplier,
+            "pixel_loss_weight": pixel_loss_weight,
+            "quantizer_loss_weight": quantizer_loss_weight,
+            "prior_loss_weight": prior_loss_weight,
+            "temperature_schedule": keras.saving.serialize_keras_object(
+                temperature_schedule
+            ),
+            "total_steps": total_steps,
+            **kwargs,
+        }
+        optimizer = keras.optimizers.get(optimizer)
+        if self.prior is not None:
+            optimizer = TokenizerOptimizer(
+                optimizer, prior_learning_rate_multiplier
+            )
+            optimizer.build_groups(
+                self.trainable_variables, self.prior.trainable_variables
+            )
+        super().compile(optimizer=optimizer, **kwargs)
+        # All state is made now, so that a checkpoint can be restored.
+        self.optimizer.build(self.trainable_variables)
+        self._own_compile_config = config
+        self.pixel_loss_weight = pixel_loss_weight
+        self.quantizer_loss_weight = quantizer_loss_weight
+        self.prior_loss_weight = prior_loss_weight
+        self.temperature_schedule = temperature_schedule
+        self.given_total_steps = total_steps
+
+    def get_compile_config(self):
+        return self._own_compile_config if self.compiled else None
+
+    def compile_from_config(self, config):
+        config = dict(config)
+        for name in ("optimizer", "temperature_schedule"):
+            config[name] = keras.saving.deserialize_keras_object(config[name])
+        self.compile(**config)
+
+    @property
+    def metrics(self):
+        if not self.compiled:
+            return []
+        return [*self.term_metrics, self.psnr_metric, self.code_metric]
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        *args,
+        initial_epoch=0,
+        steps_per_epoch=None,
+        **kwargs,
+    ):
+        """Trains on clips `(B, T, H, W, C)` or pairs of clips and labels.
+
+        As `keras.Model.fit`; the labels are not used. The ramp of scheduled
+        sampling spans all steps of this call, unless `compile` was given
+        `total_steps`.
+        """
+        if self.compiled and self.prior is not None:
+            steps = self.given_total_steps
+            if steps is None:
+                steps = count_steps(
+                    x, epochs, initial_epoch, steps_per_epoch, batch_size
+                )
+                if steps is None:
+                    raise ValueError(
+                        "The length of this data set is not known, and "
+                        "scheduled sampling needs the length of the run. Pass "
+                        "`steps_per_epoch` to `fit` or `total_steps` to "
+                        "`compile`."
+                    )
+                steps += int(ops.convert_to_numpy(self.optimizer.iterations))
+            self.total_steps.assign(max(steps, 1))
+        return super().fit(
+            x,
+            y,
+            batch_size,
+            epochs,
+            *args,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            **kwargs,
+        )
+
+    def step_outputs(self, data, training):
+        """The total loss of a batch, and all that is measured of it.
+
+        In training, codes are sampled and the prior goes through its rounds
+        of scheduled sampling. Otherwise codes are the nearest and the prior
+        is teacher-forced, so that nothing is random.
+        """
+        video = data[0] if isinstance(data, tuple | list) else data
+        check_video(video, self.video_shape)
+        step = self.optimizer.iterations + 1 if training else None
+        temperature = None
+        if training and self.temperature_schedule is not None:
+            temperature = self.temperature_schedule(self.optimizer.iterations)
+        codes = self.compute_codes(video, training, temperature)
+        reconstruction = ops.cast(
+            self.reconstruct(codes["quantized"]), "float32"
+        )
+        outputs = {
+            "video": ops.cast(video, "float32"),
+            "reconstruction": reconstruction,
+            "token_ids": codes["token_ids"],
+            "pixel_loss": ops.mean(ops.abs(reconstruction - video)),
+            "quantizer_loss": codes["loss"],
+            "commitment_loss": codes["commitment_loss"],
+            "codebook_loss": codes["codebook_loss"],
+            "entropy_loss": codes["entropy_loss"],
+        }
+        loss = (
+            self.pixel_loss_weight * outputs["pixel_loss"]
+            + self.quantizer_loss_weight * outputs["quantizer_loss"]
+        )
+        if self.prior is not None:
+            terms = self.prior_terms(codes, training, step)
+            outputs["prior_loss"] = terms[0]
+            outputs["prior_top1"], outputs["prior_top5"] = terms[1:]
+            loss = loss + self.prior_loss_weight * terms[0]
+        outputs["loss"] = loss
+        return loss, outputs
+
+    def prior_terms(self, codes, training, step):
+        """The prior's loss, top-1 and top-5 accuracy on quantized codes."""
+        ratio = 1.0
+        if training and self.prior_scheduled_sampling:
+            ratio = sampling_ratio(
+                step,
+                self.total_steps,
+                self.prior_max_sampling_ratio,
+                self.prior_sampling_peak,
+            )
+        shape = (ops.shape(codes["quantized"])[0], self.num_tokens - 1)
+
+        def draw_uniforms():
+            return keras.random.uniform(shape, seed=self.seed_generator)
+
+        rounds, _ = prior_rounds(
+            self.prior,
+            self.quantizer.codebook(),
+            codes["quantized"],
+            num_rounds=self.prior_num_rounds if training else 1,
+            replaced=draw_uniforms() < ratio if training else None,
+            draw_uniforms=draw_uniforms,
+            gradient_before_last=self.prior_gradient_all_rounds,
+            temperature=self.prior_temperature,
+            training=training,
+        )
+        return prior_loss(rounds, codes["token_ids"], self.prior_average_rounds)
+
+    def update_metrics(self, outputs):
+        for metric in self.term_metrics:
+            metric.update_state(outputs[metric.name])
+        clipped = ops.clip(outputs["reconstruction"], 0.0, 1.0)
+        self.psnr_metric.update_state(outputs["video"], clipped)
+        self.code_metric.update_state(outputs["token_ids"])
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
+            **self._options,
+        }
+
+
+def _latent_norm(kind):
+    options = {"epsilon": 1e-5, "dtype": "float32", "name": "code_norm"}
+    if kind == "none":
+        return None
+    if kind == "layer":
+        return layers.LayerNormalization(**options)
+    if kind == "layer_joint":
+        return layers.LayerNormalization(axis=[1, 2], **options)
+    return layers.BatchNormalization(momentum=0.9, **options)
+
+
+def _make_prior(prior, code_dim, num_tokens, policy):
+    if prior is None:
+        return None
+    options = {"code_dim": code_dim, "dtype": policy, "name": "prior"}
+    if isinstance(prior, str):
+        if prior not in SIZES:
+            raise ValueError(
+                f"Unknown size of a prior: {prior!r}. "
+                f"Expected one of: {', '.join(SIZES)}, or None"
+            )
+        options["max_length"] = max(1024, num_tokens)
+        return ARPrior.from_size(prior, **options)
+    return ARPrior(**{**options, **prior})

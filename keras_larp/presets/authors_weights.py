@@ -1,0 +1,253 @@
+"""Weights between this library's models and the authors' checkpoints.
+
+Each of our variables is described by the names that make it up in an authors'
+file and by how it is laid out there; both directions follow from that.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from keras_larp.models import LARPTokenizer
+
+# Fixed tables that the files hold too; computed, not loaded.
+_TABLES = ("encoder_patch_pe", "decoder_latent_pe", "abs_pe")
+_TABLES += ("decoder_patch_query_embed", "encoder_latent_query_embed")
+
+
+@dataclasses.dataclass(frozen=True)
+class Mapping:
+    """One variable and the authors' weights that it is made of.
+
+    `layout` is `"linear"` (stored transposed; several lie side by side on
+    our output axis), `"patch"` (the kernel of a convolution) or `"same"` (the
+    same numbers in the same order).
+    """
+
+    variable: object
+    names: tuple
+    layout: str = "same"
+    shapes: tuple = ()
+
+    def from_authors(self, weights):
+        """Our array of the authors' arrays."""
+        if self.layout == "linear":
+            return np.concatenate([w.T for w in weights], axis=1)
+        (weight,) = weights if len(weights) == 1 else (np.concatenate(weights),)
+        if self.layout == "patch":
+            # (D, C, [pt,] p, p) to (pt * p * p * C, D)
+            weight = np.moveaxis(weight, (0, 1), (-1, -2))
+        return weight.reshape(self.variable.shape)
+
+    def to_authors(self, array):
+        """The authors' arrays of our array."""
+        array = np.asarray(array)
+        parts = np.split(array, len(self.names), axis=-1)
+        if self.layout == "linear":
+            ends = np.cumsum([shape[0] for shape in self.shapes])[:-1]
+            return [part.T for part in np.split(array, ends, axis=1)]
+        if self.layout == "patch":
+            dim, channels, *patch = self.shapes[0]
+            array = array.reshape(*patch, channels, dim)
+            return [np.moveaxis(array, (-1, -2), (0, 1))]
+        return [p.reshape(s) for p, s in zip(parts, self.shapes, strict=True)]
+
+
+def mappings(model):
+    """The mappings of all weights of a tokenizer or a generator."""
+    tokenizer = isinstance(model, LARPTokenizer)
+    return list(_tokenizer(model) if tokenizer else _generator(model))
+
+
+def to_authors(model, arrays):
+    """Arrays, one a variable of `mappings(model)`, under the authors' names."""
+    state = {}
+    for mapping, array in zip(mappings(model), arrays, strict=True):
+        parts = mapping.to_authors(array)
+        state.update(zip(mapping.names, parts, strict=True))
+    return state
+
+
+def load_authors_state(model, state, source="the checkpoint"):
+    """Loads weights that bear the authors' names.
+
+    Args:
+        model: `LARPTokenizer` or `ARVideoGenerator`.
+        state: Dictionary of arrays.
+        source: String, named in errors.
+
+    Raises:
+        ValueError: that names each missing, extra and misshapen weight.
+    """
+    wanted = mappings(model)
+    expected = {
+        name: tuple(shape)
+        for mapping in wanted
+        for name, shape in zip(mapping.names, mapping.shapes, strict=True)
+    }
+    missing = sorted(set(expected) - set(state))
+    extra = sorted(set(state) - set(expected) - set(_TABLES))
+    extra = [n for n in extra if not n.endswith("num_batches_tracked")]
+    misshapen = [
+        f"{name} is {tuple(state[name].shape)}, expected {shape}"
+        for name, shape in expected.items()
+        if name in state and tuple(state[name].shape) != shape
+    ]
+    if missing or extra or misshapen:
+        found = {"missing": missing, "extra": extra, "misshapen": misshapen}
+        lines = [f"{k}: {', '.join(v)}" for k, v in found.items() if v]
+        raise ValueError(
+            f"The weights of {source} do not fit the model.\n"
+            + "\n".join(lines)
+        )
+    for mapping in wanted:
+        arrays = [np.asarray(state[n], "float32") for n in mapping.names]
+        mapping.variable.assign(mapping.from_authors(arrays))
+
+
+def _linear(layer, *names):
+    rows, columns = layer.kernel.shape
+    share = columns // len(names)
+    yield Mapping(
+        layer.kernel,
+        tuple(f"{name}.weight" for name in names),
+        "linear",
+        ((share, rows),) * len(names),
+    )
+    if layer.use_bias:
+        biases = tuple(f"{name}.bias" for name in names)
+        yield Mapping(layer.bias, biases, "same", ((share,),) * len(names))
+
+
+def _norm(layer, name, bias=True):
+    scale = layer.gamma if bias else layer.scale
+    shape = tuple(scale.shape)
+    yield Mapping(scale, (f"{name}.weight",), "same", (shape,))
+    if bias:
+        yield Mapping(layer.beta, (f"{name}.bias",), "same", (shape,))
+
+
+def _vector(variable, name, *shape):
+    return Mapping(variable, (name,), "same", (shape or variable.shape,))
+
+
+def _grid(positions, names, type_name):
+    dim = positions.hidden_dim
+    if positions.learned:
+        t, h, w = positions.grid
+        shapes = (1, t, 1, 1, dim), (1, 1, h, 1, dim), (1, 1, 1, w, dim)
+        for table, name, shape in zip(
+            positions.tables, names, shapes, strict=True
+        ):
+            yield _vector(table, name, *shape)
+    if positions.use_type:
+        yield _vector(positions.type_vector, type_name, 1, 1, dim)
+
+
+def _blocks(blocks, name):
+    for i, block in enumerate(blocks):
+        prefix = f"{name}.blocks.{i}"
+        yield from _norm(block.attention_norm, f"{prefix}.norm1")
+        yield from _linear(block.qkv, f"{prefix}.attn.qkv")
+        yield from _linear(block.projection, f"{prefix}.attn.proj")
+        yield from _norm(block.mlp_norm, f"{prefix}.norm2")
+        yield from _linear(block.mlp_in, f"{prefix}.mlp.fc1")
+        yield from _linear(block.mlp_out, f"{prefix}.mlp.fc2")
+
+
+def _tokenizer(model):
+    embedding, encoder, decoder = (
+        model.patch_embedding,
+        model.encoder,
+        model.decoder,
+    )
+    pt, ph, pw = model.patch_size
+    patch = (ph, pw) if pt == 1 else (pt, ph, pw)
+    yield Mapping(
+        embedding.projection.kernel,
+        ("x_embedder.proj.weight",),
+        "patch",
+        ((embedding.hidden_dim, model.num_channels, *patch),),
+    )
+    yield _vector(embedding.projection.bias, "x_embedder.proj.bias")
+    yield from _grid(
+        embedding.positions,
+        # "encode_w_embed" is the authors' spelling.
+        ("encoder_t_embed", "encoder_h_embed", "encode_w_embed"),
+        "encoder_patch_token_type_embed",
+    )
+    queries = encoder.queries
+    if queries.learned:
+        yield _vector(queries.table, "encoder_latent_query_embed")
+    if queries.use_type:
+        name = "encoder_latent_query_token_type_embed"
+        yield _vector(queries.type_vector, name, 1, 1, queries.hidden_dim)
+    yield from _blocks(encoder.blocks, "encoder")
+
+    yield from _linear(model.to_code, "bottleneck.in_linear")
+    norm, name = model.code_norm, "bottleneck.norm_layer"
+    if norm is not None:
+        yield from _norm(norm, name)
+    if model.latent_norm.startswith("batch"):
+        yield _vector(norm.moving_mean, f"{name}.running_mean")
+        yield _vector(norm.moving_variance, f"{name}.running_var")
+    codebook = "bottleneck.regularizer.embedding.weight"
+    yield _vector(model.quantizer.embeddings, codebook)
+    yield from _linear(model.from_code, "bottleneck.out_linear")
+
+    latents = decoder.latent_positions
+    if latents.learned:
+        shape = 1, *latents.table.shape
+        yield _vector(latents.table, "decoder_latent_pe", *shape)
+    if latents.use_type:
+        name = "decoder_latent_token_type_embed"
+        yield _vector(latents.type_vector, name, 1, 1, latents.hidden_dim)
+    yield from _grid(
+        decoder.patch_queries,
+        ("decoder_t_embed", "decoder_h_embed", "decoder_w_embed"),
+        "decoder_patch_query_token_type_embed",
+    )
+    yield from _blocks(decoder.blocks, "decoder")
+    yield from _norm(decoder.norm, "final_layer.norm_final")
+    yield from _linear(decoder.pixels, "final_layer.linear")
+    if model.prior is not None:
+        yield from _prior(model.prior, "prior_model")
+
+
+def _prior(prior, name):
+    yield from _linear(prior.input_projection, f"{name}.input_proj")
+    table = prior.positions.table
+    yield _vector(table, f"{name}.pos_emb", 1, *table.shape)
+    for i, block in enumerate(prior.blocks):
+        prefix = f"{name}.blocks.{i}"
+        parts = (f"{prefix}.attn.{p}" for p in ("query", "key", "value"))
+        yield from _norm(block.attention_norm, f"{prefix}.ln1")
+        yield from _linear(block.qkv, *parts)
+        yield from _linear(block.projection, f"{prefix}.attn.proj")
+        yield from _norm(block.mlp_norm, f"{prefix}.ln2")
+        yield from _linear(block.mlp_in, f"{prefix}.mlp.0")
+        yield from _linear(block.mlp_out, f"{prefix}.mlp.2")
+    yield from _norm(prior.norm, f"{name}.ln_f")
+    yield from _linear(prior.head, f"{name}.head")
+
+
+def _generator(model):
+    if model.class_embedding is not None:
+        name = "cls_embedding.embedding_table.weight"
+        yield _vector(model.class_embedding.embeddings, name)
+    yield _vector(model.token_embedding.embeddings, "tok_embeddings.weight")
+    if model.positions.learned:
+        table = model.positions.table
+        yield _vector(table, "abs_pe", 1, *table.shape)
+    for i, block in enumerate(model.blocks):
+        prefix = f"layers.{i}"
+        feed = f"{prefix}.feed_forward"
+        norms = f"{prefix}.attention_norm", f"{prefix}.ffn_norm"
+        yield from _norm(block.attention_norm, norms[0], bias=False)
+        yield from _linear(block.qkv, f"{prefix}.attention.wqkv")
+        yield from _linear(block.projection, f"{prefix}.attention.wo")
+        yield from _norm(block.mlp_norm, norms[1], bias=False)
+        yield from _linear(block.mlp_in, f"{feed}.w1", f"{feed}.w3")
+        yield from _linear(block.mlp_out, f"{feed}.w2")
+    yield from _norm(model.norm, "norm", bias=False)
+    yield from _linear(model.head, "output")

@@ -1,0 +1,183 @@
+import difflib
+import importlib
+import json
+import pathlib
+import shutil
+import tempfile
+
+import keras
+
+from keras_larp.presets.authors_config import (
+    build_from_authors_config,
+    is_authors_config,
+)
+from keras_larp.presets.authors_weights import load_authors_state
+from keras_larp.presets.registry import address, names
+from keras_larp.version import __version__
+
+
+def load(preset, expected=None, revision=None, **kwargs):
+    """Loads a model from a preset.
+
+    Nothing that is loaded is unpickled: weights are read from `safetensors`
+    or HDF5 files, on every backend, without PyTorch.
+
+    Args:
+        preset: A name of `keras_larp.presets.names()`, a folder,
+            `"hf://owner/repository"` or `"kaggle://owner/model/..."`. A
+            folder is laid out as `save` leaves it, or as the authors'
+            checkpoints are: `config.json` and `model.safetensors`.
+        expected: Optional class that the model must be of.
+        revision: Optional revision of a Hugging Face repository. Cache,
+            token and offline mode are those of the hub's own library.
+        **kwargs: Arguments that override the configuration, such as
+            `dtype="bfloat16"`.
+
+    Returns:
+        A `LARPTokenizer` or an `ARVideoGenerator`.
+
+    Raises:
+        ValueError: for an unknown name, and for weights that do not fit.
+        ImportError: where a hub's library is not installed.
+
+    Example:
+
+    ```python
+    tokenizer = keras_larp.presets.load("larp_l_long_tokenizer")
+    ```
+    """
+    folder = _folder(str(preset), revision)
+    config_file = folder / "config.json"
+    if not config_file.is_file():
+        raise ValueError(
+            f"A preset folder holds a `config.json`. Received: {folder}"
+        )
+    config = json.loads(config_file.read_text())
+    if is_authors_config(config):
+        model = _load_authors(folder, config, kwargs)
+    else:
+        model = _load_own(folder, config, kwargs)
+    if expected is not None and not isinstance(model, expected):
+        raise ValueError(
+            f"Expected a preset of {expected.__name__}. "
+            f"Received: {preset}, of {type(model).__name__}"
+        )
+    return model
+
+
+def save(model, folder):
+    """Saves a model to a preset folder, in KerasHub's layout.
+
+    The folder is written under another name beside its place and renamed
+    when it is whole.
+
+    Args:
+        model: `LARPTokenizer` or `ARVideoGenerator`.
+        folder: Path that does not exist yet.
+
+    Raises:
+        FileExistsError: where `folder` exists.
+    """
+    folder = pathlib.Path(folder)
+    if folder.exists():
+        raise FileExistsError(
+            f"{folder} exists. Remove it or choose another folder."
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent)
+    part = pathlib.Path(part)
+    try:
+        config = {
+            "module": "keras_larp.models",
+            "class_name": type(model).__name__,
+            "config": model.get_config(),
+            "registered_name": f"keras_larp>{type(model).__name__}",
+        }
+        metadata = {
+            "keras_version": keras.version(),
+            "keras_larp_version": __version__,
+            "parameter_count": model.count_params(),
+        }
+        _write_json(part / "config.json", config)
+        _write_json(part / "metadata.json", metadata)
+        model.save_weights(part / "model.weights.h5")
+        part.rename(folder)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def _folder(preset, revision):
+    if pathlib.Path(preset).is_dir():
+        return pathlib.Path(preset)
+    preset = address(preset) or preset
+    if preset.startswith("hf://"):
+        hub = _hub_library("huggingface_hub")
+        repository = preset.removeprefix("hf://")
+        return pathlib.Path(
+            hub.snapshot_download(
+                repository,
+                revision=revision,
+                allow_patterns=["*.json", "*.safetensors", "*.h5"],
+            )
+        )
+    if preset.startswith("kaggle://"):
+        hub = _hub_library("kagglehub")
+        return pathlib.Path(
+            hub.model_download(preset.removeprefix("kaggle://"))
+        )
+    close = difflib.get_close_matches(preset, names(), n=3, cutoff=0.4)
+    hint = f" Did you mean {' or '.join(close)}?" if close else ""
+    raise ValueError(
+        f"No preset and no folder of that name: {preset!r}.{hint} Known "
+        f"presets: {', '.join(names())}. Or pass a folder, 'hf://...' or "
+        "'kaggle://...'."
+    )
+
+
+def _hub_library(name):
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(
+            f"Loading from this hub needs {name}. "
+            'Install it with: pip install "keras-larp[hub]"'
+        ) from error
+
+
+def _load_authors(folder, config, overrides):
+    from safetensors.numpy import load_file
+
+    file = folder / "model.safetensors"
+    if not file.is_file():
+        raise ValueError(
+            f"A checkpoint folder holds `model.safetensors`. Received: {folder}"
+        )
+    state = load_file(file)
+    has_prior = any(name.startswith("prior_model.") for name in state)
+    if "prior_model" in config and not has_prior:
+        # The authors drop the prior from some files; only training needs it.
+        config = {**config, "prior_model": {"name": "none"}}
+    model = build_from_authors_config(config, **overrides)
+    load_authors_state(model, state, source=str(file))
+    return model
+
+
+def _load_own(folder, config, overrides):
+    from keras_larp import models
+
+    classes = {name: getattr(models, name) for name in models.__all__}
+    if config.get("class_name") not in classes:
+        raise ValueError(
+            f"Expected a preset of one of: {', '.join(classes)}. "
+            f"Received: {config.get('class_name')!r} in {folder}"
+        )
+    model = classes[config["class_name"]].from_config(
+        {**config["config"], **overrides}
+    )
+    model.load_weights(folder / "model.weights.h5")
+    return model
+
+
+def _write_json(file, content):
+    file.write_text(json.dumps(content, indent=2) + "\n")

@@ -1,0 +1,51 @@
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+root = pathlib.Path(__file__).parent
+version = re.search(
+    r'__version__ = "(.+)"', (root / "keras_larp/version.py").read_text()
+).group(1)
+
+extras = {
+    "jax": ["jax>=0.10"],
+    # The CPU build; on a machine with a GPU install `tensorflow[and-cuda]`.
+    "tensorflow": ["tensorflow-cpu>=2.21"],
+    "torch": ["torch>=2.13"],
+    "data": ["av>=14", "grain>=0.2.18", "pillow>=11"],
+    "cv": ["keras-cv>=0.9"],
+    # The last tensorflow-io loads beside this TensorFlow only, in an
+    # environment of its own.
+    "tfio": ["tensorflow-io==0.37.1", "tensorflow==2.16.*"],
+    "hub": ["huggingface_hub>=0.30", "kagglehub>=0.3.10"],
+    "viz": ["av>=14", "matplotlib>=3.9", "pillow>=11"],
+    "dev": ["hypothesis>=6", "pytest>=8", "ruff>=0.12"],
+}
+extras["all"] = sorted(
+    {
+        requirement
+        for name in ("jax", "tensorflow", "torch", "data", "hub", "viz")
+        for requirement in extras[name]
+    }
+)
+
+setup(
+    name="keras-larp",
+    version=version,
+    description="LARP video tokenization and generation for Keras 3",
+    long_description=(root / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["keras_larp", "keras_larp.*"]),
+    package_data={"keras_larp": ["**/*.txt", "**/*.json"]},
+    install_requires=[
+        "absl-py",
+        "h5py",
+        "keras>=3.15,<4",
+        "numpy>=2",
+        "safetensors",
+    ],
+    extras_require=extras,
+)
