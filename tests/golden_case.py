@@ -60,7 +60,7 @@ def gradients(model, loss_function):
             with keras.StatelessScope(state_mapping=pairs):
                 return loss_function()
 
-        found = jax.grad(stateless)([v.value for v in variables])
+        found = jax.jit(jax.grad(stateless))([v.value for v in variables])
     return [keras.ops.convert_to_numpy(g) for g in found]
 
 

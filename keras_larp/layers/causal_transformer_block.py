@@ -7,6 +7,7 @@ from keras_larp.layers.attention import (
     check_heads,
     split_heads,
 )
+from keras_larp.layers.seeded_dropout import seeded_dropout
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
@@ -99,10 +100,10 @@ class CausalTransformerBlock(layers.Layer):
         # The gate and the value of the SwiGLU, side by side.
         self.mlp_in = dense(2 * self.mlp_dim, "mlp_in")
         self.mlp_out = dense(hidden_dim, "mlp_out")
-        self.weights_dropout = layers.Dropout(
+        self.weights_dropout = seeded_dropout(
             attention_dropout, dtype=self.dtype_policy
         )
-        self.residual_dropout = layers.Dropout(dropout, dtype=self.dtype_policy)
+        self.residual_dropout = seeded_dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, input_shape):
         self.attention_norm.build(input_shape)

@@ -7,6 +7,7 @@ from keras_larp.layers.attention import (
     check_heads,
     split_heads,
 )
+from keras_larp.layers.seeded_dropout import seeded_dropout
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
@@ -81,14 +82,14 @@ class TransformerBlock(layers.Layer):
 
         self.attention_norm = norm("attention_norm")
         self.qkv = dense(3 * hidden_dim, "qkv", use_bias=use_qkv_bias)
-        self.attention_dropout = layers.Dropout(
+        self.attention_dropout = seeded_dropout(
             dropout, dtype=self.dtype_policy
         )
         self.projection = dense(hidden_dim, "projection")
         self.mlp_norm = norm("mlp_norm")
         self.mlp_in = dense(self.mlp_dim, "mlp_in")
         self.mlp_out = dense(hidden_dim, "mlp_out")
-        self.residual_dropout = layers.Dropout(dropout, dtype=self.dtype_policy)
+        self.residual_dropout = seeded_dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, input_shape):
         self.attention_norm.build(input_shape)

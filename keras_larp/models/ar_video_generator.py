@@ -5,6 +5,7 @@ from keras import layers, ops
 from keras_larp.layers.causal_transformer_block import CausalTransformerBlock
 from keras_larp.layers.position_table import SequencePositions
 from keras_larp.layers.sampling import draw_categorical, filtered_probabilities
+from keras_larp.layers.seeded_dropout import seeded_dropout
 from keras_larp.losses import token_cross_entropy
 from keras_larp.models.base import TrainableModel
 from keras_larp.models.checks import check_ids
@@ -153,7 +154,7 @@ class ARVideoGenerator(TrainableModel):
             dtype=policy,
             name="positions",
         )
-        self.input_dropout = layers.Dropout(token_dropout, dtype=policy)
+        self.input_dropout = seeded_dropout(token_dropout, dtype=policy)
         self.blocks = [
             CausalTransformerBlock(
                 hidden_dim,

@@ -455,6 +455,8 @@ class LARPTokenizer(TrainableModel):
         """
         video = data[0] if isinstance(data, tuple | list) else data
         check_video(video, self.video_shape)
+        # `train_on_batch` hands on NumPy arrays.
+        video = ops.convert_to_tensor(video)
         step = self.optimizer.iterations + 1 if training else None
         temperature = None
         if training and self.temperature_schedule is not None:

@@ -1,0 +1,87 @@
+"""Errors that users can cause say what was received and expected."""
+
+import numpy as np
+import pytest
+from training_test import clips, small_generator, small_tokenizer
+
+from keras_larp import models, presets
+
+
+@pytest.mark.parametrize(
+    "video",
+    [
+        clips()[0],
+        clips()[:, :2],
+        clips()[..., :1],
+        np.zeros((1, 4, 16, 16, 3), "uint8"),
+    ],
+)
+def test_wrong_clips(video):
+    with pytest.raises(ValueError, match="Received"):
+        small_tokenizer(prior=None).encode(video)
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [np.full((1, 6), 32), np.full((1, 6), -1), np.zeros((1, 5), int)],
+)
+def test_wrong_token_ids(ids):
+    with pytest.raises(ValueError, match="Received"):
+        small_tokenizer(prior=None).decode(ids)
+
+
+def test_labels_out_of_range():
+    with pytest.raises(ValueError, match="class ids from 0 to 2"):
+        small_generator().generate([3])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"image_size": 20},
+        {"num_heads": 3},
+        {"latent_norm": "group"},
+        {"prior": "gptc-Q"},
+        {"num_tokens": 0},
+    ],
+)
+def test_incompatible_sizes(options):
+    with pytest.raises(ValueError, match="Received|Expected"):
+        small_tokenizer(**options)
+
+
+@pytest.mark.parametrize(
+    "options", [{"temperature": -1}, {"top_p": 0.0}, {"top_k": -1}]
+)
+def test_impossible_sampling_options(options):
+    with pytest.raises(ValueError, match="Received"):
+        small_generator().generate([0], **options)
+
+
+def test_unknown_preset_suggests_close_names():
+    with pytest.raises(ValueError, match="Did you mean larp_l_long_tokenizer"):
+        models.LARPTokenizer.from_preset("larp_l_tokenizer")
+
+
+def test_missing_hub_library_names_the_extra(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
+    with pytest.raises(ImportError, match=r"keras-larp\[hub\]"):
+        presets.load("larp_l_long_tokenizer")
+
+
+def test_unfit_weights_are_named():
+    from keras_larp.presets.authors_weights import (
+        load_authors_state,
+        mappings,
+        to_authors,
+    )
+
+    model = small_tokenizer()
+    arrays = [m.variable.numpy() for m in mappings(model)]
+    state = to_authors(model, arrays)
+    state["surplus"] = state.pop("bottleneck.in_linear.weight")
+    state["prior_model.head.bias"] = np.zeros(3)
+    with pytest.raises(ValueError) as error:
+        load_authors_state(model, state)
+    for name in ("surplus", "bottleneck.in_linear.weight", "head.bias is (3,)"):
+        assert name in str(error.value)

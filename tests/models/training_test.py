@@ -1,0 +1,174 @@
+"""Training by `fit`, saving and resuming, on each backend."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_larp import models
+
+
+def small_tokenizer(**kwargs):
+    options = {
+        "num_frames": 4,
+        "image_size": 16,
+        "patch_size": (2, 8, 8),
+        "num_tokens": 6,
+        "codebook_size": 32,
+        "code_dim": 4,
+        "hidden_dim": 16,
+        "num_heads": 2,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "prior": {"num_layers": 1, "num_heads": 2, "hidden_dim": 16},
+    }
+    return models.LARPTokenizer(**{**options, **kwargs})
+
+
+def small_generator(**kwargs):
+    options = {
+        "vocab_size": 32,
+        "num_tokens": 6,
+        "num_classes": 3,
+        "hidden_dim": 16,
+        "num_layers": 1,
+        "num_heads": 2,
+        "mlp_dim": 32,
+    }
+    return models.ARVideoGenerator(**{**options, **kwargs})
+
+
+def clips(count=4):
+    return np.random.default_rng(0).random((count, 4, 16, 16, 3), "float32")
+
+
+def numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+def test_tokenizer_loss_falls_in_fit():
+    model = small_tokenizer()
+    model.compile(keras.optimizers.Adam(1e-2), 2.0)
+    history = model.fit(clips(), batch_size=2, epochs=6, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    assert history["pixel_loss"][-1] < history["pixel_loss"][0]
+    names = {"psnr", "codebook_usage", "perplexity", "prior_top1", "prior_top5"}
+    assert names <= set(history)
+
+
+def test_evaluate_is_deterministic():
+    model = small_tokenizer()
+    model.compile()
+    first = model.evaluate(clips(), verbose=0)
+    np.testing.assert_array_equal(model.evaluate(clips(), verbose=0), first)
+
+
+def test_prior_follows_the_learning_rate():
+    model = small_tokenizer()
+    model.compile(keras.optimizers.SGD(0.5), 4.0)
+    model.optimizer.learning_rate = 0.25
+    model.fit(clips(), batch_size=4, verbose=0)
+    rate = numpy(model.optimizer.prior_optimizer.learning_rate)
+    np.testing.assert_allclose(rate, 1.0)
+
+
+def test_resuming_from_a_keras_file_continues_exactly(tmp_path):
+    video = clips()
+    options = {"batch_size": 2, "verbose": 0, "shuffle": False}
+    whole = small_tokenizer()
+    whole.compile(keras.optimizers.Adam(1e-2), 2.0, total_steps=8)
+    whole.fit(video, epochs=2, **options)
+    whole.save(tmp_path / "model.keras")
+    expected = whole.fit(video, epochs=4, initial_epoch=2, **options).history
+    resumed = keras.saving.load_model(tmp_path / "model.keras")
+    received = resumed.fit(video, epochs=4, initial_epoch=2, **options).history
+    np.testing.assert_allclose(received["loss"], expected["loss"], rtol=1e-5)
+
+
+def test_generator_trains_on_video_through_a_frozen_tokenizer():
+    tokenizer, generator = small_tokenizer(), small_generator()
+    before = [numpy(w) for w in tokenizer.weights]
+    generator.compile(keras.optimizers.AdamW(1e-2))
+    labels = np.array([0, 1, 2, 0])
+    history = generator.fit(
+        clips(), labels, epochs=5, tokenizer=tokenizer, verbose=0
+    ).history
+    assert history["loss"][-1] < history["loss"][0]
+    for old, new in zip(before, tokenizer.weights, strict=True):
+        np.testing.assert_array_equal(old, numpy(new))
+    assert len(generator.weights) == len(small_generator().weights)
+
+
+def test_weight_decay_acts_on_linear_kernels_only():
+    model = small_generator()
+    model.compile(keras.optimizers.AdamW(1e-2, weight_decay=0.1))
+    decayed = [
+        v.name
+        for v in model.trainable_variables
+        if model.optimizer._use_weight_decay(v)
+    ]
+    assert set(decayed) == {"kernel"}
+
+
+def test_same_seed_gives_the_same_tokens_in_any_batch():
+    model = small_generator()
+    model.head.kernel.assign(keras.random.normal((16, 32), seed=1) * 0.2)
+    whole = numpy(model.generate([0, 1, 2], seed=5, guidance_scale=1.5))
+    again = numpy(model.generate([0, 1, 2], seed=5, guidance_scale=1.5))
+    part = numpy(model.generate([0], seed=5, guidance_scale=1.5))
+    other = numpy(model.generate([0, 1, 2], seed=6, guidance_scale=1.5))
+    np.testing.assert_array_equal(whole, again)
+    np.testing.assert_array_equal(whole[:1], part)
+    assert (whole != other).any()
+
+
+def test_generate_decodes_to_video():
+    video = small_generator().generate(
+        num_samples=2, seed=0, decode=small_tokenizer()
+    )
+    assert video.shape == (2, 4, 16, 16, 3)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_keeps_quantizer_and_losses_in_float32(policy):
+    model = small_tokenizer(dtype=policy)
+    model.compile(keras.optimizers.Adam(1e-3))
+    history = model.fit(clips(), batch_size=2, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    codes = model.compute_codes(ops.convert_to_tensor(clips()))
+    assert "float32" in str(codes["quantized"].dtype)
+
+
+@pytest.mark.parametrize(
+    "norm", ["none", "layer", "layer_joint", "batch", "batch_joint"]
+)
+def test_latent_norms_train(norm):
+    model = small_tokenizer(latent_norm=norm)
+    model.compile(keras.optimizers.Adam(1e-3))
+    model.fit(clips(), batch_size=2, verbose=0)
+    assert model.encode(clips()).shape == (4, 6)
+
+
+def test_preset_round_trip(tmp_path):
+    for model in (small_tokenizer(), small_generator()):
+        folder = tmp_path / type(model).__name__
+        model.save_to_preset(folder)
+        loaded = type(model).from_preset(folder)
+        for old, new in zip(model.weights, loaded.weights, strict=True):
+            np.testing.assert_array_equal(numpy(old), numpy(new))
+        config = json.loads((folder / "config.json").read_text())
+        assert config["class_name"] == type(model).__name__
+
+
+def test_failed_save_leaves_no_folder(tmp_path, monkeypatch):
+    model = small_generator()
+
+    def fail(*args, **kwargs):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(type(model), "save_weights", fail)
+    with pytest.raises(OSError, match="disk full"):
+        model.save_to_preset(tmp_path / "preset")
+    assert list(tmp_path.iterdir()) == []
