@@ -1,0 +1,1 @@
+"""Video sources, clip reading, transforms and pipelines."""

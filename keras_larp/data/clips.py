@@ -1,0 +1,176 @@
+import os
+
+import numpy as np
+
+from keras_larp.data.checks import check_integer
+from keras_larp.data.frame_index import (
+    TOLERATED_MISSING_FRAMES,
+    decode_error,
+    index_frames,
+    open_video,
+)
+from keras_larp.data.frame_sampling import frame_indices
+
+
+def count_frames(path):
+    """How many frames a video file holds.
+
+    The file is read through but not decoded, and the answer is remembered
+    until the file changes.
+
+    Args:
+        path: String or path, the file.
+
+    Returns:
+        Integer, at least 1.
+
+    Raises:
+        VideoDecodeError: If the file does not open or is cut off.
+
+    Example:
+
+    ```python
+    keras_larp.data.count_frames("v_Archery_g01_c01.avi")
+    ```
+    """
+    return index_frames(path).num_frames
+
+
+def read_clip(path, start=0, num_frames=16):
+    """Reads consecutive frames of a video file at its native rate.
+
+    Args:
+        path: String or path, the file.
+        start: Integer, number of the first frame, from 0.
+        num_frames: Integer, length of the clip. Where the video ends before,
+            its last frame is repeated.
+
+    Returns:
+        uint8 array `(num_frames, height, width, 3)`, RGB.
+
+    Raises:
+        ValueError: If `start` is not in the video, or `num_frames < 1`.
+        VideoDecodeError: If the file does not open or decode.
+
+    Example:
+
+    ```python
+    clip = keras_larp.data.read_clip("v_Archery_g01_c01.avi", start=20)
+    clip.shape  # (16, 240, 320, 3)
+    ```
+    """
+    start = check_integer("start", start, 0)
+    num_frames = check_integer("num_frames", num_frames, 1)
+    total = count_frames(path)
+    if start >= total:
+        raise ValueError(
+            f"`start` must be below the number of frames, {total}, of "
+            f"{os.fspath(path)}. Received: start={start}"
+        )
+    return read_frames(
+        path, start + frame_indices(total - start, num_frames, "first")
+    )
+
+
+def read_frames(path, indices):
+    """Reads the named frames of a video file.
+
+    Decoding starts at the last keyframe before the first frame that is asked
+    for, where the container stores when each frame is shown, so that every
+    decoded frame is known by its time stamp. Otherwise (AVI with reordered
+    frames, or frames that do not turn up where the index has them) the file
+    is decoded from its beginning and frames are counted. Both ways give the
+    same frames.
+
+    Args:
+        path: String or path, the file.
+        indices: Integers `(T,)`, numbers of frames from 0, in any order; one
+            may be named several times.
+
+    Returns:
+        uint8 array `(T, height, width, 3)`, RGB.
+
+    Raises:
+        ValueError: If a number is not in the video or there is none.
+        VideoDecodeError: If the file does not open or decode.
+
+    Example:
+
+    ```python
+    frames = keras_larp.data.read_frames("archery.mp4", [0, 50, 99])
+    frames.shape  # (3, 240, 320, 3)
+    ```
+    """
+    path = os.fspath(path)
+    indices = np.asarray(indices)
+    if indices.ndim != 1 or not indices.size or indices.dtype.kind not in "iu":
+        raise ValueError(
+            "`indices` must be a list of at least one integer. "
+            f"Received: indices={indices!r}"
+        )
+    index = index_frames(path)
+    if indices.min() < 0 or indices.max() >= index.num_frames:
+        raise ValueError(
+            f"Frames of {path} are numbered from 0 to {index.num_frames - 1}. "
+            f"Received: indices={indices.tolist()}"
+        )
+    wanted = set(indices.tolist())
+    frames = None
+    if index.times is not None and max(wanted) > 0:
+        frames = _decode_from_keyframe(path, index, wanted)
+    if frames is None:
+        frames = _decode_from_beginning(path, index, wanted)
+    return np.stack([frames[i] for i in indices.tolist()])
+
+
+def _decode_from_keyframe(path, index, wanted):
+    """Frames by number, or `None` where they are not what the index says."""
+    first = min(wanted)
+    position = np.searchsorted(index.keyframes, first, side="right") - 1
+    keyframe_time = int(index.times[index.keyframes[position]])
+    numbers = {int(index.times[number]): number for number in wanted}
+    frames, size = {}, None
+    with open_video(path) as (container, stream):
+        container.seek(keyframe_time, stream=stream)
+        for frame in container.decode(stream):
+            size = size or (frame.width, frame.height)
+            if frame.pts in numbers:
+                if frame.is_corrupt:
+                    return None
+                frames[numbers[frame.pts]] = _to_rgb(frame, size)
+                if len(frames) == len(wanted):
+                    return frames
+    return None
+
+
+def _decode_from_beginning(path, index, wanted):
+    """Frames by number."""
+    frames, size, last = {}, None, max(wanted)
+    number = -1
+    with open_video(path) as (container, stream):
+        for number, frame in enumerate(container.decode(stream)):
+            size = size or (frame.width, frame.height)
+            # The frames that stand in for ones that were never coded.
+            is_near_end = number >= index.num_frames - 1 - (
+                TOLERATED_MISSING_FRAMES
+            )
+            if number in wanted or (is_near_end and last > number):
+                if frame.is_corrupt:
+                    raise decode_error(path, f"frame {number} is damaged")
+                frames[number] = _to_rgb(frame, size)
+            if number >= last:
+                return frames
+    decoded = number + 1
+    if not decoded or decoded < index.num_frames - TOLERATED_MISSING_FRAMES:
+        raise decode_error(
+            path,
+            f"only {decoded} of its {index.num_frames} frames decode",
+        )
+    for missing in range(decoded, index.num_frames):
+        frames[missing] = frames[decoded - 1]
+    return frames
+
+
+def _to_rgb(frame, size):
+    # All frames get the size of the first, should it change on the way.
+    return frame.to_ndarray(format="rgb24", width=size[0], height=size[1])

@@ -1,0 +1,107 @@
+import contextlib
+import dataclasses
+import functools
+import os
+
+import numpy as np
+
+from keras_larp.data._optional import require
+from keras_larp.data.video_decode_error import VideoDecodeError
+
+# Headers may promise a frame or two that were never coded (AVI does), so that
+# only a file with clearly fewer frames is taken to be cut off.
+TOLERATED_MISSING_FRAMES = 2
+# Containers that store when a frame is shown. AVI stores no such times: they
+# are guessed, and rightly so only where frames are not reordered.
+_TIMED_CONTAINERS = {"mov", "mp4", "matroska", "webm"}
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameIndex:
+    """Where the frames of a file are, known without decoding any.
+
+    Args:
+        num_frames: Integer, how many frames the file holds.
+        times: int64 array `(num_frames,)`, the time stamp of each frame in the
+            order of showing, or `None` where they cannot be relied on and the
+            file must be decoded from its beginning.
+        keyframes: int64 array, numbers of the frames that decoding can start
+            from; the first is 0.
+    """
+
+    num_frames: int
+    times: np.ndarray | None
+    keyframes: np.ndarray
+
+
+@contextlib.contextmanager
+def open_video(path):
+    """Opens a file; gives PyAV's container and its first video stream.
+
+    Errors of FFmpeg in the `with` block become `VideoDecodeError`.
+    """
+    av = require("av")
+    try:
+        with av.open(path) as container:
+            if not container.streams.video:
+                raise decode_error(path, "it holds no video stream")
+            stream = container.streams.video[0]
+            # Many clips are read side by side, each in a thread of its own.
+            stream.codec_context.thread_count = 1
+            yield container, stream
+    except (av.error.FFmpegError, OSError) as error:
+        raise decode_error(path, str(error)) from error
+
+
+def decode_error(path, reason):
+    """The error for a file that cannot be read, ready to be raised."""
+    return VideoDecodeError(
+        f"Cannot read the video {path}: {reason}. Replace the file or take it "
+        'out of the data set, or pass `on_error="skip"` to `video_dataset` to '
+        "go on without it."
+    )
+
+
+def index_frames(path):
+    """The `FrameIndex` of a file, remembered until the file changes."""
+    path = os.fspath(path)
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise decode_error(path, str(error)) from error
+    return _index_frames(path, status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=16384)
+def _index_frames(path, modified, size):
+    times, keys, shown = [], [], True
+    with open_video(path) as (container, stream):
+        for packet in container.demux(stream):
+            if packet.size == 0:  # the mark at the end of the file
+                continue
+            if packet.is_corrupt:
+                raise decode_error(
+                    path, f"it is cut off after {len(times)} frames"
+                )
+            shown = shown and not packet.is_discard
+            times.append(packet.pts)
+            keys.append(packet.is_keyframe)
+        promised = stream.frames
+        names = set(container.format.name.split(","))
+        timed = bool(names & _TIMED_CONTAINERS) or (
+            "avi" in names and not stream.codec_context.has_b_frames
+        )
+    if not times:
+        raise decode_error(path, "it holds no frame")
+    if len(times) < promised - TOLERATED_MISSING_FRAMES:
+        raise decode_error(
+            path,
+            f"it is cut off: its header promises {promised} frames and "
+            f"{len(times)} are there",
+        )
+    timed = timed and shown and keys[0] and None not in times
+    if not timed or len(set(times)) < len(times):
+        return FrameIndex(len(times), None, np.zeros(1, np.int64))
+    times, keys = np.array(times, np.int64), np.array(keys)
+    order = np.argsort(times)
+    return FrameIndex(len(times), times[order], np.flatnonzero(keys[order]))

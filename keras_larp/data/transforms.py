@@ -1,0 +1,151 @@
+import numpy as np
+
+from keras_larp.data._optional import require
+from keras_larp.data.checks import check_integer
+
+
+def resize_shorter_side(video, image_size):
+    """Resizes frames so that their shorter side is `image_size`.
+
+    Bilinear with antialiasing; the longer side becomes
+    `int(image_size * longer / shorter)`.
+
+    Args:
+        video: uint8 or float array `(T, H, W, 3)`.
+        image_size: Integer.
+
+    Returns:
+        Array `(T, H', W', 3)` of the dtype uint8, or float32 for floats.
+
+    Raises:
+        ValueError: If the video or the size is not as said.
+
+    Example:
+
+    ```python
+    video = np.zeros((16, 240, 320, 3), "uint8")
+    keras_larp.data.resize_shorter_side(video, 128).shape  # (16, 128, 170, 3)
+    ```
+    """
+    video = check_video(video)
+    image_size = check_integer("image_size", image_size, 1)
+    height, width = video.shape[1:3]
+    if height <= width:
+        size = (image_size, int(image_size * width / height))
+    else:
+        size = (int(image_size * height / width), image_size)
+    if video.dtype != np.uint8:
+        video = video.astype(np.float32)
+    if size == (height, width):
+        return video
+    return np.stack([_resize_frame(frame, size) for frame in video])
+
+
+def center_crop(video, image_size):
+    """Cuts the middle square out of frames.
+
+    Args:
+        video: Array `(T, H, W, 3)`, of at least `image_size` on both sides.
+        image_size: Integer.
+
+    Returns:
+        Array `(T, image_size, image_size, 3)`, a view.
+
+    Raises:
+        ValueError: If the frames are smaller than the square.
+
+    Example:
+
+    ```python
+    video = np.zeros((16, 128, 170, 3), "uint8")
+    keras_larp.data.center_crop(video, 128).shape  # (16, 128, 128, 3)
+    ```
+    """
+    video = check_video(video)
+    image_size = check_integer("image_size", image_size, 1)
+    height, width = video.shape[1:3]
+    if min(height, width) < image_size:
+        raise ValueError(
+            f"Frames must be at least {image_size} pixels high and wide to "
+            f"crop them; resize them first. Received: shape={video.shape}"
+        )
+    top = int(round((height - image_size) / 2))
+    left = int(round((width - image_size) / 2))
+    return video[:, top : top + image_size, left : left + image_size]
+
+
+def horizontal_flip(video):
+    """Mirrors a whole clip `(T, H, W, 3)`, left to right; gives a view."""
+    return check_video(video)[:, :, ::-1]
+
+
+def preprocess_clip(video, image_size, flip=False):
+    """Makes decoded frames what the models take.
+
+    Resizes the shorter side, cuts out the middle square, mirrors where asked
+    to, and scales to [0, 1].
+
+    Args:
+        video: uint8 array `(T, H, W, 3)`, or floats in [0, 1].
+        image_size: Integer.
+        flip: Boolean, whether the clip is mirrored.
+
+    Returns:
+        float32 array `(T, image_size, image_size, 3)` in [0, 1].
+
+    Raises:
+        ValueError: If the video or the size is not as said.
+
+    Example:
+
+    ```python
+    clip = keras_larp.data.read_clip("archery.avi")
+    clip = keras_larp.data.preprocess_clip(clip, image_size=128)
+    clip.shape  # (16, 128, 128, 3)
+    ```
+    """
+    video = center_crop(resize_shorter_side(video, image_size), image_size)
+    if flip:
+        video = horizontal_flip(video)
+    return to_unit_range(video)
+
+
+def to_unit_range(video):
+    """float32 in [0, 1], of uint8 or of floats that are in it already."""
+    if video.dtype == np.uint8:
+        return video.astype(np.float32) / np.float32(255)
+    return np.ascontiguousarray(video, np.float32)
+
+
+def check_video(video):
+    """Returns `video` as an array, or raises `ValueError`."""
+    video = np.asarray(video)
+    if (
+        video.ndim != 4
+        or video.shape[-1] != 3
+        or not video.size
+        or not (video.dtype == np.uint8 or video.dtype.kind == "f")
+    ):
+        raise ValueError(
+            "A video must be uint8 or float of shape (T, H, W, 3), none of "
+            f"them 0. Received: dtype={video.dtype}, shape={video.shape}"
+        )
+    return video
+
+
+def _resize_frame(frame, size):
+    """`(H, W, 3)` to `(*size, 3)`."""
+    image = require("PIL.Image")
+    size = size[::-1]  # Pillow names the width first
+    if frame.dtype == np.uint8:
+        resized = image.fromarray(frame).resize(size, image.Resampling.BILINEAR)
+        return np.asarray(resized)
+    channels = [
+        np.asarray(
+            image.fromarray(np.ascontiguousarray(channel)).resize(
+                size, image.Resampling.BILINEAR
+            )
+        )
+        for channel in np.moveaxis(frame, -1, 0)
+    ]
+    return np.stack(channels, axis=-1)
