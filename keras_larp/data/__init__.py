@@ -1,1 +1,39 @@
-"""Video sources, clip reading, transforms and pipelines."""
+"""Video sources, reading and writing clips, transforms and pipelines."""
+
+import importlib
+
+# Where each public name is. Modules are loaded when a name is first used: the
+# libraries for video and pipelines are extras.
+_MODULES = {
+    "MovingShapes": "moving_shapes",
+    "UCF101": "ucf101",
+    "VideoDecodeError": "video_decode_error",
+    "VideoDataset": "grain_pipeline",
+    "VideoFile": "video_file",
+    "VideoFolder": "video_folder",
+    "VideoList": "video_list",
+    "center_crop": "transforms",
+    "count_frames": "clips",
+    "film_strips": "writing",
+    "frame_indices": "frame_sampling",
+    "horizontal_flip": "transforms",
+    "preprocess_clip": "transforms",
+    "read_clip": "clips",
+    "read_frames": "clips",
+    "resize_shorter_side": "transforms",
+    "tf_video_dataset": "tf_pipeline",
+    "video_dataset": "grain_pipeline",
+    "video_grid": "writing",
+    "window_starts": "frame_sampling",
+    "write_image": "writing",
+    "write_video": "writing",
+}
+
+__all__ = list(_MODULES)
+
+
+def __getattr__(name):
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
+    return getattr(module, name)

@@ -26,6 +26,50 @@ class TrainableModel(TrainStep, keras.Model):
         weights = {id(v) for v in self.weights}
         return [v for v in self.non_trainable_variables if id(v) not in weights]
 
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        *args,
+        steps_per_epoch=None,
+        validation_data=None,
+        validation_steps=None,
+        **kwargs,
+    ):
+        """Trains the model, as `keras.Model.fit`.
+
+        A `keras_larp.data.VideoDataset` knows how many batches an epoch has,
+        so that `steps_per_epoch` and `validation_steps` need not be given.
+        """
+        if steps_per_epoch is None:
+            steps_per_epoch = _known_steps(x)
+            if steps_per_epoch and epochs > 1 and not x.repeats:
+                raise ValueError(
+                    "This data set ends after one epoch. Make it with "
+                    f"`repeat=True`. Received: epochs={epochs}"
+                )
+            if steps_per_epoch:
+                kwargs.setdefault("shuffle", False)  # It shuffles itself.
+        return super().fit(
+            x,
+            y,
+            batch_size,
+            epochs,
+            *args,
+            steps_per_epoch=steps_per_epoch,
+            validation_data=validation_data,
+            validation_steps=validation_steps or _known_steps(validation_data),
+            **kwargs,
+        )
+
+    def evaluate(self, x=None, *args, steps=None, **kwargs):
+        """Loss and metrics, as `keras.Model.evaluate`; of a
+        `keras_larp.data.VideoDataset`, of one pass."""
+        steps = steps or _known_steps(x)
+        return super().evaluate(x, *args, steps=steps, **kwargs)
+
     # Keras saves no seeds; without them a resumed run draws other numbers.
     def save_own_variables(self, store):
         super().save_own_variables(store)
@@ -41,8 +85,15 @@ class TrainableModel(TrainStep, keras.Model):
         super().load_own_variables(own)
 
 
+def _known_steps(data):
+    """Batches of one pass, of a data set that says so, or `None`."""
+    return getattr(data, "steps_per_epoch", None)
+
+
 def count_steps(x, epochs, initial_epoch, steps_per_epoch, batch_size):
     """Steps that a call of `fit` will take; `None` where nobody can know."""
+    if steps_per_epoch is None:
+        steps_per_epoch = _known_steps(x)
     if steps_per_epoch is None:
         if hasattr(x, "num_batches"):  # PyDataset
             steps_per_epoch = x.num_batches

@@ -1,0 +1,144 @@
+import numpy as np
+
+from keras_larp.data.checks import check_choice, check_integer
+from keras_larp.data.clips import count_frames, read_frames
+from keras_larp.data.frame_sampling import (
+    SAMPLINGS,
+    frame_indices,
+    window_starts,
+)
+from keras_larp.data.transforms import preprocess_clip
+from keras_larp.data.video_decode_error import VideoDecodeError
+
+
+class ClipLoader:
+    """Makes clips of a source's videos; what every pipeline is built on.
+
+    All that is random about a clip (its start, its mirroring) is drawn from
+    the seed, the epoch and the index, and so does not depend on the order in
+    which clips are made, nor on who makes them.
+
+    Args:
+        source: A sequence of `VideoFile`, or of dictionaries of `video`
+            (`(T, H, W, 3)`) and `label`.
+        num_frames: Integer, or `None` for the source's own, 16 for files.
+        image_size: Integer, or `None` for the source's own, 128 for files.
+        sampling: String; see `video_dataset`.
+        horizontal_flip: Boolean, whether half of the clips are mirrored.
+        seed: Integer.
+        on_error: String, `"raise"` or `"skip"`.
+    """
+
+    def __init__(
+        self,
+        source,
+        num_frames=None,
+        image_size=None,
+        sampling="random",
+        horizontal_flip=False,
+        seed=0,
+        on_error="raise",
+    ):
+        if num_frames is None:
+            num_frames = getattr(source, "num_frames", 16)
+        if image_size is None:
+            image_size = getattr(source, "image_size", 128)
+        self.num_frames = check_integer("num_frames", num_frames, 1)
+        self.image_size = check_integer("image_size", image_size, 1)
+        self.sampling = check_choice("sampling", sampling, SAMPLINGS)
+        self.seed = check_integer("seed", seed, 0)
+        self.on_error = check_choice("on_error", on_error, ("raise", "skip"))
+        if not len(source):
+            raise ValueError("The source holds no video.")
+        if horizontal_flip and getattr(source, "has_direction", False):
+            raise ValueError(
+                "The classes of this source name directions, which mirroring "
+                "turns round. Received: horizontal_flip=True with "
+                f"{type(source).__name__}"
+            )
+        self.horizontal_flip = horizontal_flip
+        self.source = source
+        # What could not be read: the error's text by the video's name.
+        self.skipped = {}
+        self.windows = self._list_windows() if sampling == "windows" else None
+
+    def __len__(self):
+        return len(self.source if self.windows is None else self.windows)
+
+    def load(self, epoch, index):
+        """The clip of an index, or the `VideoDecodeError` that stopped it.
+
+        Returns:
+            A dictionary of `video`, float32 `(num_frames, image_size,
+            image_size, 3)` in [0, 1], and `label`, an int32 scalar.
+        """
+        start = None
+        generator = np.random.default_rng([self.seed, epoch, index])
+        if self.windows is not None:
+            index, start = self.windows[index]
+        item = self.source[index]
+        try:
+            total = _count(item)
+            if start is None:
+                chosen = frame_indices(
+                    total, self.num_frames, self.sampling, generator
+                )
+            else:
+                chosen = start + np.arange(self.num_frames)
+            frames, label = _read(item, chosen)
+        except VideoDecodeError as error:
+            return error
+        flip = self.horizontal_flip and generator.random() < 0.5
+        return {
+            "video": preprocess_clip(frames, self.image_size, flip),
+            "label": np.int32(label),
+        }
+
+    def keep(self, clip):
+        """Whether what `load` gave is a clip; raises or counts an error."""
+        if not isinstance(clip, VideoDecodeError):
+            return True
+        if self.on_error == "raise":
+            raise clip
+        self.skipped.setdefault(str(clip), 0)
+        self.skipped[str(clip)] += 1
+        if len(self.skipped) >= len(self.source):
+            raise VideoDecodeError(
+                f"None of the {len(self.source)} videos could be read. "
+                f"The last one: {clip}"
+            ) from clip
+        return False
+
+    def _list_windows(self):
+        """Pairs (index of the video, first frame) of all whole windows."""
+        windows = []
+        for index in range(len(self.source)):
+            try:
+                total = _count(self.source[index])
+            except VideoDecodeError as error:
+                self.keep(error)
+                continue
+            starts = window_starts(total, self.num_frames)
+            windows.extend((index, start) for start in starts)
+        if not windows:
+            raise ValueError(
+                f"No video has {self.num_frames} frames, so that there is no "
+                'window. Use another `sampling` than "windows", or shorter '
+                "clips."
+            )
+        return windows
+
+
+def _count(item):
+    return (
+        len(item["video"])
+        if isinstance(item, dict)
+        else count_frames(item.path)
+    )
+
+
+def _read(item, chosen):
+    """Frames and label of a ready clip or of a file."""
+    if isinstance(item, dict):
+        return np.asarray(item["video"])[chosen], item["label"]
+    return read_frames(item.path, chosen), item.label

@@ -1,0 +1,164 @@
+from absl import flags
+
+from keras_larp.data._optional import require
+from keras_larp.data.checks import check_integer
+from keras_larp.data.clip_loader import ClipLoader
+
+grain = require("grain")
+
+# Threads that decode, in each process: FFmpeg works outside of Python's lock.
+_NUM_THREADS = 4
+
+
+def video_dataset(
+    source,
+    num_frames=None,
+    image_size=None,
+    batch_size=8,
+    shuffle=True,
+    seed=0,
+    sampling="random",
+    horizontal_flip=False,
+    repeat=True,
+    num_workers=0,
+    shard_index=0,
+    shard_count=1,
+    drop_remainder=False,
+    with_labels=True,
+    on_error="raise",
+):
+    """A Grain pipeline of batches of clips, for `fit` on every backend.
+
+    It reads only the frames that a clip needs, resizes, crops and batches.
+    The same arguments give the same batches in the same order, whatever the
+    number of workers; the clips of all shards together are those of the
+    unsharded pipeline.
+
+    Repeating pipelines never end. `fit` of this package's models takes
+    `steps_per_epoch` from them, so that an epoch is one pass over the videos
+    (rounded to whole batches); pass it yourself to other Keras models. Each
+    epoch has its own order and its own random starts.
+
+    Args:
+        source: `UCF101`, `VideoFolder`, `VideoList`, `MovingShapes`, or any
+            sequence of `VideoFile` or of dictionaries with `video`
+            (`(T, H, W, 3)`, uint8 or floats in [0, 1]) and `label`.
+        num_frames: Integer, length of a clip; by default the source's own, 16
+            for files.
+        image_size: Integer, height and width of a clip; by default the
+            source's own, 128 for files.
+        batch_size: Integer, clips in a batch.
+        shuffle: Boolean.
+        seed: Integer, of the order, the random starts and the mirroring.
+        sampling: String, which frames make a clip: consecutive ones from a
+            `"random"` start, the `"first"` or the `"center"` ones; frames
+            spread over the video, `"uniform"`; or all of its non-overlapping
+            `"windows"`, each a clip.
+        horizontal_flip: Boolean, whether half of the clips are mirrored.
+        repeat: Boolean, whether to go on for ever; otherwise one pass.
+        num_workers: Integer, processes that decode; 0 to do it in threads of
+            this process.
+        shard_index: Integer, which part of the videos, from 0.
+        shard_count: Integer, how many parts there are.
+        drop_remainder: Boolean, whether a last batch that is not full is left
+            out, where the pipeline ends.
+        with_labels: Boolean, whether batches are pairs of clips and class
+            ids, or clips alone.
+        on_error: String: `"raise"` an error that names the file that does not
+            decode, or `"skip"` it, and count it in `skipped`.
+
+    Returns:
+        A `VideoDataset`, a `grain.IterDataset` of float32 `(batch_size,
+        num_frames, image_size, image_size, 3)` in [0, 1], with labels int32
+        `(batch_size,)`, -1 for "no class".
+
+    Raises:
+        ValueError: If an argument is out of range, or mirroring is asked for
+            where it changes the class.
+        VideoDecodeError: While iterating; see `on_error`.
+        ImportError: If Grain is not installed.
+
+    Example:
+
+    ```python
+    source = keras_larp.data.UCF101("UCF-101", split="train")
+    dataset = keras_larp.data.video_dataset(
+        source, batch_size=8, horizontal_flip=True, num_workers=2
+    )
+    tokenizer.fit(dataset, epochs=10)
+    ```
+    """
+    loader = ClipLoader(
+        source,
+        num_frames,
+        image_size,
+        sampling,
+        horizontal_flip,
+        seed,
+        on_error,
+    )
+    check_integer("batch_size", batch_size, 1)
+    check_integer("num_workers", num_workers, 0)
+    check_integer("shard_count", shard_count, 1, len(loader))
+    check_integer("shard_index", shard_index, 0, shard_count - 1)
+
+    indices = grain.MapDataset.range(len(loader))
+    if shuffle:
+        indices = indices.shuffle(seed=seed)
+    indices = indices[shard_index::shard_count]
+    length = len(indices)
+    if repeat:
+        indices = indices.repeat()
+    clips = indices.map_with_index(
+        lambda position, index: loader.load(position // length, index)
+    )
+    clips = clips.to_iter_dataset(
+        grain.ReadOptions(
+            num_threads=_NUM_THREADS, prefetch_buffer_size=2 * batch_size
+        )
+    )
+    if num_workers:
+        clips = clips.mp_prefetch(
+            grain.MultiprocessingOptions(num_workers, per_worker_buffer_size=4)
+        )
+    # Errors are met here, in the process that trains, and batches are made
+    # here, so that they are the same for any number of workers.
+    batches = clips.filter(loader.keep)
+    if with_labels:
+        batches = batches.map(lambda clip: (clip["video"], clip["label"]))
+    else:
+        batches = batches.map(lambda clip: clip["video"])
+    batches = batches.batch(
+        batch_size, drop_remainder=drop_remainder and not repeat
+    )
+    steps = length // batch_size
+    if length % batch_size and not (drop_remainder or (repeat and steps)):
+        steps += 1
+    return VideoDataset(batches, steps, repeat, loader)
+
+
+class VideoDataset(grain.IterDataset):
+    """Batches of clips, made by `video_dataset`.
+
+    Attributes:
+        steps_per_epoch: Integer, batches of one pass over the videos.
+        repeats: Boolean, whether it never ends.
+        skipped: Dictionary from the error of each video that was left out to
+            how many times it was met, with `on_error="skip"`.
+    """
+
+    def __init__(self, batches, steps_per_epoch, repeats, loader):
+        super().__init__(batches)
+        self.steps_per_epoch = steps_per_epoch
+        self.repeats = repeats
+        self._loader = loader
+
+    @property
+    def skipped(self):
+        return dict(self._loader.skipped)
+
+    def __iter__(self):
+        # Grain's workers read flags, which only `absl.app.run` parses.
+        if not flags.FLAGS.is_parsed():
+            flags.FLAGS.mark_as_parsed()
+        return iter(self._parent)

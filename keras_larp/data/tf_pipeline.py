@@ -1,0 +1,107 @@
+import numpy as np
+
+from keras_larp.data._optional import require
+from keras_larp.data.checks import check_integer
+from keras_larp.data.clip_loader import ClipLoader
+
+
+def tf_video_dataset(
+    source,
+    num_frames=None,
+    image_size=None,
+    batch_size=8,
+    shuffle=True,
+    seed=0,
+    sampling="random",
+    horizontal_flip=False,
+    repeat=False,
+    drop_remainder=False,
+    with_labels=True,
+    on_error="raise",
+):
+    """A plain `tf.data` pipeline of batches of clips.
+
+    For those who go on with `tf.data` operations or train under
+    `tf.distribute`; otherwise see `video_dataset`, whose arguments these are.
+    A pipeline that does not repeat is one pass, and `fit` starts another one,
+    in another order, at each epoch.
+
+    Args:
+        source: As in `video_dataset`.
+        num_frames: Integer, length of a clip.
+        image_size: Integer, height and width of a clip.
+        batch_size: Integer, clips in a batch.
+        shuffle: Boolean.
+        seed: Integer.
+        sampling: String, which frames make a clip.
+        horizontal_flip: Boolean, whether half of the clips are mirrored.
+        repeat: Boolean, whether to go on for ever.
+        drop_remainder: Boolean, whether a last batch that is not full is left
+            out.
+        with_labels: Boolean, whether batches are pairs of clips and class
+            ids.
+        on_error: String: `"raise"`, or `"skip"` videos that do not decode.
+
+    Returns:
+        A `tf.data.Dataset` of float32 `(batch, num_frames, image_size,
+        image_size, 3)` in [0, 1], with labels int32 `(batch,)`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+        ImportError: If TensorFlow is not installed.
+
+    Example:
+
+    ```python
+    source = keras_larp.data.UCF101("UCF-101", split="train")
+    dataset = keras_larp.data.tf_video_dataset(source, batch_size=8)
+    dataset = dataset.take(100)
+    ```
+    """
+    tf = require("tensorflow", "tensorflow")
+    loader = ClipLoader(
+        source,
+        num_frames,
+        image_size,
+        sampling,
+        horizontal_flip,
+        seed,
+        on_error,
+    )
+    check_integer("batch_size", batch_size, 1)
+    size = loader.image_size
+    shape = (loader.num_frames, size, size, 3)
+
+    def load(draw, index):
+        clip = loader.load(int(draw), int(index))
+        if loader.keep(clip):
+            return clip["video"], clip["label"], True
+        return np.zeros(shape, "float32"), np.int32(-1), False
+
+    def load_in_graph(draw, index):
+        video, label, kept = tf.numpy_function(
+            load, (draw, index), (tf.float32, tf.int32, tf.bool)
+        )
+        return tf.ensure_shape(video, shape), tf.ensure_shape(label, ()), kept
+
+    dataset = tf.data.Dataset.range(len(loader))
+    # A number that is new at each pass stands for the epoch.
+    draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
+    if shuffle:
+        dataset = dataset.shuffle(len(loader), seed=seed)
+    if repeat:
+        dataset = dataset.repeat()
+    dataset = tf.data.Dataset.zip((draws, dataset))
+    dataset = dataset.map(load_in_graph, tf.data.AUTOTUNE)
+    dataset = dataset.filter(lambda video, label, kept: kept)
+    if with_labels:
+        dataset = dataset.map(lambda video, label, kept: (video, label))
+    else:
+        dataset = dataset.map(lambda video, label, kept: video)
+    dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
+    if on_error == "raise" and not repeat:
+        count = len(loader) // batch_size
+        if len(loader) % batch_size and not drop_remainder:
+            count += 1
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(count))
+    return dataset.prefetch(1)
