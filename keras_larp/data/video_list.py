@@ -57,7 +57,7 @@ class VideoList:
             raise ValueError(f"{csv_file} lists no video.")
 
         texts = [(row.get("label") or "").strip() for _, row in rows]
-        are_numbers = all(_is_number(text) for text in texts)
+        are_numbers = all(_is_number(text) for text in texts if text)
         if class_names is None and not are_numbers and any(texts):
             class_names = sorted(set(texts) - {""})
         self.class_names = tuple(class_names or ())

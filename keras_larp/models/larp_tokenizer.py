@@ -17,6 +17,7 @@ from keras_larp.training.prior_loss import (
 )
 from keras_larp.training.tokenizer_optimizer import TokenizerOptimizer
 
+PIXEL_LOSSES = {"absolute": ops.abs, "squared": ops.square}
 LATENT_NORMS = ("none", "layer", "layer_joint", "batch", "batch_joint")
 
 
@@ -332,6 +333,7 @@ class LARPTokenizer(TrainableModel):
         self,
         optimizer="adam",
         prior_learning_rate_multiplier=1.0,
+        pixel_loss="absolute",
         pixel_loss_weight=1.0,
         quantizer_loss_weight=0.1,
         prior_loss_weight=0.06,
@@ -345,7 +347,10 @@ class LARPTokenizer(TrainableModel):
             optimizer: A `keras.optimizers.Optimizer` or its name.
             prior_learning_rate_multiplier: Float, learning rate of the prior
                 over the tokenizer's (50 in the paper).
-            pixel_loss_weight: Float, of the mean absolute error.
+            pixel_loss: `"absolute"`, the mean absolute error of the paper, or
+                `"squared"`, the mean squared error, which learns small
+                objects on a plain ground sooner.
+            pixel_loss_weight: Float.
             quantizer_loss_weight: Float, of commitment and codebook loss.
             prior_loss_weight: Float, of the prior's cross-entropy.
             temperature_schedule: Optional
@@ -355,12 +360,21 @@ class LARPTokenizer(TrainableModel):
                 scheduled sampling. Taken from `fit` where `None`.
             **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile`,
                 `auto_scale_loss` of `keras.Model.compile`.
+
+        Raises:
+            ValueError: for an unknown `pixel_loss`.
         """
+        if pixel_loss not in PIXEL_LOSSES:
+            raise ValueError(
+                f"`pixel_loss` must be one of {', '.join(PIXEL_LOSSES)}. "
+                f"Received: pixel_loss={pixel_loss!r}"
+            )
         config = {
             "optimizer": keras.saving.serialize_keras_object(
                 keras.optimizers.get(optimizer)
             ),
             "prior_learning_rate_multiplier": prior_learning_rate_multiplier,
+            "pixel_loss": pixel_loss,
             "pixel_loss_weight": pixel_loss_weight,
             "quantizer_loss_weight": quantizer_loss_weight,
             "prior_loss_weight": prior_loss_weight,
@@ -382,6 +396,7 @@ class LARPTokenizer(TrainableModel):
         # All state is made now, so that a checkpoint can be restored.
         self.optimizer.build(self.trainable_variables)
         self._own_compile_config = config
+        self.pixel_loss = pixel_loss
         self.pixel_loss_weight = pixel_loss_weight
         self.quantizer_loss_weight = quantizer_loss_weight
         self.prior_loss_weight = prior_loss_weight
@@ -469,7 +484,9 @@ class LARPTokenizer(TrainableModel):
             "video": ops.cast(video, "float32"),
             "reconstruction": reconstruction,
             "token_ids": codes["token_ids"],
-            "pixel_loss": ops.mean(ops.abs(reconstruction - video)),
+            "pixel_loss": ops.mean(
+                PIXEL_LOSSES[self.pixel_loss](reconstruction - video)
+            ),
             "quantizer_loss": codes["loss"],
             "commitment_loss": codes["commitment_loss"],
             "codebook_loss": codes["codebook_loss"],

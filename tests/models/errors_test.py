@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from training_test import clips, small_generator, small_tokenizer
+from tiny_models import clips, tiny_generator, tiny_tokenizer
 
 from keras_larp import models, presets
 
@@ -18,7 +18,7 @@ from keras_larp import models, presets
 )
 def test_wrong_clips(video):
     with pytest.raises(ValueError, match="Received"):
-        small_tokenizer(prior=None).encode(video)
+        tiny_tokenizer(prior=None).encode(video)
 
 
 @pytest.mark.parametrize(
@@ -27,12 +27,12 @@ def test_wrong_clips(video):
 )
 def test_wrong_token_ids(ids):
     with pytest.raises(ValueError, match="Received"):
-        small_tokenizer(prior=None).decode(ids)
+        tiny_tokenizer(prior=None).decode(ids)
 
 
 def test_labels_out_of_range():
     with pytest.raises(ValueError, match="class ids from 0 to 2"):
-        small_generator().generate([3])
+        tiny_generator().generate([3])
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_labels_out_of_range():
 )
 def test_incompatible_sizes(options):
     with pytest.raises(ValueError, match="Received|Expected"):
-        small_tokenizer(**options)
+        tiny_tokenizer(**options)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_incompatible_sizes(options):
 )
 def test_impossible_sampling_options(options):
     with pytest.raises(ValueError, match="Received"):
-        small_generator().generate([0], **options)
+        tiny_generator().generate([0], **options)
 
 
 def test_unknown_preset_suggests_close_names():
@@ -76,7 +76,7 @@ def test_unfit_weights_are_named():
         to_authors,
     )
 
-    model = small_tokenizer()
+    model = tiny_tokenizer()
     arrays = [m.variable.numpy() for m in mappings(model)]
     state = to_authors(model, arrays)
     state["surplus"] = state.pop("bottleneck.in_linear.weight")

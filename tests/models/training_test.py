@@ -6,42 +6,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-
-from keras_larp import models
-
-
-def small_tokenizer(**kwargs):
-    options = {
-        "num_frames": 4,
-        "image_size": 16,
-        "patch_size": (2, 8, 8),
-        "num_tokens": 6,
-        "codebook_size": 32,
-        "code_dim": 4,
-        "hidden_dim": 16,
-        "num_heads": 2,
-        "encoder_layers": 1,
-        "decoder_layers": 1,
-        "prior": {"num_layers": 1, "num_heads": 2, "hidden_dim": 16},
-    }
-    return models.LARPTokenizer(**{**options, **kwargs})
-
-
-def small_generator(**kwargs):
-    options = {
-        "vocab_size": 32,
-        "num_tokens": 6,
-        "num_classes": 3,
-        "hidden_dim": 16,
-        "num_layers": 1,
-        "num_heads": 2,
-        "mlp_dim": 32,
-    }
-    return models.ARVideoGenerator(**{**options, **kwargs})
-
-
-def clips(count=4):
-    return np.random.default_rng(0).random((count, 4, 16, 16, 3), "float32")
+from tiny_models import clips, tiny_generator, tiny_tokenizer
 
 
 def numpy(x):
@@ -49,7 +14,7 @@ def numpy(x):
 
 
 def test_tokenizer_loss_falls_in_fit():
-    model = small_tokenizer()
+    model = tiny_tokenizer()
     model.compile(keras.optimizers.Adam(1e-2), 2.0)
     history = model.fit(clips(), batch_size=2, epochs=6, verbose=0).history
     assert np.isfinite(history["loss"]).all()
@@ -58,15 +23,29 @@ def test_tokenizer_loss_falls_in_fit():
     assert names <= set(history)
 
 
+def test_pixel_loss_is_absolute_or_squared():
+    model, video = tiny_tokenizer(prior=None), clips()
+    error = numpy(model(video)) - video
+    for kind, expected in (
+        ("absolute", np.abs(error).mean()),
+        ("squared", np.square(error).mean()),
+    ):
+        model.compile(pixel_loss=kind)
+        result = model.evaluate(video, verbose=0, return_dict=True)
+        np.testing.assert_allclose(result["pixel_loss"], expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="pixel_loss='huber'"):
+        model.compile(pixel_loss="huber")
+
+
 def test_evaluate_is_deterministic():
-    model = small_tokenizer()
+    model = tiny_tokenizer()
     model.compile()
     first = model.evaluate(clips(), verbose=0)
     np.testing.assert_array_equal(model.evaluate(clips(), verbose=0), first)
 
 
 def test_prior_follows_the_learning_rate():
-    model = small_tokenizer()
+    model = tiny_tokenizer()
     model.compile(keras.optimizers.SGD(0.5), 4.0)
     model.optimizer.learning_rate = 0.25
     model.fit(clips(), batch_size=4, verbose=0)
@@ -77,7 +56,7 @@ def test_prior_follows_the_learning_rate():
 def test_resuming_from_a_keras_file_continues_exactly(tmp_path):
     video = clips()
     options = {"batch_size": 2, "verbose": 0, "shuffle": False}
-    whole = small_tokenizer()
+    whole = tiny_tokenizer()
     whole.compile(keras.optimizers.Adam(1e-2), 2.0, total_steps=8)
     whole.fit(video, epochs=2, **options)
     whole.save(tmp_path / "model.keras")
@@ -88,7 +67,7 @@ def test_resuming_from_a_keras_file_continues_exactly(tmp_path):
 
 
 def test_generator_trains_on_video_through_a_frozen_tokenizer():
-    tokenizer, generator = small_tokenizer(), small_generator()
+    tokenizer, generator = tiny_tokenizer(), tiny_generator()
     before = [numpy(w) for w in tokenizer.weights]
     generator.compile(keras.optimizers.AdamW(1e-2))
     labels = np.array([0, 1, 2, 0])
@@ -98,11 +77,11 @@ def test_generator_trains_on_video_through_a_frozen_tokenizer():
     assert history["loss"][-1] < history["loss"][0]
     for old, new in zip(before, tokenizer.weights, strict=True):
         np.testing.assert_array_equal(old, numpy(new))
-    assert len(generator.weights) == len(small_generator().weights)
+    assert len(generator.weights) == len(tiny_generator().weights)
 
 
 def test_weight_decay_acts_on_linear_kernels_only():
-    model = small_generator()
+    model = tiny_generator()
     model.compile(keras.optimizers.AdamW(1e-2, weight_decay=0.1))
     decayed = [
         v.name
@@ -113,7 +92,7 @@ def test_weight_decay_acts_on_linear_kernels_only():
 
 
 def test_same_seed_gives_the_same_tokens_in_any_batch():
-    model = small_generator()
+    model = tiny_generator()
     model.head.kernel.assign(keras.random.normal((16, 32), seed=1) * 0.2)
     whole = numpy(model.generate([0, 1, 2], seed=5, guidance_scale=1.5))
     again = numpy(model.generate([0, 1, 2], seed=5, guidance_scale=1.5))
@@ -125,15 +104,15 @@ def test_same_seed_gives_the_same_tokens_in_any_batch():
 
 
 def test_generate_decodes_to_video():
-    video = small_generator().generate(
-        num_samples=2, seed=0, decode=small_tokenizer()
+    video = tiny_generator().generate(
+        num_samples=2, seed=0, decode=tiny_tokenizer()
     )
     assert video.shape == (2, 4, 16, 16, 3)
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_keeps_quantizer_and_losses_in_float32(policy):
-    model = small_tokenizer(dtype=policy)
+    model = tiny_tokenizer(dtype=policy)
     model.compile(keras.optimizers.Adam(1e-3))
     history = model.fit(clips(), batch_size=2, verbose=0).history
     assert np.isfinite(history["loss"]).all()
@@ -145,14 +124,14 @@ def test_mixed_precision_keeps_quantizer_and_losses_in_float32(policy):
     "norm", ["none", "layer", "layer_joint", "batch", "batch_joint"]
 )
 def test_latent_norms_train(norm):
-    model = small_tokenizer(latent_norm=norm)
+    model = tiny_tokenizer(latent_norm=norm)
     model.compile(keras.optimizers.Adam(1e-3))
     model.fit(clips(), batch_size=2, verbose=0)
     assert model.encode(clips()).shape == (4, 6)
 
 
 def test_preset_round_trip(tmp_path):
-    for model in (small_tokenizer(), small_generator()):
+    for model in (tiny_tokenizer(), tiny_generator()):
         folder = tmp_path / type(model).__name__
         model.save_to_preset(folder)
         loaded = type(model).from_preset(folder)
@@ -163,7 +142,7 @@ def test_preset_round_trip(tmp_path):
 
 
 def test_failed_save_leaves_no_folder(tmp_path, monkeypatch):
-    model = small_generator()
+    model = tiny_generator()
 
     def fail(*args, **kwargs):
         raise OSError("disk full")

@@ -1,0 +1,247 @@
+"""Batches of clips: the same whatever the workers and shards."""
+
+import itertools
+import warnings
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_models import tiny_generator, tiny_tokenizer
+
+from keras_larp import data
+
+
+class Numbers:
+    """Clips whose pixels are their index, with as many frames."""
+
+    def __init__(self, count, num_frames=4):
+        self.count, self.length = count, num_frames
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        video = np.zeros((self.length, 2, 2, 3), "uint8")
+        video[..., 0] = index
+        video[..., 1] = np.arange(self.length)[:, None, None]
+        video[:, :, 0, 2] = 255
+        return {"video": video, "label": index}
+
+
+def pipeline(count=6, **options):
+    defaults = {"num_frames": 4, "image_size": 2, "repeat": False}
+    return data.video_dataset(Numbers(count), **{**defaults, **options})
+
+
+def labels(dataset, count=None):
+    return [
+        batch[1].tolist() for batch in itertools.islice(iter(dataset), count)
+    ]
+
+
+def test_one_pass_has_each_video_once():
+    assert labels(pipeline(batch_size=4, shuffle=False)) == [
+        [0, 1, 2, 3],
+        [4, 5],
+    ]
+    shuffled = sum(labels(pipeline(30, batch_size=4)), [])
+    assert sorted(shuffled) == list(range(30)) and shuffled[:5] != [*range(5)]
+
+
+def test_same_seed_gives_the_same_batches():
+    def run(seed):
+        dataset = pipeline(8, seed=seed, num_frames=2, horizontal_flip=True)
+        return np.concatenate([video for video, _ in dataset])
+
+    np.testing.assert_array_equal(run(1), run(1))
+    assert (run(1) != run(2)).any()
+
+
+def test_workers_do_not_change_the_batches():
+    options = {"batch_size": 3, "num_frames": 2, "horizontal_flip": True}
+    alone = list(pipeline(7, **options))
+    helped = list(pipeline(7, num_workers=2, **options))
+    assert len(alone) == len(helped) == 3
+    for first, second in zip(alone, helped, strict=True):
+        np.testing.assert_array_equal(first[0], second[0])
+        np.testing.assert_array_equal(first[1], second[1])
+
+
+def test_shards_together_are_the_whole():
+    def clips(**options):
+        found = {}
+        for video, label in pipeline(7, batch_size=1, num_frames=2, **options):
+            found[int(label[0])] = video[0]
+        return found
+
+    whole, parts = clips(), {}
+    for i in range(3):
+        parts.update(clips(shard_index=i, shard_count=3))
+    assert set(parts) == set(whole)
+    for label, video in parts.items():
+        np.testing.assert_array_equal(video, whole[label])
+
+
+def test_epochs_differ_in_order_and_starts():
+    dataset = pipeline(16, batch_size=16, num_frames=2, repeat=True)
+    (first, order), (second, other) = itertools.islice(iter(dataset), 2)
+    assert sorted(order) == sorted(other) and (order != other).any()
+    starts = [
+        video[np.argsort(ids), 0, 0, 0, 1]
+        for video, ids in ((first, order), (second, other))
+    ]
+    assert (starts[0] != starts[1]).any()
+
+
+def test_windows_are_all_whole_clips():
+    dataset = pipeline(
+        2, num_frames=2, sampling="windows", shuffle=False, batch_size=4
+    )
+    (video, ids), *rest = dataset
+    assert not rest and ids.tolist() == [0, 0, 1, 1]
+    starts = np.round(video[:, 0, 0, 0, 1] * 255)
+    np.testing.assert_array_equal(starts, [0, 2, 0, 2])
+
+
+def test_clips_without_labels():
+    (video,) = pipeline(2, with_labels=False)
+    assert video.shape == (2, 4, 2, 2, 3) and video.dtype == np.float32
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    count=st.integers(1, 9),
+    batch_size=st.integers(1, 5),
+    drop_remainder=st.booleans(),
+)
+def test_one_pass_has_as_many_batches_as_it_says(
+    count, batch_size, drop_remainder
+):
+    dataset = pipeline(
+        count, batch_size=batch_size, drop_remainder=drop_remainder
+    )
+    assert len(list(dataset)) == dataset.steps_per_epoch
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_frames": 0},
+        {"image_size": 0},
+        {"batch_size": 0},
+        {"sampling": "last"},
+        {"on_error": "ignore"},
+        {"seed": -1},
+        {"num_workers": -1},
+        {"shard_index": 2, "shard_count": 2},
+        {"shard_count": 7},
+        {"sampling": "windows", "num_frames": 5},
+    ],
+)
+def test_impossible_options(options):
+    with pytest.raises(ValueError):
+        pipeline(**options)
+
+
+def test_mirroring_is_refused_where_it_changes_the_class():
+    with pytest.raises(ValueError, match="MovingShapes"):
+        data.video_dataset(data.MovingShapes(4), horizontal_flip=True)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_unreadable_files_are_errors_or_skipped_and_counted(
+    tmp_path, num_workers
+):
+    (tmp_path / "broken.mp4").write_text("no video")
+    clip = data.MovingShapes(1, 4, 16)[0]["video"]
+    data.write_video(tmp_path / "whole.mp4", clip)
+    source = data.VideoFolder(tmp_path)
+    options = {
+        "num_frames": 4,
+        "image_size": 16,
+        "repeat": False,
+        "num_workers": num_workers,
+    }
+    with pytest.raises(data.VideoDecodeError, match="broken.mp4"):
+        list(data.video_dataset(source, **options))
+    dataset = data.video_dataset(source, on_error="skip", **options)
+    ((video, _),) = dataset
+    assert video.shape == (1, 4, 16, 16, 3)
+    ((message, count),) = dataset.skipped.items()
+    assert "broken.mp4" in message and count == 1
+
+
+def test_skipping_ends_where_nothing_can_be_read(tmp_path):
+    (tmp_path / "broken.mp4").write_text("no video")
+    source = data.VideoFolder(tmp_path)
+    dataset = data.video_dataset(source, on_error="skip")
+    with pytest.raises(data.VideoDecodeError, match="None of the 1 videos"):
+        next(iter(dataset))
+
+
+def test_fit_and_evaluate_take_the_pipeline_without_warnings():
+    source = data.MovingShapes(6, num_frames=4, image_size=16)
+    tokenizer, generator = tiny_tokenizer(), tiny_generator(num_classes=12)
+    tokenizer.compile(keras.optimizers.Adam(1e-3))
+    generator.compile(keras.optimizers.Adam(1e-3))
+    train = data.video_dataset(source, batch_size=3)
+    test = data.video_dataset(source, batch_size=3, repeat=False, shuffle=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", category=UserWarning)
+        history = tokenizer.fit(
+            train, epochs=2, validation_data=test, verbose=0
+        ).history
+        generator.fit(train, tokenizer=tokenizer, verbose=0)
+        loss = tokenizer.evaluate(test, verbose=0, return_dict=True)["loss"]
+    assert len(history["val_loss"]) == 2
+    np.testing.assert_allclose(history["val_loss"][-1], loss, rtol=1e-5)
+
+
+def test_one_pass_does_not_go_for_several_epochs():
+    model = tiny_tokenizer()
+    model.compile()
+    source = data.MovingShapes(2, num_frames=4, image_size=16)
+    with pytest.raises(ValueError, match="repeat=True"):
+        model.fit(data.video_dataset(source, repeat=False), epochs=2)
+
+
+def tf_pipeline(count=6, **options):
+    pytest.importorskip("tensorflow")
+    defaults = {"num_frames": 4, "image_size": 2}
+    return data.tf_video_dataset(Numbers(count), **{**defaults, **options})
+
+
+def test_tf_pipeline_has_each_video_once_a_pass():
+    dataset = tf_pipeline(6, batch_size=4)
+    assert int(dataset.cardinality()) == 2
+    passes = [
+        np.concatenate([label.numpy() for _, label in dataset])
+        for _ in range(2)
+    ]
+    assert all(sorted(ids) == list(range(6)) for ids in passes)
+    assert (passes[0] != passes[1]).any()
+    video = next(iter(tf_pipeline(with_labels=False)))
+    assert tuple(video.shape) == (6, 4, 2, 2, 3)
+
+
+def test_tf_pipeline_skips_what_does_not_decode(tmp_path):
+    pytest.importorskip("tensorflow")
+    (tmp_path / "broken.mp4").write_text("no video")
+    clip = data.MovingShapes(1, 4, 16)[0]["video"]
+    data.write_video(tmp_path / "whole.mp4", clip)
+    dataset = data.tf_video_dataset(
+        data.VideoFolder(tmp_path), 4, 16, on_error="skip"
+    )
+    assert [video.shape[0] for video, _ in dataset] == [1]
+
+
+def test_fit_takes_the_tf_pipeline():
+    pytest.importorskip("tensorflow")
+    source = data.MovingShapes(4, num_frames=4, image_size=16)
+    model = tiny_tokenizer(prior=None)
+    model.compile(keras.optimizers.Adam(1e-3))
+    dataset = data.tf_video_dataset(source, batch_size=2)
+    history = model.fit(dataset, epochs=2, shuffle=False, verbose=0).history
+    assert np.isfinite(history["loss"]).all()

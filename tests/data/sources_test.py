@@ -1,0 +1,166 @@
+"""Which files a source holds, and of which class."""
+
+import pytest
+
+from keras_larp import data
+
+NAMES = [
+    "Archery/v_Archery_g01_c01.avi",
+    "Archery/v_Archery_g08_c01.avi",
+    "HandstandPushups/v_HandStandPushups_g08_c01.avi",
+    "YoYo/v_YoYo_g15_c02.avi",
+]
+
+
+@pytest.fixture
+def ucf101_root(tmp_path):
+    root = tmp_path / "UCF-101"
+    for name in NAMES:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return root
+
+
+def names(source):
+    return [file.path.rpartition("/")[2] for file in source]
+
+
+def test_ucf101_ids_are_those_of_all_101_classes(ucf101_root):
+    source = data.UCF101(ucf101_root, split="all")
+    assert len(source.class_names) == 101
+    assert [file.label for file in source] == [2, 2, 36, 100]
+
+
+def test_ucf101_ids_follow_the_order_of_characters():
+    names = data.UCF101.class_names
+    assert list(names) == sorted(names)
+    assert names.index("HammerThrow") < names.index("Hammering")
+
+
+@pytest.mark.parametrize(
+    "fold, test", [(1, [0]), (2, [1, 2]), (3, [3])], ids=["1", "2", "3"]
+)
+def test_ucf101_splits_by_group_without_lists(ucf101_root, fold, test):
+    expected = [n.rpartition("/")[2] for n in NAMES]
+    source = data.UCF101(ucf101_root, split="test", fold=fold)
+    assert names(source) == [expected[i] for i in test]
+    source = data.UCF101(ucf101_root, split="train", fold=fold)
+    assert names(source) == [n for i, n in enumerate(expected) if i not in test]
+
+
+@pytest.mark.parametrize("place", [".", "ucfTrainTestlist", "../lists"])
+def test_ucf101_follows_the_official_lists(ucf101_root, place):
+    folder = ucf101_root / place
+    folder.mkdir(exist_ok=True)
+    lines = f"{NAMES[3]} 101\n{NAMES[0]} 3\n"
+    (folder / "trainlist02.txt").write_text(lines)
+    given = folder if place == "../lists" else None
+    source = data.UCF101(ucf101_root, "train", fold=2, split_lists=given)
+    assert names(source) == ["v_YoYo_g15_c02.avi", "v_Archery_g01_c01.avi"]
+
+
+def test_ucf101_names_files_of_a_list_that_are_missing(ucf101_root):
+    lines = f"{NAMES[0]}\nBiking/v_Biking_g01_c01.avi\n"
+    (ucf101_root / "testlist01.txt").write_text(lines)
+    with pytest.raises(FileNotFoundError, match="1 of the 2.*v_Biking_g01"):
+        data.UCF101(ucf101_root, split="test")
+    source = data.UCF101(ucf101_root, split="test", missing="skip")
+    assert names(source) == ["v_Archery_g01_c01.avi"]
+
+
+def test_ucf101_refuses_files_of_other_data_sets(ucf101_root):
+    (ucf101_root / "Archery/cat.avi").touch()
+    with pytest.raises(ValueError, match="cat.avi.*VideoFolder"):
+        data.UCF101(ucf101_root)
+
+
+def test_ucf101_without_videos(tmp_path):
+    with pytest.raises(ValueError, match="no videos in"):
+        data.UCF101(tmp_path)
+    with pytest.raises(FileNotFoundError, match="UCF101.rar"):
+        data.UCF101(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "options", [{"split": "val"}, {"fold": 4}, {"missing": "ignore"}]
+)
+def test_ucf101_checks_its_options(ucf101_root, options):
+    with pytest.raises(ValueError, match="Received"):
+        data.UCF101(ucf101_root, **options)
+
+
+def test_ucf101_needs_the_list_that_is_asked_for(ucf101_root, tmp_path):
+    with pytest.raises(FileNotFoundError, match="trainlist01.txt"):
+        data.UCF101(ucf101_root, split_lists=tmp_path)
+
+
+def test_folder_of_classes(tmp_path):
+    for name in ("dogs/2.MP4", "cats/1.webm", "cats/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    source = data.VideoFolder(tmp_path)
+    assert source.class_names == ("cats", "dogs")
+    assert names(source) == ["1.webm", "2.MP4"]
+    assert [file.label for file in source] == [0, 1]
+    source = data.VideoFolder(tmp_path, ["birds", "cats", "dogs"])
+    assert [file.label for file in source] == [1, 2]
+    with pytest.raises(ValueError, match="dogs"):
+        data.VideoFolder(tmp_path, ["cats"])
+
+
+def test_folder_without_classes(tmp_path):
+    (tmp_path / "a.mkv").touch()
+    source = data.VideoFolder(tmp_path)
+    assert source[0] == data.VideoFile(str(tmp_path / "a.mkv"), -1)
+
+
+def test_folder_without_videos(tmp_path):
+    (tmp_path / "readme.txt").touch()
+    with pytest.raises(ValueError, match="no videos in"):
+        data.VideoFolder(tmp_path)
+
+
+def write_list(folder, *lines):
+    for name in "ab":
+        (folder / f"{name}.mp4").touch()
+    path = folder / "list.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_list_with_class_names(tmp_path):
+    path = write_list(tmp_path, "id,path,label", "0,b.mp4,run", '1,a.mp4,"a,b"')
+    source = data.VideoList(path)
+    assert source.class_names == ("a,b", "run")
+    assert [file.label for file in source] == [1, 0]
+    assert source[0].path == str(tmp_path / "b.mp4")
+
+
+def test_list_with_class_ids_and_a_root(tmp_path):
+    path = write_list(tmp_path, "path,label", "a.mp4,5", "b.mp4,")
+    source = data.VideoList(path, root=str(tmp_path))
+    assert [file.label for file in source] == [5, -1]
+
+
+@pytest.mark.parametrize(
+    "lines, message",
+    [
+        (["a.mp4,0"], "column `path`"),
+        (["path,label"], "lists no video"),
+        (["path,label", "a.mp4,0", "c.mp4,0"], "Line 3.*c.mp4"),
+    ],
+)
+def test_faulty_lists(tmp_path, lines, message):
+    path = write_list(tmp_path, *lines)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        data.VideoList(path)
+
+
+def test_list_labels_must_be_classes(tmp_path):
+    path = write_list(tmp_path, "path,label", "a.mp4,jump")
+    with pytest.raises(ValueError, match="'jump' in line 2"):
+        data.VideoList(path, class_names=["run"])
+    path = write_list(tmp_path, "path,label", "a.mp4,1")
+    with pytest.raises(ValueError, match="'1' in line 2"):
+        data.VideoList(path, class_names=["run"])

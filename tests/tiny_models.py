@@ -1,0 +1,39 @@
+"""Models that train in a second, and clips for them."""
+
+import numpy as np
+
+from keras_larp import models
+
+
+def tiny_tokenizer(**kwargs):
+    options = {
+        "num_frames": 4,
+        "image_size": 16,
+        "patch_size": (2, 8, 8),
+        "num_tokens": 6,
+        "codebook_size": 32,
+        "code_dim": 4,
+        "hidden_dim": 16,
+        "num_heads": 2,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "prior": {"num_layers": 1, "num_heads": 2, "hidden_dim": 16},
+    }
+    return models.LARPTokenizer(**{**options, **kwargs})
+
+
+def tiny_generator(**kwargs):
+    options = {
+        "vocab_size": 32,
+        "num_tokens": 6,
+        "num_classes": 3,
+        "hidden_dim": 16,
+        "num_layers": 1,
+        "num_heads": 2,
+        "mlp_dim": 32,
+    }
+    return models.ARVideoGenerator(**{**options, **kwargs})
+
+
+def clips(count=4):
+    return np.random.default_rng(0).random((count, 4, 16, 16, 3), "float32")
