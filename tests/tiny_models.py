@@ -1,5 +1,6 @@
 """Models that train in a second, and clips for them."""
 
+import keras
 import numpy as np
 
 from keras_larp import models
@@ -37,3 +38,24 @@ def tiny_generator(**kwargs):
 
 def clips(count=4):
     return np.random.default_rng(0).random((count, 4, 16, 16, 3), "float32")
+
+
+def gradient(function, x):
+    """The gradient of a scalar function of one array, as an array."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return np.asarray(jax.grad(function)(x))
+    x = keras.ops.convert_to_tensor(x)
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            result = function(x)
+        found = tape.gradient(result, x)
+        return np.zeros(x.shape) if found is None else found.numpy()
+    x.requires_grad_(True)
+    function(x).backward()
+    return np.zeros(x.shape) if x.grad is None else x.grad.numpy()

@@ -66,12 +66,11 @@ class MovingShapes:
         shape = SHAPES[label // len(MOTIONS)]
         direction = np.array(_DIRECTIONS[MOTIONS[label % len(MOTIONS)]])
         # Lengths are in units of the image's height.
-        radius = generator.uniform(0.16, 0.22)
-        travel = generator.uniform(0.3, 0.5)
-        middle = np.array([0.5, 0.5]) + generator.uniform(-0.08, 0.08, 2)
-        hue = generator.uniform()
-        color = _hsv_to_rgb(hue, 0.9, 1.0)
-        ground = _hsv_to_rgb(hue + generator.uniform(0.3, 0.7), 0.5, 0.25)
+        radius = generator.uniform(0.2, 0.25)
+        travel = generator.uniform(0.4, 0.5)
+        middle = np.array([0.5, 0.5]) + generator.uniform(-0.04, 0.04, 2)
+        color = _hsv_to_rgb(generator.uniform(), 0.8, 1.0)
+        ground = _hsv_to_rgb(generator.uniform(), 0.4, 0.2)
 
         progress = np.linspace(-0.5, 0.5, self.num_frames)  # (T,)
         centers = middle + travel * progress[:, None] * direction  # (T, 2)

@@ -85,24 +85,39 @@ def load_authors_state(model, state, source="the checkpoint"):
         for mapping in wanted
         for name, shape in zip(mapping.names, mapping.shapes, strict=True)
     }
-    missing = sorted(set(expected) - set(state))
-    extra = sorted(set(state) - set(expected) - set(_TABLES))
-    extra = [n for n in extra if not n.endswith("num_batches_tracked")]
-    misshapen = [
-        f"{name} is {tuple(state[name].shape)}, expected {shape}"
-        for name, shape in expected.items()
-        if name in state and tuple(state[name].shape) != shape
-    ]
-    if missing or extra or misshapen:
-        found = {"missing": missing, "extra": extra, "misshapen": misshapen}
-        lines = [f"{k}: {', '.join(v)}" for k, v in found.items() if v]
+    stored = {
+        name: tuple(weight.shape)
+        for name, weight in state.items()
+        if name in expected
+        or not (name in _TABLES or name.endswith("num_batches_tracked"))
+    }
+    problems = describe_misfit(stored, expected)
+    if problems:
         raise ValueError(
-            f"The weights of {source} do not fit the model.\n"
-            + "\n".join(lines)
+            f"The weights of {source} do not fit the model.\n{problems}"
         )
     for mapping in wanted:
         arrays = [np.asarray(state[n], "float32") for n in mapping.names]
         mapping.variable.assign(mapping.from_authors(arrays))
+
+
+def describe_misfit(stored, expected):
+    """Each weight that is missing, extra or misshapen, by name; `""` if none.
+
+    Args:
+        stored: Dictionary from the name of a weight in a file to its shape.
+        expected: The same of a model.
+    """
+    lines = {
+        "missing": sorted(set(expected) - set(stored)),
+        "extra": sorted(set(stored) - set(expected)),
+        "misshapen": [
+            f"{name} is {stored[name]}, expected {shape}"
+            for name, shape in expected.items()
+            if name in stored and stored[name] != shape
+        ],
+    }
+    return "\n".join(f"{k}: {', '.join(v)}" for k, v in lines.items() if v)
 
 
 def _linear(layer, *names):

@@ -1,17 +1,22 @@
 import difflib
 import importlib
 import json
+import math
 import pathlib
 import shutil
 import tempfile
 
+import h5py
 import keras
 
 from keras_larp.presets.authors_config import (
     build_from_authors_config,
     is_authors_config,
 )
-from keras_larp.presets.authors_weights import load_authors_state
+from keras_larp.presets.authors_weights import (
+    describe_misfit,
+    load_authors_state,
+)
 from keras_larp.presets.registry import address, names
 from keras_larp.version import __version__
 
@@ -175,8 +180,45 @@ def _load_own(folder, config, overrides):
     model = classes[config["class_name"]].from_config(
         {**config["config"], **overrides}
     )
-    model.load_weights(folder / "model.weights.h5")
+    _load_own_weights(model, folder / "model.weights.h5")
     return model
+
+
+def _load_own_weights(model, file):
+    """Loads `model.weights.h5`, or names what does not fit."""
+    if not file.is_file():
+        raise ValueError(
+            f"A preset folder holds `model.weights.h5`. Received: {file.parent}"
+        )
+    stored = _stored_shapes(file)
+    count = sum(math.prod(shape) for shape in stored.values())
+    try:
+        # Keras passes over what a file has too much.
+        if count != model.count_params():
+            raise ValueError(f"{count} numbers for {model.count_params()}")
+        model.load_weights(file)
+    except ValueError as error:
+        with tempfile.TemporaryDirectory() as folder:
+            fitting = pathlib.Path(folder) / "model.weights.h5"
+            model.save_weights(fitting)
+            expected = _stored_shapes(fitting)
+        problems = describe_misfit(stored, expected) or str(error)
+        raise ValueError(
+            f"The weights of {file} do not fit the model.\n{problems}"
+        ) from error
+
+
+def _stored_shapes(file):
+    """Shapes of the weights in an HDF5 file, by their place in it."""
+    shapes = {}
+
+    def visit(name, entry):
+        if isinstance(entry, h5py.Dataset) and "seed" not in name:
+            shapes[name.replace("/vars/", "/")] = entry.shape
+
+    with h5py.File(file) as content:
+        content.visititems(visit)
+    return shapes
 
 
 def _write_json(file, content):

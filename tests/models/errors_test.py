@@ -67,21 +67,3 @@ def test_missing_hub_library_names_the_extra(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
     with pytest.raises(ImportError, match=r"keras-larp\[hub\]"):
         presets.load("larp_l_long_tokenizer")
-
-
-def test_unfit_weights_are_named():
-    from keras_larp.presets.authors_weights import (
-        load_authors_state,
-        mappings,
-        to_authors,
-    )
-
-    model = tiny_tokenizer()
-    arrays = [m.variable.numpy() for m in mappings(model)]
-    state = to_authors(model, arrays)
-    state["surplus"] = state.pop("bottleneck.in_linear.weight")
-    state["prior_model.head.bias"] = np.zeros(3)
-    with pytest.raises(ValueError) as error:
-        load_authors_state(model, state)
-    for name in ("surplus", "bottleneck.in_linear.weight", "head.bias is (3,)"):
-        assert name in str(error.value)

@@ -1,7 +1,5 @@
 """Training by `fit`, saving and resuming, on each backend."""
 
-import json
-
 import keras
 import numpy as np
 import pytest
@@ -130,24 +128,34 @@ def test_latent_norms_train(norm):
     assert model.encode(clips()).shape == (4, 6)
 
 
-def test_preset_round_trip(tmp_path):
-    for model in (tiny_tokenizer(), tiny_generator()):
-        folder = tmp_path / type(model).__name__
-        model.save_to_preset(folder)
-        loaded = type(model).from_preset(folder)
-        for old, new in zip(model.weights, loaded.weights, strict=True):
-            np.testing.assert_array_equal(numpy(old), numpy(new))
-        config = json.loads((folder / "config.json").read_text())
-        assert config["class_name"] == type(model).__name__
+class Stop(keras.callbacks.Callback):
+    """Ends a run as a crash does, in the middle of an epoch."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.model.optimizer.iterations >= 5:
+            raise InterruptedError
 
 
-def test_failed_save_leaves_no_folder(tmp_path, monkeypatch):
-    model = tiny_generator()
+def test_resuming_from_a_backup_continues_exactly(tmp_path):
+    video = clips()
+    options = {"batch_size": 2, "verbose": 0, "shuffle": False, "epochs": 4}
 
-    def fail(*args, **kwargs):
-        raise OSError("disk full")
+    def fit(*callbacks):
+        model = tiny_tokenizer(seed=0)
+        model.compile(keras.optimizers.Adam(1e-2), total_steps=8)
+        return model.fit(video, callbacks=list(callbacks), **options).history
 
-    monkeypatch.setattr(type(model), "save_weights", fail)
-    with pytest.raises(OSError, match="disk full"):
-        model.save_to_preset(tmp_path / "preset")
-    assert list(tmp_path.iterdir()) == []
+    def backup():
+        return keras.callbacks.BackupAndRestore(tmp_path / "backup")
+
+    keras.utils.set_random_seed(0)
+    expected = fit(backup())
+    keras.utils.set_random_seed(0)
+    with pytest.raises(InterruptedError):
+        fit(backup(), Stop())
+    received = fit(backup())
+    assert 1 <= len(received["loss"]) < 4
+    count = len(received["loss"])
+    np.testing.assert_allclose(
+        received["loss"], expected["loss"][-count:], rtol=1e-5
+    )

@@ -1,0 +1,164 @@
+"""Blocks, embedding, encoder and decoder: shapes, saving, policies."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import ops
+
+from keras_larp import layers
+from keras_larp.layers.patches import patchify, unpatchify
+
+# The layer and the shape of an input, batch included.
+CASES = {
+    "embedding": (
+        lambda **k: layers.VideoPatchEmbedding((4, 8, 8), (2, 4, 4), 16, **k),
+        (2, 4, 8, 8, 3),
+    ),
+    "encoder": (
+        lambda **k: layers.HolisticQueryEncoder(5, 16, 2, 2, **k),
+        (2, 7, 16),
+    ),
+    "decoder": (
+        lambda **k: layers.PatchQueryDecoder(
+            5, (4, 8, 8), (2, 4, 4), 16, 2, 2, **k
+        ),
+        (2, 5, 16),
+    ),
+    "block": (lambda **k: layers.TransformerBlock(16, 2, **k), (2, 7, 16)),
+    "causal": (
+        lambda **k: layers.CausalTransformerBlock(16, 4, 2, **k),
+        (2, 7, 16),
+    ),
+}
+cases = pytest.mark.parametrize("name", CASES)
+
+
+def inputs(shape):
+    return np.random.default_rng(0).random(shape, "float32")
+
+
+def numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+@cases
+def test_config_goes_through_json(name):
+    make, shape = CASES[name]
+    layer, x = make(), inputs(shape)
+    expected = numpy(layer(x))
+    config = json.loads(json.dumps(layer.get_config()))
+    twin = type(layer).from_config(config)
+    twin(x)
+    twin.set_weights(layer.get_weights())
+    np.testing.assert_allclose(numpy(twin(x)), expected, atol=1e-6)
+
+
+@cases
+def test_works_in_a_functional_model(name):
+    make, shape = CASES[name]
+    symbol = keras.Input(shape[1:])
+    layer = make()
+    model = keras.Model(symbol, layer(symbol))
+    x = inputs(shape)
+    assert model.output_shape == (None, *numpy(layer(x)).shape[1:])
+    expected = numpy(layer(x))
+    received = model.predict(x, verbose=0)
+    np.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-5)
+
+
+@cases
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_is_close_to_float32(name, dtype):
+    make, shape = CASES[name]
+    x = inputs(shape)
+    exact, layer = make(), make(dtype=dtype)
+    expected = numpy(exact(x))
+    received = layer(x)
+    layer.set_weights(exact.get_weights())
+    received = layer(x)
+    assert keras.backend.standardize_dtype(received.dtype) == dtype[6:]
+    received = numpy(ops.cast(received, "float32"))
+    np.testing.assert_allclose(received, expected, atol=0.1)
+
+
+def test_causal_block_does_not_see_later_tokens():
+    make, shape = CASES["causal"]
+    block, x = make(), inputs(shape)
+    changed = x.copy()
+    changed[:, 4:] += 1.0
+    first, second = numpy(block(x)), numpy(block(changed))
+    np.testing.assert_allclose(first[:, :4], second[:, :4], atol=1e-5)
+    assert np.abs(first[:, 4:] - second[:, 4:]).max() > 1e-3
+
+
+def test_cached_steps_give_what_one_pass_gives():
+    make, shape = CASES["causal"]
+    block, x = make(), inputs(shape)
+    expected = numpy(block(x))
+    cache = block.empty_cache(2, 7)
+    first, cache = block(x[:, :3], cache=cache, index=0)
+    parts = [first]
+    for i in range(3, 7):
+        part, cache = block(x[:, i : i + 1], cache=cache, index=i)
+        parts.append(part)
+    received = np.concatenate([numpy(p) for p in parts], axis=1)
+    np.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_last_outputs_alone_are_those_of_the_whole():
+    block, x = CASES["block"][0](), inputs((2, 7, 16))
+    whole, part = numpy(block(x)), numpy(block(x, num_outputs=3))
+    np.testing.assert_allclose(part, whole[:, 4:], rtol=1e-4, atol=1e-5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    grid=st.tuples(*[st.integers(1, 3)] * 3),
+    patch=st.tuples(*[st.integers(1, 3)] * 3),
+    channels=st.integers(1, 3),
+)
+def test_unpatchify_inverts_patchify(grid, patch, channels):
+    sizes = [g * p for g, p in zip(grid, patch, strict=True)]
+    video = inputs((2, *sizes, channels))
+    patches = patchify(ops.convert_to_tensor(video), patch)
+    assert patches.shape == (2, np.prod(grid), np.prod(patch) * channels)
+    np.testing.assert_array_equal(
+        numpy(unpatchify(patches, grid, patch)), video
+    )
+
+
+def test_patches_are_in_the_order_time_row_column():
+    video = np.arange(16.0).reshape(1, 2, 2, 4, 1)
+    patches = numpy(patchify(ops.convert_to_tensor(video), (1, 2, 2)))
+    np.testing.assert_array_equal(
+        patches[0],
+        [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]],
+    )
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: layers.TransformerBlock(16, 3),
+        lambda: layers.CausalTransformerBlock(16, 4, 3),
+        lambda: layers.VideoPatchEmbedding((4, 8, 8), (3, 4, 4), 16),
+        lambda: layers.PatchQueryDecoder(5, (4, 8, 9), (2, 4, 4), 16, 1, 2),
+        lambda: layers.sincos_1d(4, 5),
+        lambda: layers.sincos_3d((1, 2, 2), 6),
+    ],
+)
+def test_incompatible_sizes_are_named(make):
+    with pytest.raises(ValueError, match="Received"):
+        make()
+
+
+def test_dropout_acts_in_training_only():
+    block = layers.TransformerBlock(16, 2, dropout=0.5)
+    x = inputs((2, 7, 16))
+    np.testing.assert_array_equal(numpy(block(x)), numpy(block(x)))
+    first = numpy(block(x, training=True))
+    assert (first != numpy(block(x, training=True))).any()

@@ -1,0 +1,263 @@
+"""Presets: names, folders, hubs and the authors' files."""
+
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from tiny_models import clips, tiny_generator, tiny_tokenizer
+
+from keras_larp import models, presets
+from keras_larp.presets.authors_weights import mappings, to_authors
+
+
+def numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+def test_names_are_the_authors_checkpoints():
+    assert presets.names() == [
+        "larp_l_long_frame_prediction",
+        "larp_l_long_generator",
+        "larp_l_long_tokenizer",
+    ]
+
+
+def test_round_trip_through_a_folder(tmp_path):
+    for model in (tiny_tokenizer(), tiny_generator()):
+        folder = tmp_path / type(model).__name__
+        model.save_to_preset(folder)
+        files = {path.name for path in folder.iterdir()}
+        assert files == {"config.json", "metadata.json", "model.weights.h5"}
+        loaded = presets.load(folder)
+        assert type(loaded) is type(model)
+        for old, new in zip(model.weights, loaded.weights, strict=True):
+            np.testing.assert_array_equal(numpy(old), numpy(new))
+
+
+def test_arguments_override_the_configuration(tmp_path):
+    tiny_generator().save_to_preset(tmp_path / "preset")
+    loaded = models.ARVideoGenerator.from_preset(
+        tmp_path / "preset", dtype="mixed_bfloat16"
+    )
+    assert loaded.dtype_policy.name == "mixed_bfloat16"
+
+
+def test_failed_save_leaves_no_folder(tmp_path, monkeypatch):
+    model = tiny_generator()
+
+    def fail(*args, **kwargs):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(type(model), "save_weights", fail)
+    with pytest.raises(OSError, match="disk full"):
+        model.save_to_preset(tmp_path / "preset")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_not_overwritten(tmp_path):
+    with pytest.raises(FileExistsError, match=str(tmp_path)):
+        tiny_generator().save_to_preset(tmp_path)
+
+
+def test_preset_of_another_model(tmp_path):
+    tiny_generator().save_to_preset(tmp_path / "preset")
+    with pytest.raises(ValueError, match="of ARVideoGenerator"):
+        models.LARPTokenizer.from_preset(tmp_path / "preset")
+
+
+def test_folder_without_configuration(tmp_path):
+    with pytest.raises(ValueError, match="config.json"):
+        presets.load(tmp_path)
+
+
+def test_hugging_face_addresses_go_through_its_library(tmp_path, monkeypatch):
+    hub = pytest.importorskip("huggingface_hub")
+    tiny_generator().save_to_preset(tmp_path / "preset")
+    calls = []
+
+    def snapshot_download(repository, revision=None, **kwargs):
+        calls.append((repository, revision))
+        return str(tmp_path / "preset")
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
+    presets.load("hf://someone/model", revision="v1")
+    presets.load("larp_l_long_generator")
+    assert calls == [
+        ("someone/model", "v1"),
+        ("hywang66/LARP-L-long-AR", None),
+    ]
+
+
+def test_kaggle_addresses_go_through_its_library(tmp_path, monkeypatch):
+    hub = pytest.importorskip("kagglehub")
+    tiny_generator().save_to_preset(tmp_path / "preset")
+    monkeypatch.setattr(
+        hub,
+        "model_download",
+        lambda handle: {"me/larp/keras/tiny": str(tmp_path / "preset")}[handle],
+    )
+    model = presets.load("kaggle://me/larp/keras/tiny")
+    assert isinstance(model, models.ARVideoGenerator)
+
+
+def test_weights_of_the_authors_come_back_unchanged():
+    for model in (tiny_tokenizer(), tiny_generator()):
+        before = [numpy(m.variable) for m in mappings(model)]
+        for mapping, array in zip(mappings(model), before, strict=True):
+            again = mapping.from_authors(mapping.to_authors(array))
+            np.testing.assert_array_equal(again, array)
+        covered = {id(m.variable) for m in mappings(model)}
+        left = [
+            v.name for v in model.trainable_variables if id(v) not in covered
+        ]
+        assert left == []
+
+
+def authors_folder(golden_dir, case, folder):
+    from golden import golden_state_dict
+    from safetensors.numpy import save_file
+
+    state = golden_state_dict(golden_dir / case)
+    folder.mkdir(exist_ok=True)
+    save_file(state, folder / "model.safetensors")
+    config = (golden_dir / case / "config.json").read_text()
+    (folder / "config.json").write_text(config)
+    return state
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="PyTorch is the backend"
+)
+def test_authors_folder_loads_without_pytorch(golden_dir, tmp_path):
+    authors_folder(golden_dir, "generator_class", tmp_path)
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from keras_larp import models\n"
+        f"models.ARVideoGenerator.from_preset({str(tmp_path)!r})\n"
+        "print('loaded')"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+    assert result.stdout.strip().endswith("loaded"), result.stderr
+
+
+def test_authors_tokenizer_without_its_prior_loads(golden_dir, tmp_path):
+    from safetensors.numpy import save_file
+
+    state = authors_folder(golden_dir, "tokenizer_base", tmp_path)
+    state = {k: v for k, v in state.items() if not k.startswith("prior_model")}
+    save_file(state, tmp_path / "model.safetensors")
+    assert presets.load(tmp_path).prior is None
+
+
+def test_a_weight_left_untransposed_changes_the_tokens(golden_dir, tmp_path):
+    # The golden cases see a square weight that was loaded the wrong way.
+    from safetensors.numpy import save_file
+
+    state = authors_folder(golden_dir, "generator_class", tmp_path)
+    case = np.load(golden_dir / "generator_class/arrays.npz")
+    name = next(
+        n
+        for n, w in state.items()
+        if w.ndim == 2 and w.shape[0] == w.shape[1] and "layers.0" in n
+    )
+    state[name] = np.ascontiguousarray(state[name].T)
+    save_file(state, tmp_path / "model.safetensors")
+    inputs = {k: case[k] for k in ("token_ids", "condition")}
+    logits = numpy(presets.load(tmp_path)(inputs))
+    assert np.abs(logits - case["logits"]).max() > 1e-2
+
+
+def test_weights_that_do_not_fit_are_named(tmp_path):
+    from keras_larp.presets.authors_weights import load_authors_state
+
+    model = tiny_tokenizer()
+    state = to_authors(model, [numpy(m.variable) for m in mappings(model)])
+    state["surplus"] = state.pop("bottleneck.in_linear.weight")
+    state["prior_model.head.bias"] = np.zeros(3)
+    with pytest.raises(ValueError) as error:
+        load_authors_state(model, state)
+    for name in ("surplus", "bottleneck.in_linear.weight", "head.bias is (3,)"):
+        assert name in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"hidden_dim": 32}, r"misshapen: .*head/0 is \(16, 32\), expected"),
+        ({"num_layers": 2}, "missing: .*1/"),
+        ({"num_classes": 5}, "class_embedding"),
+    ],
+)
+def test_own_weights_that_do_not_fit_are_named(tmp_path, change, message):
+    tiny_generator().save_to_preset(tmp_path / "preset")
+    file = tmp_path / "preset/config.json"
+    config = json.loads(file.read_text())
+    config["config"].update(change)
+    file.write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=message):
+        presets.load(tmp_path / "preset")
+
+
+def test_own_weights_with_a_layer_too_many_are_named(tmp_path):
+    tiny_generator(num_layers=2).save_to_preset(tmp_path / "preset")
+    file = tmp_path / "preset/config.json"
+    config = json.loads(file.read_text())
+    config["config"]["num_layers"] = 1
+    file.write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="extra: "):
+        presets.load(tmp_path / "preset")
+
+
+CHECK = """
+import sys, numpy as np
+from keras import ops
+from keras_larp import presets
+folder = sys.argv[1]
+expected = np.load(folder + "/arrays.npz", allow_pickle=False)
+tokenizer = presets.load(folder + "/tokenizer")
+generator = presets.load(folder + "/generator")
+ids = ops.convert_to_numpy(tokenizer.encode(expected["video"]))
+greedy = ops.convert_to_numpy(
+    generator.generate([0, 1, 2], temperature=0, guidance_scale=1.5))
+sampled = ops.convert_to_numpy(generator.generate([0, 1, 2], seed=7))
+np.testing.assert_array_equal(ids, expected["ids"])
+np.testing.assert_array_equal(greedy, expected["greedy"])
+np.testing.assert_array_equal(sampled, expected["sampled"])
+print("equal")
+"""
+
+
+@pytest.mark.parametrize("backend", ["jax", "tensorflow", "torch"])
+def test_presets_give_equal_tokens_on_every_backend(tmp_path, backend):
+    pytest.importorskip(backend)
+    if backend == keras.backend.backend():
+        pytest.skip("saved on this backend")
+    tokenizer, generator = tiny_tokenizer(), tiny_generator()
+    # Its output layer starts at zero, which would make all tokens 0.
+    kernel = np.random.default_rng(0).normal(size=(16, 32))
+    generator.head.kernel.assign(kernel)
+    tokenizer.save_to_preset(tmp_path / "tokenizer")
+    generator.save_to_preset(tmp_path / "generator")
+    greedy = generator.generate([0, 1, 2], temperature=0, guidance_scale=1.5)
+    arrays = {
+        "video": clips(),
+        "ids": numpy(tokenizer.encode(clips())),
+        "greedy": numpy(greedy),
+        "sampled": numpy(generator.generate([0, 1, 2], seed=7)),
+    }
+    assert len(np.unique(arrays["greedy"])) > 3
+    np.savez(tmp_path / "arrays.npz", **arrays)
+    result = subprocess.run(
+        [sys.executable, "-c", CHECK, str(tmp_path)],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+    )
+    assert result.stdout.strip().endswith("equal"), result.stderr
