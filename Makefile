@@ -4,7 +4,7 @@ BACKENDS = $(or $(BACKEND),jax tensorflow torch)
 VENV = .venv
 BIN = $(VENV)/bin
 
-.PHONY: env test lint format clean
+.PHONY: env demo test lint format clean
 
 env: $(VENV)/installed
 
@@ -30,3 +30,9 @@ format: env
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
+
+# `make demo DATA=/path/to/UCF-101` trains on video files, and
+# `make demo BACKEND=torch` on another backend.
+demo: env
+	KERAS_BACKEND=$(or $(BACKEND),jax) TF_CPP_MIN_LOG_LEVEL=2 \
+	  $(BIN)/python examples/quickstart.py $(if $(DATA),--data=$(DATA))

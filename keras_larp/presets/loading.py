@@ -91,6 +91,7 @@ def save(model, folder):
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent)
     part = pathlib.Path(part)
+    part.chmod(0o755)
     try:
         config = {
             "module": "keras_larp.models",
