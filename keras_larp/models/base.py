@@ -43,15 +43,14 @@ class TrainableModel(TrainStep, keras.Model):
         A `keras_larp.data.VideoDataset` knows how many batches an epoch has,
         so that `steps_per_epoch` and `validation_steps` need not be given.
         """
-        if steps_per_epoch is None:
-            steps_per_epoch = _known_steps(x)
-            if steps_per_epoch and epochs > 1 and not x.repeats:
+        if _known_steps(x):
+            if epochs > 1 and not x.repeats:
                 raise ValueError(
                     "This data set ends after one epoch. Make it with "
                     f"`repeat=True`. Received: epochs={epochs}"
                 )
-            if steps_per_epoch:
-                kwargs.setdefault("shuffle", False)  # It shuffles itself.
+            steps_per_epoch = steps_per_epoch or _known_steps(x)
+            kwargs.setdefault("shuffle", False)  # It shuffles itself.
         return super().fit(
             x,
             y,

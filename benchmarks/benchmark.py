@@ -1,0 +1,183 @@
+"""Measures one table on each backend and writes it as JSON and Markdown.
+
+    python benchmarks/benchmark.py --table=tokenizer
+    python benchmarks/benchmark.py --table=training
+    python benchmarks/benchmark.py --table=sampling
+
+Each backend is measured in a process of its own. Numbers are medians of
+repeated runs after a warm-up; weights and data are random.
+"""
+
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import time
+
+from absl import app, flags
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_enum(
+    "table", "tokenizer", ["tokenizer", "training", "sampling"], "What to do."
+)
+flags.DEFINE_list("backends", ["jax", "tensorflow", "torch"], "On which.")
+flags.DEFINE_integer("repeats", 5, "Measured runs.", 1)
+flags.DEFINE_bool("child", False, "Measure the backend of this process.")
+
+FOLDER = pathlib.Path(__file__).parent / "results"
+# The authors' PyTorch code on a CPU machine with two such cores.
+AUTHORS = {
+    "tokenizer": {"encode_seconds": 3.4, "decode_seconds": 3.4},
+    "training": {"step_seconds": 4.2},
+    "sampling": {"seconds": 4 * 256 / 42},
+}
+
+
+def main(_):
+    if FLAGS.child:
+        measure = {
+            "tokenizer": measure_tokenizer,
+            "training": measure_training,
+            "sampling": measure_sampling,
+        }[FLAGS.table]
+        print("RESULT" + json.dumps(measure()))
+        return
+    results = {backend: run_child(backend) for backend in FLAGS.backends}
+    FOLDER.mkdir(exist_ok=True)
+    write(results)
+
+
+def measure_tokenizer():
+    """Seconds to encode and to decode one clip with the paper's LARP-L."""
+    import keras
+
+    from keras_larp import models
+
+    tokenizer = models.LARPTokenizer(prior=None)
+    video = keras.random.uniform((1, 16, 128, 128, 3), seed=0)
+    token_ids = tokenizer.encode(video)
+    return {
+        "encode_seconds": median_time(lambda: tokenizer.encode(video)),
+        "decode_seconds": median_time(lambda: tokenizer.decode(token_ids)),
+        "parameters": tokenizer.count_params(),
+    }
+
+
+def measure_training():
+    """Seconds a step, 16x64x64, width 384, 6 + 6 layers, prior XS, batch 4."""
+    import keras
+    import numpy as np
+
+    from keras_larp import models
+
+    tokenizer = models.LARPTokenizer(
+        image_size=64,
+        num_tokens=256,
+        hidden_dim=384,
+        num_heads=6,
+        encoder_layers=6,
+        decoder_layers=6,
+        prior="gptc-XS",
+    )
+    tokenizer.compile(keras.optimizers.Adam(1e-4), 50.0, total_steps=1000)
+    video = np.random.default_rng(0).random((4, 16, 64, 64, 3), "float32")
+
+    def step():
+        return tokenizer.train_on_batch(video)
+
+    return {
+        "step_seconds": median_time(step),
+        "parameters": tokenizer.count_params(),
+    }
+
+
+def measure_sampling():
+    """Seconds for 256 tokens of 4 clips with llama-abs-B, all guided."""
+    from keras_larp import models
+
+    generator = models.ARVideoGenerator.from_size(
+        "llama-abs-B", num_tokens=256, vocab_size=8192, num_classes=101
+    )
+
+    def sample():
+        return generator.generate([0, 1, 2, 3], guidance_scale=1.25, seed=0)
+
+    seconds = median_time(sample)
+    return {
+        "seconds": seconds,
+        "tokens_per_second": 4 * 256 / seconds,
+        "parameters": generator.count_params(),
+    }
+
+
+def median_time(function):
+    """Median of the seconds that `function` takes, compiled before."""
+    from keras import ops, tree
+
+    def run():
+        result = function()
+        tree.map_structure(ops.convert_to_numpy, result)  # waits for it
+
+    run()
+    run()
+    times = []
+    for _ in range(FLAGS.repeats):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def run_child(backend):
+    command = [sys.executable, __file__, "--child", f"--table={FLAGS.table}"]
+    result = subprocess.run(
+        [*command, f"--repeats={FLAGS.repeats}"],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    (line,) = [s for s in result.stdout.splitlines() if s.startswith("RESULT")]
+    print(backend, line.removeprefix("RESULT"))
+    return json.loads(line.removeprefix("RESULT"))
+
+
+def write(results):
+    authors = AUTHORS[FLAGS.table]
+    content = {
+        "table": FLAGS.table,
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "repeats": FLAGS.repeats,
+        "authors": authors,
+        "results": results,
+    }
+    path = FOLDER / f"{FLAGS.table}.json"
+    path.write_text(json.dumps(content, indent=2) + "\n")
+    names = list(authors)
+    heads = " | ".join(f"{name} | over the authors'" for name in names)
+    lines = [f"| backend | {heads} |", "|---" * (1 + 2 * len(names)) + "|"]
+    for backend, result in results.items():
+        cells = [
+            f"{result[name]:.2f} | {result[name] / authors[name]:.2f}"
+            for name in names
+        ]
+        lines.append(f"| {backend} | {' | '.join(cells)} |")
+    table = "\n".join(lines) + "\n"
+    path.with_suffix(".md").write_text(table)
+    print(table)
+
+
+def processor():
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+if __name__ == "__main__":
+    app.run(main)
