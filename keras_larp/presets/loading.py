@@ -106,7 +106,11 @@ def save(model, folder):
         }
         _write_json(part / "config.json", config)
         _write_json(part / "metadata.json", metadata)
-        model.save_weights(part / "model.weights.h5")
+        # Of a model that was never compiled: Keras would add the state of
+        # optimizer and metrics, twice as large as the weights.
+        plain = type(model).from_config(model.get_config())
+        plain.set_weights(model.get_weights())
+        plain.save_weights(part / "model.weights.h5")
         part.rename(folder)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)

@@ -39,6 +39,23 @@ def test_round_trip_through_a_folder(tmp_path):
             np.testing.assert_array_equal(numpy(old), numpy(new))
 
 
+def test_a_preset_holds_no_state_of_training(tmp_path):
+    model = tiny_tokenizer()
+    model.compile("adam")
+    model.fit(clips(), batch_size=4, verbose=0)
+    model.save_to_preset(tmp_path / "trained")
+    tiny_tokenizer().save_to_preset(tmp_path / "new")
+    sizes = [
+        (tmp_path / name / "model.weights.h5").stat().st_size
+        for name in ("trained", "new")
+    ]
+    assert sizes[0] == sizes[1]
+    loaded = presets.load(tmp_path / "trained")
+    np.testing.assert_array_equal(
+        numpy(loaded.encode(clips())), numpy(model.encode(clips()))
+    )
+
+
 def test_arguments_override_the_configuration(tmp_path):
     tiny_generator().save_to_preset(tmp_path / "preset")
     loaded = models.ARVideoGenerator.from_preset(
