@@ -35,7 +35,7 @@ def make_source(split):
     """
     if FLAGS.data is None:
         seed = {"train": 0, "test": 1}[split]
-        count = {"train": 4096, "test": 240}[split]
+        count = {"train": 4096, "test": 48}[split]
         return data.MovingShapes(
             count, FLAGS.num_frames, FLAGS.image_size, seed
         )
