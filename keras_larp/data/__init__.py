@@ -5,6 +5,8 @@ import importlib
 # Where each public name is. Modules are loaded when a name is first used: the
 # libraries for video and pipelines are extras.
 _MODULES = {
+    "AtariGameplay": "atari_gameplay",
+    "BatchDataset": "batch_dataset",
     "MovingShapes": "moving_shapes",
     "UCF101": "ucf101",
     "VideoDecodeError": "video_decode_error",

@@ -1,6 +1,5 @@
-from absl import flags
-
 from keras_larp.data._optional import require
+from keras_larp.data.batch_dataset import BatchDataset
 from keras_larp.data.checks import check_integer
 from keras_larp.data.clip_loader import ClipLoader
 
@@ -109,36 +108,54 @@ def video_dataset(
     length = len(indices)
     if repeat:
         indices = indices.repeat()
+    # The place in the stream goes along, so that a stopped run can go on.
     clips = indices.map_with_index(
-        lambda position, index: loader.load(position // length, index)
+        lambda place, index: (place, loader.load(place // length, index))
     )
-    clips = clips.to_iter_dataset(
-        grain.ReadOptions(
-            num_threads=_NUM_THREADS, prefetch_buffer_size=2 * batch_size
+
+    def make_batches(clips):
+        clips = clips.to_iter_dataset(
+            grain.ReadOptions(
+                num_threads=_NUM_THREADS,
+                prefetch_buffer_size=max(2 * batch_size, _NUM_THREADS),
+            )
         )
-    )
-    if num_workers:
-        clips = clips.mp_prefetch(
-            grain.MultiprocessingOptions(num_workers, per_worker_buffer_size=4)
+        if num_workers:
+            clips = clips.mp_prefetch(
+                grain.MultiprocessingOptions(
+                    num_workers, per_worker_buffer_size=4
+                )
+            )
+        # Errors are met here, in the process that trains, and batches are
+        # made here, so that they are the same for any number of workers.
+        clips = clips.filter(lambda item: loader.keep(item[1]))
+        if with_labels:
+            clips = clips.map(
+                lambda item: (item[0], (item[1]["video"], item[1]["label"]))
+            )
+        else:
+            clips = clips.map(lambda item: (item[0], item[1]["video"]))
+        return clips.batch(
+            batch_size, drop_remainder=drop_remainder and not repeat
         )
-    # Errors are met here, in the process that trains, and batches are made
-    # here, so that they are the same for any number of workers.
-    batches = clips.filter(loader.keep)
-    if with_labels:
-        batches = batches.map(lambda clip: (clip["video"], clip["label"]))
-    else:
-        batches = batches.map(lambda clip: clip["video"])
-    batches = batches.batch(
-        batch_size, drop_remainder=drop_remainder and not repeat
-    )
+
     steps = length // batch_size
     if length % batch_size and not (drop_remainder or (repeat and steps)):
         steps += 1
-    return VideoDataset(batches, steps, repeat, loader)
+    identity = {
+        "length": len(loader),
+        "shuffle": bool(shuffle),
+        "seed": seed,
+        "shard_index": shard_index,
+        "shard_count": shard_count,
+    }
+    return VideoDataset(clips, make_batches, steps, repeat, identity, loader)
 
 
-class VideoDataset(grain.IterDataset):
+class VideoDataset(BatchDataset):
     """Batches of clips, made by `video_dataset`.
+
+    `get_state` and `set_state` let a stopped run go on; see `BatchDataset`.
 
     Attributes:
         steps_per_epoch: Integer, batches of one pass over the videos.
@@ -147,18 +164,14 @@ class VideoDataset(grain.IterDataset):
             how many times it was met, with `on_error="skip"`.
     """
 
-    def __init__(self, batches, steps_per_epoch, repeats, loader):
-        super().__init__(batches)
-        self.steps_per_epoch = steps_per_epoch
-        self.repeats = repeats
+    def __init__(
+        self, clips, make_batches, steps_per_epoch, repeats, identity, loader
+    ):
+        super().__init__(
+            clips, make_batches, steps_per_epoch, repeats, identity
+        )
         self._loader = loader
 
     @property
     def skipped(self):
         return dict(self._loader.skipped)
-
-    def __iter__(self):
-        # Grain's workers read flags, which only `absl.app.run` parses.
-        if not flags.FLAGS.is_parsed():
-            flags.FLAGS.mark_as_parsed()
-        return iter(self._parent)
