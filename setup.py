@@ -14,18 +14,28 @@ extras = {
     "tensorflow": ["tensorflow-cpu>=2.21"],
     "torch": ["torch>=2.13"],
     "data": ["av>=14", "grain>=0.2.18", "pillow>=11"],
+    # Emulator and games; the package is under the GPL.
+    "atari": ["ale-py>=0.11", "pillow>=11"],
     "cv": ["keras-cv>=0.9"],
     # The last tensorflow-io loads beside this TensorFlow only, in an
     # environment of its own.
     "tfio": ["tensorflow-io==0.37.1", "tensorflow==2.16.*"],
     "hub": ["huggingface_hub>=0.30", "kagglehub>=0.3.10"],
     "viz": ["av>=14", "matplotlib>=3.9", "pillow>=11"],
-    "dev": ["hypothesis>=6", "pytest>=8", "ruff>=0.12"],
+    "dev": ["hypothesis>=6", "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.12"],
 }
 extras["all"] = sorted(
     {
         requirement
-        for name in ("jax", "tensorflow", "torch", "data", "hub", "viz")
+        for name in (
+            "jax",
+            "tensorflow",
+            "torch",
+            "data",
+            "atari",
+            "hub",
+            "viz",
+        )
         for requirement in extras[name]
     }
 )
@@ -39,7 +49,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["keras_larp", "keras_larp.*"]),
-    package_data={"keras_larp": ["**/*.txt", "**/*.json"]},
+    package_data={"keras_larp": ["**/*.txt", "**/*.json", "**/*.npz"]},
     install_requires=[
         "absl-py",
         "h5py",

@@ -1,7 +1,7 @@
 import importlib
 
 # The package that pip installs, where it is not called like the module.
-_PACKAGES = {"PIL": "pillow"}
+_PACKAGES = {"PIL": "pillow", "ale_py": "ale-py"}
 
 
 def require(module, extra="data"):
