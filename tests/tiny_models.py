@@ -36,6 +36,18 @@ def tiny_generator(**kwargs):
     return models.ARVideoGenerator(**{**options, **kwargs})
 
 
+def tiny_discriminator(**kwargs):
+    options = {
+        "num_frames": 4,
+        "image_size": 16,
+        "patch_size": (2, 8, 8),
+        "hidden_dim": 16,
+        "num_layers": 1,
+        "num_heads": 2,
+    }
+    return models.VideoDiscriminator(**{**options, **kwargs})
+
+
 def clips(count=4):
     return np.random.default_rng(0).random((count, 4, 16, 16, 3), "float32")
 

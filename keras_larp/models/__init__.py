@@ -2,6 +2,9 @@
 
 from keras_larp.models.ar_prior import ARPrior
 from keras_larp.models.ar_video_generator import ARVideoGenerator
+from keras_larp.models.i3d import I3D
 from keras_larp.models.larp_tokenizer import LARPTokenizer
+from keras_larp.models.lpips import LPIPS
+from keras_larp.models.video_discriminator import VideoDiscriminator
 
-__all__ = ["ARPrior", "ARVideoGenerator", "LARPTokenizer"]
+__all__ = ["ARPrior", "ARVideoGenerator", "I3D", "LARPTokenizer", "LPIPS", "VideoDiscriminator"]

@@ -2,14 +2,16 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from keras_larp.layers.attention import grow_cache
 from keras_larp.layers.causal_transformer_block import CausalTransformerBlock
+from keras_larp.layers.few_rows import few_rows_dense
 from keras_larp.layers.position_table import SequencePositions
 from keras_larp.layers.sampling import draw_categorical, filtered_probabilities
 from keras_larp.layers.seeded_dropout import seeded_dropout
 from keras_larp.losses import token_cross_entropy
-from keras_larp.models.base import TrainableModel
 from keras_larp.models.checks import check_ids
 from keras_larp.training import compile_function
+from keras_larp.training.trainable_model import TrainableModel
 
 SIZES = {  # layers, heads, width
     "llama-abs-S": (12, 6, 384),
@@ -20,6 +22,10 @@ SIZES = {  # layers, heads, width
     "llama-abs-XXL": (48, 24, 1536),
     "llama-abs-XXXL": (48, 40, 2560),
 }
+
+
+# Steps of sampling between two growths of the key-value cache, at least.
+CACHE_GROWTH = 64
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
@@ -181,9 +187,6 @@ class ARVideoGenerator(TrainableModel):
             dtype=policy,
             name="head",
         )
-        self.term_metrics = [
-            keras.metrics.Mean(name=name) for name in ("loss", "top1", "top5")
-        ]
         self.build()
 
     @classmethod
@@ -216,7 +219,6 @@ class ARVideoGenerator(TrainableModel):
         self.head.build(shape)
         self.built = True
         self._generators = {}
-        self._video_tokenizer = None
 
     # Teacher-forced pass.
 
@@ -262,20 +264,30 @@ class ARVideoGenerator(TrainableModel):
 
     # Training.
 
-    def compile(self, optimizer="adamw", **kwargs):
+    def compile(self, optimizer="adamw", max_skipped_steps=50, **kwargs):
         """Prepares training.
 
         Args:
             optimizer: A `keras.optimizers.Optimizer` or its name. Its weight
                 decay acts on linear kernels only.
+            max_skipped_steps: Integer. A step whose loss or gradients are not
+                finite is skipped and counted; so many in a row end `fit` with
+                an error.
             **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile`,
                 `auto_scale_loss` of `keras.Model.compile`.
         """
         optimizer = keras.optimizers.get(optimizer)
         self._own_compile_config = {
             "optimizer": keras.saving.serialize_keras_object(optimizer),
+            "max_skipped_steps": max_skipped_steps,
             **kwargs,
         }
+        self.max_skipped_steps = max_skipped_steps
+        metrics = {
+            name: keras.metrics.Mean(name=name)
+            for name in ("loss", "top1", "top5")
+        }
+        self.prepare_training(["loss"], metrics)
         if not optimizer.built:
             optimizer.exclude_from_weight_decay(
                 [v for v in self.trainable_variables if v.name != "kernel"]
@@ -295,15 +307,9 @@ class ARVideoGenerator(TrainableModel):
 
     @property
     def metrics(self):
-        return self.term_metrics if self.compiled else []
-
-    @property
-    def non_trainable_variables(self):
-        # The frozen tokenizer of `fit` is state of the step (JAX is given
-        # all state explicitly), but no weight of this model.
-        own = super().non_trainable_variables
-        frozen = getattr(self, "_video_tokenizer", None)
-        return own + (frozen().variables if frozen is not None else [])
+        if not self.compiled:
+            return []
+        return [*self.term_metrics.values(), self.skipped_metric]
 
     def fit(self, *args, tokenizer=None, **kwargs):
         """Trains on tokens, or on video through a frozen tokenizer.
@@ -324,8 +330,7 @@ class ARVideoGenerator(TrainableModel):
         return super().evaluate(*args, **kwargs)
 
     def _set_tokenizer(self, tokenizer):
-        current = self._video_tokenizer and self._video_tokenizer()
-        if tokenizer is current:
+        if tokenizer is self.frozen_model():
             return
         if tokenizer is not None:
             if self.condition == "frames":
@@ -340,22 +345,18 @@ class ARVideoGenerator(TrainableModel):
                     f"{self.vocab_size} codes. Received: a tokenizer with "
                     f"{sizes[0]} tokens of {sizes[1]} codes"
                 )
-        # Behind a function, so that Keras does not take it for a layer.
-        self._video_tokenizer = tokenizer and (lambda: tokenizer)
-        self.train_function = self.test_function = None
+        self.freeze(tokenizer)
 
     def step_outputs(self, data, training):
         """Mean cross-entropy of a batch, top-1 and top-5 accuracy."""
-        if self._video_tokenizer is not None:
+        if self.frozen_model() is not None:
             if not isinstance(data, tuple | list) or len(data) < 2:
                 raise ValueError(
                     "With a tokenizer, `fit` expects pairs of clips and "
                     f"labels. Received: {type(data).__name__}"
                 )
             video, labels = data[0], data[1]
-            token_ids = self._video_tokenizer().compute_codes(video)[
-                "token_ids"
-            ]
+            token_ids = self.frozen_model().compute_codes(video)["token_ids"]
             data = {
                 "token_ids": ops.stop_gradient(token_ids),
                 "condition": labels,
@@ -377,8 +378,7 @@ class ARVideoGenerator(TrainableModel):
         return loss, {"loss": loss, "top1": top1, "top5": top5}
 
     def update_metrics(self, outputs):
-        for metric in self.term_metrics:
-            metric.update_state(outputs[metric.name])
+        self.update_term_metrics(outputs)
 
     # Generation.
 
@@ -393,11 +393,15 @@ class ARVideoGenerator(TrainableModel):
         seed=None,
         num_samples=None,
         decode=None,
+        batch_size=None,
+        first_sample=0,
+        verbose=0,
     ):
         """Generates clips' tokens, one by one, with a key-value cache.
 
         Sample `i` draws from the random stream of `(seed, i)`: it depends
-        neither on the batch size nor on the backend.
+        neither on the batch size nor on the backend, and with `first_sample`
+        a part of the samples can be made anywhere.
 
         Args:
             condition: int `(B,)`, class ids, negative for "no class"; or,
@@ -415,6 +419,9 @@ class ARVideoGenerator(TrainableModel):
             seed: Integer; another at each call where `None`.
             num_samples: Integer, for `condition=None`.
             decode: Optional `LARPTokenizer`; when given, clips are returned.
+            batch_size: Integer, clips at a time; all at once where `None`.
+            first_sample: Integer, number of the first of these samples.
+            verbose: 0, or 1 for a progress bar of batches.
 
         Returns:
             int32 `(B, num_tokens)`, ids in [0, vocab_size); with `decode`,
@@ -423,35 +430,102 @@ class ARVideoGenerator(TrainableModel):
         Raises:
             ValueError: for labels out of range and impossible options.
         """
+        batches = self.generate_batches(
+            condition,
+            guidance_scale=guidance_scale,
+            guidance_interval=guidance_interval,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+            num_samples=num_samples,
+            decode=decode,
+            batch_size=batch_size,
+            first_sample=first_sample,
+            verbose=verbose,
+        )
+        batches = list(batches)
+        return batches[0] if len(batches) == 1 else ops.concatenate(batches)
+
+    def generate_batches(
+        self,
+        condition=None,
+        guidance_scale=1.0,
+        guidance_interval=-1,
+        temperature=1.0,
+        top_k=0,
+        top_p=1.0,
+        seed=None,
+        num_samples=None,
+        decode=None,
+        batch_size=None,
+        first_sample=0,
+        verbose=0,
+    ):
+        """Yields what `generate` returns, batch by batch, as it is made.
+
+        The arguments are those of `generate`. All batches have
+        `batch_size` clips, the last fewer.
+        """
         condition = self._check_condition(condition, num_samples)
         self._check_options(guidance_scale, temperature, top_k, top_p)
+        count = len(condition)
+        batch_size = count if batch_size is None else batch_size
+        if count < 1 or batch_size < 1 or first_sample < 0:
+            raise ValueError(
+                "Expected at least one sample, batch_size >= 1 and "
+                f"first_sample >= 0. Received: {count} samples, "
+                f"batch_size={batch_size}, first_sample={first_sample}"
+            )
         if seed is None:
             seed = int(np.random.SeedSequence().entropy % 2**63)
-        uniforms = np.stack(
-            [
-                np.random.Generator(np.random.Philox(key=[seed, i])).random(
-                    self.num_tokens, dtype="float32"
-                )
-                for i in range(len(condition))
-            ]
-        )
         guided = 0
         if guidance_scale > 1.0:
             guided = self.num_tokens
             if guidance_interval >= 0:
                 guided = min(guided, guidance_interval + 2)
-        key = (guided, top_k, top_p, temperature == 0)
-        if key not in self._generators:
-            self._generators[key] = compile_function(
-                self, lambda *args: self._generate(*args, *key)
+        function = self._compiled(guided, top_k, top_p, temperature == 0)
+
+        def batch_from(start):
+            # The last batch is filled up, so that nothing compiles again.
+            samples = np.arange(start, start + batch_size)
+            samples = np.minimum(samples, count - 1)
+            token_ids = function(
+                ops.convert_to_tensor(condition[samples]),
+                ops.convert_to_tensor(
+                    self._uniforms(seed, first_sample + samples)
+                ),
+                ops.convert_to_tensor(guidance_scale, "float32"),
+                ops.convert_to_tensor(temperature or 1.0, "float32"),
             )
-        token_ids = self._generators[key](
-            ops.convert_to_tensor(condition),
-            ops.convert_to_tensor(uniforms),
-            ops.convert_to_tensor(guidance_scale, "float32"),
-            ops.convert_to_tensor(temperature or 1.0, "float32"),
-        )
-        return token_ids if decode is None else decode.decode(token_ids)
+            batch = token_ids if decode is None else decode.decode(token_ids)
+            return batch[: min(batch_size, count - start)]
+
+        def batches():
+            starts = range(0, count, batch_size)
+            bar = keras.utils.Progbar(len(starts), verbose=verbose)
+            for i, start in enumerate(starts):
+                yield batch_from(start)
+                bar.update(i + 1)
+
+        # Not itself a generator function: it checks when it is called.
+        return batches()
+
+    def _compiled(self, *options):
+        """The compiled `_generate` with these static options."""
+        if options not in self._generators:
+            self._generators[options] = compile_function(
+                self, lambda *args: self._generate(*args, *options)
+            )
+        return self._generators[options]
+
+    def _uniforms(self, seed, samples):
+        """float32 `(len(samples), num_tokens)` in [0, 1), a stream each."""
+        streams = [
+            np.random.Generator(np.random.Philox(key=[seed, int(i)]))
+            for i in samples
+        ]
+        return np.stack([s.random(self.num_tokens, "float32") for s in streams])
 
     def _generate(
         self,
@@ -489,7 +563,7 @@ class ARVideoGenerator(TrainableModel):
             rows = caches[0][0].shape[0] // batch
             position = self.condition_length - 1 + step
             x = self.token_embedding(ops.tile(current, (rows,))[:, None])
-            logits, caches = self._decode(x, position, caches)
+            logits, caches = self._decode(x, position, caches, dense)
             current = next_token(logits, step)
             tokens = ops.slice_update(tokens, (0, step), current[:, None])
             return tokens, current, caches
@@ -498,7 +572,7 @@ class ARVideoGenerator(TrainableModel):
             none = ops.full_like(condition, self.num_classes)
             condition = ops.concatenate([condition, none])
         caches = [
-            block.empty_cache(condition.shape[0], self.sequence_length)
+            block.empty_cache(condition.shape[0], self.condition_length)
             for block in self.blocks
         ]
         x = self.embed_condition(condition)
@@ -506,27 +580,36 @@ class ARVideoGenerator(TrainableModel):
         current = next_token(logits, 0)
         tokens = ops.zeros((batch, self.num_tokens), "int32")
         tokens = ops.slice_update(tokens, (0, 0), current[:, None])
-        state = tokens, current, caches
-        start = 1
-        if guided:
-            state = ops.fori_loop(1, guided, one_step, state)
-            caches = [(k[:batch], v[:batch]) for k, v in state[2]]
-            state, start = (state[0], state[1], caches), guided
-        if start < self.num_tokens:
-            state = ops.fori_loop(start, self.num_tokens, one_step, state)
-        return state[0]
 
-    def _decode(self, x, position, caches):
+        dense = [block.few_rows() for block in self.blocks]
+        dense.append(few_rows_dense(self.head))
+        start = 1
+        for stop in _growth(self.num_tokens, guided):
+            if guided and start == guided:
+                caches = [(k[:batch], v[:batch]) for k, v in caches]
+            length = self.condition_length + stop - 1
+            caches = [grow_cache(cache, length) for cache in caches]
+            tokens, current, caches = ops.fori_loop(
+                start, stop, one_step, (tokens, current, caches)
+            )
+            start = stop
+        return tokens
+
+    def _decode(self, x, position, caches, dense=None):
         """Logits `(B, K)` behind the last of `x` `(B, n, D)`, whose first is
         at `position`, and the caches with these."""
         table = self.positions.values()
         start = (0, position, 0)
         x = x + ops.slice(table, start, (1, x.shape[1], self.hidden_dim))
+        dense = dense or [None] * len(self.blocks) + [self.head]
         written = []
-        for block, cache in zip(self.blocks, caches, strict=True):
-            x, cache = block(x, cache=cache, index=position)
+        for block, cache, fast in zip(
+            self.blocks, caches, dense[:-1], strict=True
+        ):
+            x, cache = block(x, cache=cache, index=position, dense=fast)
             written.append(cache)
-        return self._logits(x[:, -1]), written
+        logits = dense[-1](self.norm(x[:, -1:]))[:, 0]
+        return ops.cast(logits, "float32"), written
 
     def _check_condition(self, condition, num_samples):
         if condition is None:
@@ -574,3 +657,11 @@ class ARVideoGenerator(TrainableModel):
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             **self._options,
         }
+
+
+def _growth(num_tokens, guided):
+    """Steps before which the cache grows, in order, and the last: a few for
+    each clip, since each is compiled. Guidance ends at one of them."""
+    every = max(CACHE_GROWTH, num_tokens // 8)
+    stops = {*range(every, num_tokens, every), guided, num_tokens}
+    return sorted(stop for stop in stops if stop > 1)

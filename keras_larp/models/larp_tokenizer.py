@@ -5,24 +5,16 @@ from keras_larp.layers.holistic_query_encoder import HolisticQueryEncoder
 from keras_larp.layers.patch_query_decoder import PatchQueryDecoder
 from keras_larp.layers.vector_quantizer import VectorQuantizer
 from keras_larp.layers.video_patch_embedding import VideoPatchEmbedding
-from keras_larp.metrics import PSNR, CodeStatistics
 from keras_larp.models.ar_prior import SIZES, ARPrior
-from keras_larp.models.base import TrainableModel, count_steps
 from keras_larp.models.checks import check_ids, check_video
 from keras_larp.training import compile_function
-from keras_larp.training.prior_loss import (
-    prior_loss,
-    prior_rounds,
-    sampling_ratio,
-)
-from keras_larp.training.tokenizer_optimizer import TokenizerOptimizer
+from keras_larp.training.tokenizer_training import TokenizerTraining
 
-PIXEL_LOSSES = {"absolute": ops.abs, "squared": ops.square}
 LATENT_NORMS = ("none", "layer", "layer_joint", "batch", "batch_joint")
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
-class LARPTokenizer(TrainableModel):
+class LARPTokenizer(TokenizerTraining):
     """A video tokenizer with holistic tokens and a learned prior.
 
     Learned queries gather a clip into `num_tokens` latents, which are
@@ -220,21 +212,6 @@ class LARPTokenizer(TrainableModel):
             name="decoder",
         )
         self.prior = _make_prior(prior, code_dim, num_tokens, policy)
-        # Steps of the whole run; with the optimizer's iterations they say
-        # how far the ramp of scheduled sampling is.
-        self.total_steps = self.add_weight(
-            shape=(), initializer="ones", trainable=False, name="total_steps"
-        )
-
-        names = ["loss", "pixel_loss", "quantizer_loss"]
-        names += ["commitment_loss", "codebook_loss"]
-        if self.quantizer.entropy_weight:
-            names += ["entropy_loss"]
-        if self.prior is not None:
-            names += ["prior_loss", "prior_top1", "prior_top5"]
-        self.term_metrics = [keras.metrics.Mean(name=name) for name in names]
-        self.psnr_metric = PSNR()
-        self.code_metric = CodeStatistics(self.codebook_size)
         self.build((None, *self.video_shape))
 
     def build(self, input_shape):
@@ -261,6 +238,7 @@ class LARPTokenizer(TrainableModel):
     def compute_codes(self, video, training=False, temperature=None):
         """A clip's codes: the quantizer's outputs, and `projected`
         `(B, N, code_dim)`, the latents before it."""
+        check_video(video, self.video_shape)
         x = self.encoder(self.patch_embedding(video))  # (B, N, D)
         x = self.to_code(x)  # (B, N, d)
         if self.latent_norm == "batch_joint":
@@ -278,7 +256,6 @@ class LARPTokenizer(TrainableModel):
         return self.decoder(self.from_code(quantized))
 
     def call(self, video, training=False):
-        check_video(video, self.video_shape)
         codes = self.compute_codes(video, training=training)
         return self.reconstruct(codes["quantized"])
 
@@ -326,218 +303,6 @@ class LARPTokenizer(TrainableModel):
             (None, self.num_tokens),
         )
         return self._decode(ops.convert_to_tensor(ids))
-
-    # Training.
-
-    def compile(
-        self,
-        optimizer="adam",
-        prior_learning_rate_multiplier=1.0,
-        pixel_loss="absolute",
-        pixel_loss_weight=1.0,
-        quantizer_loss_weight=0.1,
-        prior_loss_weight=0.06,
-        temperature_schedule=None,
-        total_steps=None,
-        **kwargs,
-    ):
-        """Prepares training.
-
-        Args:
-            optimizer: A `keras.optimizers.Optimizer` or its name.
-            prior_learning_rate_multiplier: Float, learning rate of the prior
-                over the tokenizer's (50 in the paper).
-            pixel_loss: `"absolute"`, the mean absolute error of the paper, or
-                `"squared"`, the mean squared error, which learns small
-                objects on a plain ground sooner.
-            pixel_loss_weight: Float.
-            quantizer_loss_weight: Float, of commitment and codebook loss.
-            prior_loss_weight: Float, of the prior's cross-entropy.
-            temperature_schedule: Optional
-                `keras.optimizers.schedules.LearningRateSchedule` that gives
-                the quantizer's temperature at each step.
-            total_steps: Integer, steps of the whole run, for the ramp of
-                scheduled sampling. Taken from `fit` where `None`.
-            **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile`,
-                `auto_scale_loss` of `keras.Model.compile`.
-
-        Raises:
-            ValueError: for an unknown `pixel_loss`.
-        """
-        if pixel_loss not in PIXEL_LOSSES:
-            raise ValueError(
-                f"`pixel_loss` must be one of {', '.join(PIXEL_LOSSES)}. "
-                f"Received: pixel_loss={pixel_loss!r}"
-            )
-        config = {
-            "optimizer": keras.saving.serialize_keras_object(
-                keras.optimizers.get(optimizer)
-            ),
-            "prior_learning_rate_multiplier": prior_learning_rate_multiplier,
-            "pixel_loss": pixel_loss,
-            "pixel_loss_weight": pixel_loss_weight,
-            "quantizer_loss_weight": quantizer_loss_weight,
-            "prior_loss_weight": prior_loss_weight,
-            "temperature_schedule": keras.saving.serialize_keras_object(
-                temperature_schedule
-            ),
-            "total_steps": total_steps,
-            **kwargs,
-        }
-        optimizer = keras.optimizers.get(optimizer)
-        if self.prior is not None:
-            optimizer = TokenizerOptimizer(
-                optimizer, prior_learning_rate_multiplier
-            )
-            optimizer.build_groups(
-                self.trainable_variables, self.prior.trainable_variables
-            )
-        super().compile(optimizer=optimizer, **kwargs)
-        # All state is made now, so that a checkpoint can be restored.
-        self.optimizer.build(self.trainable_variables)
-        self._own_compile_config = config
-        self.pixel_loss = pixel_loss
-        self.pixel_loss_weight = pixel_loss_weight
-        self.quantizer_loss_weight = quantizer_loss_weight
-        self.prior_loss_weight = prior_loss_weight
-        self.temperature_schedule = temperature_schedule
-        self.given_total_steps = total_steps
-
-    def get_compile_config(self):
-        return self._own_compile_config if self.compiled else None
-
-    def compile_from_config(self, config):
-        config = dict(config)
-        for name in ("optimizer", "temperature_schedule"):
-            config[name] = keras.saving.deserialize_keras_object(config[name])
-        self.compile(**config)
-
-    @property
-    def metrics(self):
-        if not self.compiled:
-            return []
-        return [*self.term_metrics, self.psnr_metric, self.code_metric]
-
-    def fit(
-        self,
-        x=None,
-        y=None,
-        batch_size=None,
-        epochs=1,
-        *args,
-        initial_epoch=0,
-        steps_per_epoch=None,
-        **kwargs,
-    ):
-        """Trains on clips `(B, T, H, W, C)` or pairs of clips and labels.
-
-        As `keras.Model.fit`; the labels are not used. The ramp of scheduled
-        sampling spans all steps of this call, unless `compile` was given
-        `total_steps`.
-        """
-        if self.compiled and self.prior is not None:
-            steps = self.given_total_steps
-            if steps is None:
-                steps = count_steps(
-                    x, epochs, initial_epoch, steps_per_epoch, batch_size
-                )
-                if steps is None:
-                    raise ValueError(
-                        "The length of this data set is not known, and "
-                        "scheduled sampling needs the length of the run. Pass "
-                        "`steps_per_epoch` to `fit` or `total_steps` to "
-                        "`compile`."
-                    )
-                steps += int(ops.convert_to_numpy(self.optimizer.iterations))
-            self.total_steps.assign(max(steps, 1))
-        return super().fit(
-            x,
-            y,
-            batch_size,
-            epochs,
-            *args,
-            initial_epoch=initial_epoch,
-            steps_per_epoch=steps_per_epoch,
-            **kwargs,
-        )
-
-    def step_outputs(self, data, training):
-        """The total loss of a batch, and all that is measured of it.
-
-        In training, codes are sampled and the prior goes through its rounds
-        of scheduled sampling. Otherwise codes are the nearest and the prior
-        is teacher-forced, so that nothing is random.
-        """
-        video = data[0] if isinstance(data, tuple | list) else data
-        check_video(video, self.video_shape)
-        # `train_on_batch` hands on NumPy arrays.
-        video = ops.convert_to_tensor(video)
-        step = self.optimizer.iterations + 1 if training else None
-        temperature = None
-        if training and self.temperature_schedule is not None:
-            temperature = self.temperature_schedule(self.optimizer.iterations)
-        codes = self.compute_codes(video, training, temperature)
-        reconstruction = ops.cast(
-            self.reconstruct(codes["quantized"]), "float32"
-        )
-        outputs = {
-            "video": ops.cast(video, "float32"),
-            "reconstruction": reconstruction,
-            "token_ids": codes["token_ids"],
-            "pixel_loss": ops.mean(
-                PIXEL_LOSSES[self.pixel_loss](reconstruction - video)
-            ),
-            "quantizer_loss": codes["loss"],
-            "commitment_loss": codes["commitment_loss"],
-            "codebook_loss": codes["codebook_loss"],
-            "entropy_loss": codes["entropy_loss"],
-        }
-        loss = (
-            self.pixel_loss_weight * outputs["pixel_loss"]
-            + self.quantizer_loss_weight * outputs["quantizer_loss"]
-        )
-        if self.prior is not None:
-            terms = self.prior_terms(codes, training, step)
-            outputs["prior_loss"] = terms[0]
-            outputs["prior_top1"], outputs["prior_top5"] = terms[1:]
-            loss = loss + self.prior_loss_weight * terms[0]
-        outputs["loss"] = loss
-        return loss, outputs
-
-    def prior_terms(self, codes, training, step):
-        """The prior's loss, top-1 and top-5 accuracy on quantized codes."""
-        ratio = 1.0
-        if training and self.prior_scheduled_sampling:
-            ratio = sampling_ratio(
-                step,
-                self.total_steps,
-                self.prior_max_sampling_ratio,
-                self.prior_sampling_peak,
-            )
-        shape = (ops.shape(codes["quantized"])[0], self.num_tokens - 1)
-
-        def draw_uniforms():
-            return keras.random.uniform(shape, seed=self.seed_generator)
-
-        rounds, _ = prior_rounds(
-            self.prior,
-            self.quantizer.codebook(),
-            codes["quantized"],
-            num_rounds=self.prior_num_rounds if training else 1,
-            replaced=draw_uniforms() < ratio if training else None,
-            draw_uniforms=draw_uniforms,
-            gradient_before_last=self.prior_gradient_all_rounds,
-            temperature=self.prior_temperature,
-            training=training,
-        )
-        return prior_loss(rounds, codes["token_ids"], self.prior_average_rounds)
-
-    def update_metrics(self, outputs):
-        for metric in self.term_metrics:
-            metric.update_state(outputs[metric.name])
-        clipped = ops.clip(outputs["reconstruction"], 0.0, 1.0)
-        self.psnr_metric.update_state(outputs["video"], clipped)
-        self.code_metric.update_state(outputs["token_ids"])
 
     def get_config(self):
         return {

@@ -8,11 +8,12 @@ import dataclasses
 
 import numpy as np
 
-from keras_larp.models import LARPTokenizer
+from keras_larp.models import LARPTokenizer, VideoDiscriminator
 
 # Fixed tables that the files hold too; computed, not loaded.
 _TABLES = ("encoder_patch_pe", "decoder_latent_pe", "abs_pe")
 _TABLES += ("decoder_patch_query_embed", "encoder_latent_query_embed")
+_TABLES += ("encoder_pos_embed",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,9 +55,13 @@ class Mapping:
 
 
 def mappings(model):
-    """The mappings of all weights of a tokenizer or a generator."""
-    tokenizer = isinstance(model, LARPTokenizer)
-    return list(_tokenizer(model) if tokenizer else _generator(model))
+    """The mappings of all weights of a tokenizer, generator or
+    discriminator."""
+    if isinstance(model, LARPTokenizer):
+        return list(_tokenizer(model))
+    if isinstance(model, VideoDiscriminator):
+        return list(_discriminator(model))
+    return list(_generator(model))
 
 
 def to_authors(model, arrays):
@@ -170,12 +175,8 @@ def _blocks(blocks, name):
         yield from _linear(block.mlp_out, f"{prefix}.mlp.fc2")
 
 
-def _tokenizer(model):
-    embedding, encoder, decoder = (
-        model.patch_embedding,
-        model.encoder,
-        model.decoder,
-    )
+def _patches(model):
+    embedding = model.patch_embedding
     pt, ph, pw = model.patch_size
     patch = (ph, pw) if pt == 1 else (pt, ph, pw)
     yield Mapping(
@@ -185,6 +186,15 @@ def _tokenizer(model):
         ((embedding.hidden_dim, model.num_channels, *patch),),
     )
     yield _vector(embedding.projection.bias, "x_embedder.proj.bias")
+
+
+def _tokenizer(model):
+    embedding, encoder, decoder = (
+        model.patch_embedding,
+        model.encoder,
+        model.decoder,
+    )
+    yield from _patches(model)
     yield from _grid(
         embedding.positions,
         # "encode_w_embed" is the authors' spelling.
@@ -244,6 +254,14 @@ def _prior(prior, name):
         yield from _linear(block.mlp_out, f"{prefix}.mlp.2")
     yield from _norm(prior.norm, f"{name}.ln_f")
     yield from _linear(prior.head, f"{name}.head")
+
+
+def _discriminator(model):
+    yield _vector(model.class_token, "cls_token")
+    yield from _patches(model)
+    yield from _blocks(model.blocks, "transformer_encoder")
+    yield from _norm(model.norm, "norm_final")
+    yield from _linear(model.head, "fc")
 
 
 def _generator(model):

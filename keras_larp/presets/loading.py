@@ -18,6 +18,7 @@ from keras_larp.presets.authors_weights import (
     load_authors_state,
 )
 from keras_larp.presets.registry import address, names
+from keras_larp.presets.vgg16_weights import is_vgg16_config, load_lpips
 from keras_larp.version import __version__
 
 
@@ -31,7 +32,9 @@ def load(preset, expected=None, revision=None, **kwargs):
         preset: A name of `keras_larp.presets.names()`, a folder,
             `"hf://owner/repository"` or `"kaggle://owner/model/..."`. A
             folder is laid out as `save` leaves it, or as the authors'
-            checkpoints are: `config.json` and `model.safetensors`.
+            checkpoints are: `config.json` and `model.safetensors`. For
+            `LPIPS` also timm's folder of VGG16, and a `.safetensors` file of
+            VGG16's weights.
         expected: Optional class that the model must be of.
         revision: Optional revision of a Hugging Face repository. Cache,
             token and offline mode are those of the hub's own library.
@@ -39,7 +42,7 @@ def load(preset, expected=None, revision=None, **kwargs):
             `dtype="bfloat16"`.
 
     Returns:
-        A `LARPTokenizer` or an `ARVideoGenerator`.
+        A model of `keras_larp.models`.
 
     Raises:
         ValueError: for an unknown name, and for weights that do not fit.
@@ -51,7 +54,19 @@ def load(preset, expected=None, revision=None, **kwargs):
     tokenizer = keras_larp.presets.load("larp_l_long_tokenizer")
     ```
     """
-    folder = _folder(str(preset), revision)
+    if str(preset).endswith(".safetensors"):
+        model = load_lpips(preset, **kwargs)
+    else:
+        model = _load_folder(_folder(str(preset), revision), kwargs)
+    if expected is not None and not isinstance(model, expected):
+        raise ValueError(
+            f"Expected a preset of {expected.__name__}. "
+            f"Received: {preset}, of {type(model).__name__}"
+        )
+    return model
+
+
+def _load_folder(folder, overrides):
     config_file = folder / "config.json"
     if not config_file.is_file():
         raise ValueError(
@@ -59,15 +74,10 @@ def load(preset, expected=None, revision=None, **kwargs):
         )
     config = json.loads(config_file.read_text())
     if is_authors_config(config):
-        model = _load_authors(folder, config, kwargs)
-    else:
-        model = _load_own(folder, config, kwargs)
-    if expected is not None and not isinstance(model, expected):
-        raise ValueError(
-            f"Expected a preset of {expected.__name__}. "
-            f"Received: {preset}, of {type(model).__name__}"
-        )
-    return model
+        return _load_authors(folder, config, overrides)
+    if is_vgg16_config(config):
+        return load_lpips(folder / "model.safetensors", **overrides)
+    return _load_own(folder, config, overrides)
 
 
 def save(model, folder):
@@ -93,6 +103,10 @@ def save(model, folder):
     part = pathlib.Path(part)
     part.chmod(0o755)
     try:
+        # Without the state of training, which is larger than the weights.
+        plain = type(model).from_config(model.get_config())
+        weights = getattr(model, "model_weights", model.weights)
+        plain.set_weights([keras.ops.convert_to_numpy(w) for w in weights])
         config = {
             "module": "keras_larp.models",
             "class_name": type(model).__name__,
@@ -102,14 +116,10 @@ def save(model, folder):
         metadata = {
             "keras_version": keras.version(),
             "keras_larp_version": __version__,
-            "parameter_count": model.count_params(),
+            "parameter_count": plain.count_params(),
         }
         _write_json(part / "config.json", config)
         _write_json(part / "metadata.json", metadata)
-        # Of a model that was never compiled: Keras would add the state of
-        # optimizer and metrics, twice as large as the weights.
-        plain = type(model).from_config(model.get_config())
-        plain.set_weights(model.get_weights())
         plain.save_weights(part / "model.weights.h5")
         part.rename(folder)
     except BaseException:

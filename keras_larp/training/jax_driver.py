@@ -1,55 +1,109 @@
 """Differentiating and applying on JAX: pure functions of explicit state."""
 
 import jax
+import jax.numpy as jnp
 import keras
 
+from keras_larp.training.step import Step
 
-class TrainStep:
+
+class TrainStep(Step):
     """One jitted, stateless train step; see `keras_larp.training`."""
 
     def train_step(self, state, data):
-        trainable, non_trainable, optimizer_state, metrics_state = state
-
-        def loss_function(trainable):
-            scope = _scope(
-                (self.trainable_variables, trainable),
-                (self.non_trainable_variables, non_trainable),
-                (self.optimizer.variables, optimizer_state),
-            )
-            with scope:
-                loss, outputs = self.step_outputs(data, training=True)
-                scaled = self.optimizer.scale_loss(loss)
-            new = _values(scope, self.non_trainable_variables)
-            return scaled, (outputs, new)
-
-        grads, (outputs, non_trainable) = jax.grad(loss_function, has_aux=True)(
-            trainable
+        groups = (
+            self.trainable_variables,
+            self.non_trainable_variables,
+            self.optimizer.variables,
+            self.metrics_variables,
         )
-        trainable, optimizer_state = self.optimizer.stateless_apply(
-            optimizer_state, grads, trainable
-        )
-        logs, metrics_state = self._measure(metrics_state, outputs)
-        state = (trainable, non_trainable, optimizer_state, metrics_state)
-        return logs, state
+        with _scope(*zip(groups, state, strict=True)) as scope:
+            logs = self.train_on(data)
+        return logs, tuple(_values(scope, group) for group in groups)
 
     def test_step(self, state, data):
-        trainable, non_trainable, metrics_state = state
-        scope = _scope(
-            (self.trainable_variables, trainable),
-            (self.non_trainable_variables, non_trainable),
+        groups = (
+            self.trainable_variables,
+            self.non_trainable_variables,
+            self.metrics_variables,
         )
-        with scope:
-            _, outputs = self.step_outputs(data, training=False)
-        non_trainable = _values(scope, self.non_trainable_variables)
-        logs, metrics_state = self._measure(metrics_state, outputs)
-        return logs, (trainable, non_trainable, metrics_state)
+        with _scope(*zip(groups, state, strict=True)) as scope:
+            logs = self.test_on(data)
+        return logs, tuple(_values(scope, group) for group in groups)
 
-    def _measure(self, metrics_state, outputs):
-        scope = _scope((self.metrics_variables, metrics_state))
-        with scope:
-            self.update_metrics(outputs)
-            logs = self.get_metrics_result()
-        return logs, _values(scope, self.metrics_variables)
+    def _state(self):
+        """All variables of a step, with their values at this point of it."""
+        variables = [*self.variables, *self.non_trainable_variables]
+        variables += [*self.optimizer.variables, *self.metrics_variables]
+        return [(v, v.value) for v in {id(v): v for v in variables}.values()]
+
+    def differentiate(self, function, variables):
+        """`function()`, a loss and a dictionary, and its pull-back to
+        gradients of `variables`."""
+        state = self._state()
+        changing = [*variables, *self.non_trainable_variables]
+
+        def pure(values):
+            own = zip(variables, values, strict=True)
+            with keras.StatelessScope([*state, *own]) as scope:
+                loss, outputs = function()
+            changes = _values(scope, changing)
+            return (loss, outputs.get("reconstruction")), (outputs, changes)
+
+        (loss, reconstruction), pull_back, (outputs, changes) = jax.vjp(
+            pure, [v.value for v in variables], has_aux=True
+        )
+        _assign(changing, changes)
+
+        def gradients(scale, through_reconstruction=None):
+            if reconstruction is not None and through_reconstruction is None:
+                through_reconstruction = jnp.zeros_like(reconstruction)
+            return pull_back((scale, through_reconstruction))[0]
+
+        return loss, outputs, gradients
+
+    def input_gradient(self, function, x, differentiable=False):
+        """Gradient of the first of `function(x)`, a scalar and anything else,
+        and that else; all of it is `differentiable`."""
+        return jax.grad(function, has_aux=True)(x)
+
+    def conditionally(self, condition, function, variables):
+        """`function()`, a dictionary of scalars, if the condition holds, with
+        what it does to `variables`; zeros otherwise."""
+        state = self._state()
+
+        def run():
+            with keras.StatelessScope(state) as scope:
+                outputs = function()
+            return outputs, _values(scope, variables)
+
+        shapes, _ = jax.eval_shape(run)
+
+        def rest():
+            zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+            return zeros, [v.value for v in variables]
+
+        outputs, values = jax.lax.cond(condition, run, rest)
+        _assign(variables, values)
+        return outputs
+
+    def apply_if(self, condition, optimizer, gradients, variables):
+        """Lets the optimizer update the variables if the condition holds."""
+        own = [v.value for v in optimizer.variables]
+        values = [v.value for v in variables]
+
+        def run():
+            return optimizer.stateless_apply(own, gradients, values)
+
+        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            values, own = run()  # It looks itself, and changes its scale.
+        else:
+            values, own = jax.lax.cond(condition, run, lambda: (values, own))
+        _assign(variables, values)
+        _assign(optimizer.variables, own)
+
+    def current_step(self):
+        return self.training_state.step.value
 
 
 def compile_function(model, function):
@@ -75,3 +129,8 @@ def _scope(*pairs):
 
 def _values(scope, variables):
     return [scope.get_current_value(v) for v in variables]
+
+
+def _assign(variables, values):
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

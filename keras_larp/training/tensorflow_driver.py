@@ -1,26 +1,76 @@
-"""Differentiating and applying on TensorFlow: a gradient tape."""
+"""Differentiating and applying on TensorFlow: gradient tapes."""
 
+import keras
 import tensorflow as tf
 
+from keras_larp.training.step import Step
 
-class TrainStep:
+
+class TrainStep(Step):
     """One train step inside Keras' `tf.function`; see `keras_larp.training`."""
 
     def train_step(self, data):
-        with tf.GradientTape() as tape:
-            loss, outputs = self.step_outputs(data, training=True)
-            loss = self.optimizer.scale_loss(loss)
-        gradients = tape.gradient(loss, self.trainable_weights)
-        self.optimizer.apply(gradients, self.trainable_weights)
-        self.update_metrics(outputs)
-        return self.get_metrics_result()
+        return self.train_on(data)
 
     def test_step(self, data):
-        _, outputs = self.step_outputs(data, training=False)
-        self.update_metrics(outputs)
-        return self.get_metrics_result()
+        return self.test_on(data)
+
+    def differentiate(self, function, variables):
+        """`function()`, a loss and a dictionary, and its pull-back to
+        gradients of `variables`."""
+        with tf.GradientTape() as tape:
+            loss, outputs = function()
+
+        def gradients(scale, through_reconstruction=None):
+            targets, weights = [loss], [scale]
+            if through_reconstruction is not None:
+                targets.append(outputs["reconstruction"])
+                weights.append(through_reconstruction)
+            values = [v.value for v in variables]
+            return tape.gradient(targets, values, output_gradients=weights)
+
+        return loss, outputs, gradients
+
+    def input_gradient(self, function, x, differentiable=False):
+        """Gradient of the first of `function(x)`, a scalar and anything else,
+        and that else; all of it is `differentiable`."""
+        x = tf.convert_to_tensor(x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            result, rest = function(x)
+        return tape.gradient(result, x), rest
+
+    def conditionally(self, condition, function, variables):
+        """`function()`, a dictionary of scalars, if the condition holds, with
+        what it does to `variables`; zeros otherwise."""
+        names = []
+
+        def run():
+            outputs = function()
+            names.extend(sorted(outputs))
+            return [outputs[name] for name in names]
+
+        def rest():
+            return [tf.zeros(()) for _ in names]
+
+        return dict(zip(names, tf.cond(condition, run, rest), strict=True))
+
+    def apply_if(self, condition, optimizer, gradients, variables):
+        """Lets the optimizer update the variables if the condition holds."""
+
+        def run():
+            optimizer.apply(gradients, variables)
+            return tf.constant(0)
+
+        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            run()  # It looks itself, and changes its scale.
+        else:
+            tf.cond(condition, run, lambda: tf.constant(0))
+
+    def current_step(self):
+        return self.training_state.step.value
 
 
 def compile_function(model, function):
-    """A graph of `function`; variables are found by TensorFlow itself."""
-    return tf.function(function, reduce_retracing=False)
+    """`function` compiled by XLA; TensorFlow itself finds the variables."""
+    return tf.function(function, reduce_retracing=False, jit_compile=True)

@@ -3,27 +3,37 @@ import keras
 
 @keras.saving.register_keras_serializable(package="keras_larp")
 class TokenizerOptimizer(keras.optimizers.Optimizer):
-    """One optimizer for tokenizer and prior, at two learning rates.
+    """The optimizers of a tokenizer, of its prior and of its discriminator.
 
     The prior's variables get an optimizer of their own, equal to the given
     one but for its learning rate, which is at each step a multiple of the
-    other's: schedules and learning-rate callbacks reach both.
+    other's: schedules and learning-rate callbacks reach both. The
+    discriminator's optimizer is only kept here, where Keras finds and saves
+    its state; the train step applies it.
 
     Args:
         optimizer: A `keras.optimizers.Optimizer`, not yet built.
         multiplier: Float, learning rate of the prior over the tokenizer's.
+        discriminator_optimizer: Optional `keras.optimizers.Optimizer`.
     """
 
-    def __init__(self, optimizer, multiplier=1.0, name="tokenizer_optimizer"):
+    def __init__(
+        self,
+        optimizer,
+        multiplier=1.0,
+        discriminator_optimizer=None,
+        name="tokenizer_optimizer",
+    ):
         super().__init__(learning_rate=0.0, name=name)
         self.multiplier = multiplier
         self.main_optimizer = optimizer
         config = {**optimizer.get_config(), "learning_rate": 0.0}
         config["name"] = f"prior_{config['name']}"
         self.prior_optimizer = type(optimizer).from_config(config)
+        self.discriminator_optimizer = discriminator_optimizer
         self._prior_keys = set()
 
-    def build_groups(self, variables, prior_variables):
+    def build_groups(self, variables, prior_variables, discriminator_variables):
         """Makes all state: `prior_variables` are some of `variables`."""
         self._prior_keys = {self._var_key(v) for v in prior_variables}
         self.build(variables)
@@ -31,6 +41,8 @@ class TokenizerOptimizer(keras.optimizers.Optimizer):
             [v for v in variables if self._var_key(v) not in self._prior_keys]
         )
         self.prior_optimizer.build(prior_variables)
+        if self.discriminator_optimizer is not None:
+            self.discriminator_optimizer.build(discriminator_variables)
 
     def apply(self, grads, trainable_variables=None):
         groups = ([], []), ([], [])
@@ -43,17 +55,22 @@ class TokenizerOptimizer(keras.optimizers.Optimizer):
         self.prior_optimizer.learning_rate = (
             self.multiplier * self.main_optimizer.learning_rate
         )
-        self.main_optimizer.apply(*groups[0])
-        self.prior_optimizer.apply(*groups[1])
+        for optimizer, group in zip(self.optimizers, groups, strict=True):
+            if group[1]:
+                optimizer.apply(*group)
         self._iterations.assign_add(1)
 
     @property
+    def optimizers(self):
+        """Those of tokenizer and prior, where `SwapEMAWeights` looks."""
+        return [self.main_optimizer, self.prior_optimizer]
+
+    @property
     def variables(self):
-        return (
-            self._variables
-            + self.main_optimizer.variables
-            + self.prior_optimizer.variables
-        )
+        found = [*self._variables]
+        for optimizer in [*self.optimizers, self.discriminator_optimizer]:
+            found += [] if optimizer is None else optimizer.variables
+        return found
 
     @property
     def learning_rate(self):
@@ -63,7 +80,12 @@ class TokenizerOptimizer(keras.optimizers.Optimizer):
     def learning_rate(self, learning_rate):
         self.main_optimizer.learning_rate = learning_rate
 
-    # The two inner optimizers save their own state.
+    def finalize_variable_values(self, trainable_variables):
+        for optimizer in self.optimizers:
+            # pylint: disable=protected-access
+            optimizer.finalize_variable_values(optimizer._trainable_variables)
+
+    # The inner optimizers save their own state.
     def save_own_variables(self, store):
         store["iterations"] = keras.ops.convert_to_numpy(self._iterations)
 
@@ -71,15 +93,20 @@ class TokenizerOptimizer(keras.optimizers.Optimizer):
         self._iterations.assign(store["iterations"])
 
     def get_config(self):
+        serialize = keras.saving.serialize_keras_object
         return {
-            "optimizer": keras.saving.serialize_keras_object(
-                self.main_optimizer
-            ),
+            "optimizer": serialize(self.main_optimizer),
             "multiplier": self.multiplier,
+            "discriminator_optimizer": serialize(self.discriminator_optimizer),
             "name": self.name,
         }
 
     @classmethod
     def from_config(cls, config):
-        optimizer = keras.saving.deserialize_keras_object(config["optimizer"])
-        return cls(optimizer, config["multiplier"], config["name"])
+        deserialize = keras.saving.deserialize_keras_object
+        return cls(
+            deserialize(config["optimizer"]),
+            config["multiplier"],
+            deserialize(config["discriminator_optimizer"]),
+            config["name"],
+        )

@@ -1,26 +1,93 @@
-"""Differentiating and applying on PyTorch: `backward`."""
+"""Differentiating and applying on PyTorch: its autograd."""
 
+import contextlib
+
+import keras
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from keras_larp.training.step import Step
 
 
-class TrainStep:
+class TrainStep(Step):
     """One eager train step; see `keras_larp.training`."""
 
+    def make_train_function(self, force=False):
+        super().make_train_function(force)
+        self._step_on_host = None
+
     def train_step(self, data):
-        self.zero_grad()
-        loss, outputs = self.step_outputs(data, training=True)
-        self.optimizer.scale_loss(loss).backward()
-        with torch.no_grad():
-            weights = self.trainable_weights
-            self.optimizer.apply([w.value.grad for w in weights], weights)
-            self.update_metrics(outputs)
-        return self.get_metrics_result()
+        if self._step_on_host is None:  # Read once; a checkpoint may set it.
+            self._step_on_host = int(self.training_state.step)
+        logs = self.train_on(data)
+        self._step_on_host += 1
+        return logs
 
     def test_step(self, data):
         with torch.no_grad():
-            _, outputs = self.step_outputs(data, training=False)
-            self.update_metrics(outputs)
-        return self.get_metrics_result()
+            return self.test_on(data)
+
+    def differentiate(self, function, variables):
+        """`function()`, a loss and a dictionary, and its pull-back to
+        gradients of `variables`."""
+        loss, outputs = function()
+
+        def gradients(scale, through_reconstruction=None):
+            results, weights = [loss], [scale]
+            if through_reconstruction is not None:
+                results.append(outputs["reconstruction"])
+                weights.append(through_reconstruction)
+            return torch.autograd.grad(
+                results,
+                [v.value for v in variables],
+                weights,
+                allow_unused=True,
+            )
+
+        return loss, outputs, gradients
+
+    def input_gradient(self, function, x, differentiable=False):
+        """Gradient of the first of `function(x)`, a scalar and anything else,
+        and that else; `differentiable` for a gradient of the gradient."""
+        x = x.detach().requires_grad_()
+        # Fused attention has no second derivative.
+        plain = sdpa_kernel(SDPBackend.MATH)
+        with plain if differentiable else contextlib.nullcontext():
+            result, rest = function(x)
+        (gradient,) = torch.autograd.grad(
+            result, x, create_graph=differentiable
+        )
+        return gradient, rest
+
+    def conditionally(self, condition, function, variables):
+        """`function()`, a dictionary of scalars, if the condition, which the
+        host knows, holds; an empty dictionary otherwise."""
+        return function() if condition else {}
+
+    @torch.no_grad()
+    def apply_if(self, condition, optimizer, gradients, variables):
+        """Lets the optimizer update the variables if the condition holds."""
+        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            optimizer.apply(gradients, variables)
+        elif condition.device.type == "cpu":
+            if condition:
+                optimizer.apply(gradients, variables)
+        else:
+            self.apply_and_undo_unless(
+                condition, optimizer, gradients, variables
+            )
+
+    @torch.no_grad()
+    def apply_and_undo_unless(self, condition, optimizer, gradients, variables):
+        """As `apply_if`, without waiting for an accelerator's answer."""
+        changing = [v.value for v in [*variables, *optimizer.variables]]
+        before = [tensor.clone() for tensor in changing]
+        optimizer.apply(gradients, variables)
+        for tensor, old in zip(changing, before, strict=True):
+            tensor.copy_(torch.where(condition, tensor, old))
+
+    def current_step(self):
+        return self._step_on_host
 
 
 def compile_function(model, function):

@@ -2,11 +2,21 @@ import keras
 import numpy as np
 
 from keras_larp.training import TrainStep
+from keras_larp.training.training_state import (
+    StopWhenNotFinite,
+    TrainingState,
+)
 
 
 class TrainableModel(TrainStep, keras.Model):
-    """What tokenizer and generator share: saving of all state, presets and
-    the length of a run."""
+    """What tokenizer and generator share: saving of all state, presets, the
+    length of a run, and steps that are not finite."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.training_state = None
+        self.discriminator = None
+        self._frozen = ()
 
     @classmethod
     def from_preset(cls, preset, **kwargs):
@@ -24,7 +34,71 @@ class TrainableModel(TrainStep, keras.Model):
     def seed_states(self):
         """The states of all random number generators, in a fixed order."""
         weights = {id(v) for v in self.weights}
-        return [v for v in self.non_trainable_variables if id(v) not in weights]
+        own = super().non_trainable_variables
+        return [v for v in own if id(v) not in weights]
+
+    @property
+    def model_weights(self):
+        """All weights but those that only training needs."""
+        parts = [self.training_state, self.discriminator]
+        weights = [part.weights for part in parts if part is not None]
+        others = {id(w) for group in weights for w in group}
+        return [w for w in self.weights if id(w) not in others]
+
+    # What only training needs.
+
+    def prepare_training(self, terms, metrics, **parts):
+        """Makes the state of training, anew at each `compile`.
+
+        Args:
+            terms: List of strings, the loss terms among `metrics`, in the
+                order in which they are computed.
+            metrics: Dictionary of `keras.metrics.Mean`s, one a scalar of
+                `step_outputs`.
+            **parts: Further attributes: layers, metrics.
+        """
+        parts = {
+            "training_state": TrainingState(terms, name="training_state"),
+            "term_metrics": metrics,
+            "skipped_metric": keras.metrics.Sum("skipped_steps"),
+            **parts,
+        }
+        # Keras takes no new parts of a model that is built.
+        self._tracker.unlock()
+        for name, part in parts.items():
+            if getattr(self, name, None) is not None:
+                delattr(self, name)
+            setattr(self, name, part)
+        self._tracker.lock()
+
+    def update_term_metrics(self, outputs):
+        """Counts a step; the mean of each term leaves out skipped ones."""
+        finite = keras.ops.cast(outputs["finite"], "float32")
+        self.training_state.record(outputs)
+        self.skipped_metric.update_state(1.0 - finite)
+        for name, metric in self.term_metrics.items():
+            if name in outputs:
+                value = keras.ops.where(outputs["finite"], outputs[name], 0.0)
+                weight = outputs.get("weights", {}).get(name, 1.0)
+                metric.update_state(value, finite * weight)
+
+    @property
+    def non_trainable_variables(self):
+        # Frozen models that a step calls are state of it (JAX is given all
+        # state explicitly), but no weights of this model.
+        own = super().non_trainable_variables
+        return own + [v for model in self._frozen for v in model().variables]
+
+    def freeze(self, model):
+        """Takes a model that steps call but do not train; `None` for none."""
+        # Behind a function, so that Keras does not take it for a part.
+        self._frozen = () if model is None else (lambda: model,)
+        self.train_function = self.test_function = None
+
+    def frozen_model(self):
+        """The model that was given to `freeze`, or `None`."""
+        # A method, since Keras saves what properties return.
+        return self._frozen[0]() if self._frozen else None
 
     def fit(
         self,
@@ -33,6 +107,7 @@ class TrainableModel(TrainStep, keras.Model):
         batch_size=None,
         epochs=1,
         *args,
+        callbacks=None,
         steps_per_epoch=None,
         validation_data=None,
         validation_steps=None,
@@ -42,6 +117,9 @@ class TrainableModel(TrainStep, keras.Model):
 
         A `keras_larp.data.VideoDataset` knows how many batches an epoch has,
         so that `steps_per_epoch` and `validation_steps` need not be given.
+
+        Raises:
+            FloatingPointError: where too many steps in a row were not finite.
         """
         if _known_steps(x):
             if epochs > 1 and not x.repeats:
@@ -51,12 +129,18 @@ class TrainableModel(TrainStep, keras.Model):
                 )
             steps_per_epoch = steps_per_epoch or _known_steps(x)
             kwargs.setdefault("shuffle", False)  # It shuffles itself.
+        stop = StopWhenNotFinite(self.max_skipped_steps)
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks.append(stop)
+        else:
+            callbacks = [*keras.tree.flatten(callbacks or []), stop]
         return super().fit(
             x,
             y,
             batch_size,
             epochs,
             *args,
+            callbacks=callbacks,
             steps_per_epoch=steps_per_epoch,
             validation_data=validation_data,
             validation_steps=validation_steps or _known_steps(validation_data),

@@ -1,0 +1,143 @@
+import keras
+from keras import layers, ops
+
+from keras_larp.layers.transformer_block import TransformerBlock
+from keras_larp.layers.video_patch_embedding import VideoPatchEmbedding
+from keras_larp.models.checks import check_video
+
+
+@keras.saving.register_keras_serializable(package="keras_larp")
+class VideoDiscriminator(keras.Model):
+    """Tells real clips from reconstructions: a vision transformer on patches.
+
+    Args:
+        num_frames: Integer, frames of a clip.
+        image_size: Integer, height and width of a clip.
+        patch_size: `(frames, height, width)` of a patch.
+        hidden_dim: Integer, width, divisible by 4.
+        num_layers: Integer, transformer blocks.
+        num_heads: Integer, attention heads; divides `hidden_dim`.
+        num_channels: Integer, channels of a clip.
+        spectral_normalization: Boolean, whether the kernels of the linear
+            layers are kept at a spectral norm of 1.
+
+    Call arguments:
+        video: float `(B, T, H, W, C)`.
+        training: Boolean, whether spectral norms are brought up to date.
+
+    Returns:
+        float32 `(B, 1)`, logits; positive for "real".
+
+    Example:
+
+    ```python
+    discriminator = keras_larp.models.VideoDiscriminator(
+        num_frames=8, image_size=32, hidden_dim=64, num_layers=2, num_heads=4
+    )
+    logits = discriminator(keras.random.uniform((2, 8, 32, 32, 3)))  # (2, 1)
+    ```
+
+    Reference:
+        - [LARP](https://arxiv.org/abs/2410.21264), section 3.1
+    """
+
+    def __init__(
+        self,
+        num_frames=16,
+        image_size=128,
+        patch_size=(4, 8, 8),
+        hidden_dim=512,
+        num_layers=12,
+        num_heads=8,
+        num_channels=3,
+        spectral_normalization=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_frames = num_frames
+        self.image_size = image_size
+        self.patch_size = tuple(patch_size)
+        self.hidden_dim = hidden_dim
+        self.num_layers = num_layers
+        self.num_heads = num_heads
+        self.num_channels = num_channels
+        self.spectral_normalization = spectral_normalization
+        self.video_shape = (num_frames, image_size, image_size, num_channels)
+
+        policy = self.dtype_policy
+        self.patch_embedding = VideoPatchEmbedding(
+            self.video_shape[:3],
+            self.patch_size,
+            hidden_dim,
+            dtype=policy,
+            name="patch_embedding",
+        )
+        self.blocks = [
+            TransformerBlock(
+                hidden_dim, num_heads, dtype=policy, name=f"block_{i}"
+            )
+            for i in range(num_layers)
+        ]
+        self.norm = layers.LayerNormalization(
+            epsilon=1e-6, dtype=policy, name="norm"
+        )
+        self.head = layers.Dense(1, dtype=policy, name="head")
+        if spectral_normalization:
+            self._normalize_linear_layers()
+        self.build((None, *self.video_shape))
+
+    def _normalize_linear_layers(self):
+        wrap = layers.SpectralNormalization
+        embedding = self.patch_embedding
+        embedding.projection = wrap(embedding.projection)
+        for block in self.blocks:
+            for name in ("qkv", "projection", "mlp_in", "mlp_out"):
+                setattr(block, name, wrap(getattr(block, name)))
+        self.head = wrap(self.head)
+
+    def build(self, input_shape):
+        if self.built:
+            return
+        self.class_token = self.add_weight(
+            shape=(1, 1, self.hidden_dim),
+            initializer="glorot_uniform",
+            name="class_token",
+        )
+        shape = (None, None, self.hidden_dim)
+        self.patch_embedding.build((None, *self.video_shape))
+        for block in self.blocks:
+            block.build(shape)
+        self.norm.build(shape)
+        self.head.build((None, self.hidden_dim))
+        self.built = True
+
+    def call(self, video, training=False):
+        check_video(video, self.video_shape)
+        x = self.patch_embedding(video, training=training)  # (B, P, D)
+        shape = (ops.shape(x)[0], 1, self.hidden_dim)
+        token = ops.cast(self.class_token, x.dtype)
+        x = ops.concatenate([x, ops.broadcast_to(token, shape)], axis=1)
+        for block in self.blocks[:-1]:
+            x = block(x, training=training)
+        # Attention knows no order, so that the class token may stand last,
+        # where a block can leave out all other outputs.
+        x = self.blocks[-1](x, num_outputs=1, training=training)
+        x = self.head(self.norm(x[:, 0]))
+        return ops.cast(x, "float32")
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], 1)
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
+            "num_frames": self.num_frames,
+            "image_size": self.image_size,
+            "patch_size": self.patch_size,
+            "hidden_dim": self.hidden_dim,
+            "num_layers": self.num_layers,
+            "num_heads": self.num_heads,
+            "num_channels": self.num_channels,
+            "spectral_normalization": self.spectral_normalization,
+        }

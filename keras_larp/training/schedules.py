@@ -1,0 +1,105 @@
+"""Schedules: numbers that depend on the step."""
+
+import math
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_larp")
+class LinearRamp(keras.optimizers.schedules.LearningRateSchedule):
+    """Goes in a straight line from one value to another, and stays there.
+
+    For loss weights (a warm-up of the codebook loss, a prior loss that sets
+    in later) and for the quantizer's temperature.
+
+    Args:
+        start_value: Float, the value before and at the first step.
+        end_value: Float, the value at the end of the ramp and after it.
+        num_steps: Integer, length of the ramp.
+        first_step: Integer, step at which the ramp begins.
+
+    Example:
+
+    ```python
+    ramp = keras_larp.training.schedules.LinearRamp(0.0, 0.06, 1000)
+    ramp(500)  # 0.03
+    ```
+    """
+
+    def __init__(self, start_value, end_value, num_steps, first_step=0):
+        if num_steps < 1:
+            raise ValueError(
+                f"A ramp takes at least one step. Received: {num_steps}"
+            )
+        self.start_value = start_value
+        self.end_value = end_value
+        self.num_steps = num_steps
+        self.first_step = first_step
+
+    def __call__(self, step):
+        passed = ops.cast(step, "float32") - self.first_step
+        part = ops.clip(passed / self.num_steps, 0.0, 1.0)
+        return self.start_value + part * (self.end_value - self.start_value)
+
+    def get_config(self):
+        return {
+            "start_value": self.start_value,
+            "end_value": self.end_value,
+            "num_steps": self.num_steps,
+            "first_step": self.first_step,
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_larp")
+class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
+    """The authors' learning rate: a linear warm-up, then half a cosine.
+
+    Both begin and end at a share of the peak. (Keras' `CosineDecay` with a
+    warm-up counts its steps from 0 where the authors count from 1, and has
+    no lower end of the warm-up.)
+
+    Args:
+        peak: Float, the highest learning rate.
+        total_steps: Integer, steps of the whole run.
+        warmup_steps: Integer, steps up to the peak.
+        end_share: Float, lowest value over the peak, at both ends.
+
+    Example:
+
+    ```python
+    schedule = keras_larp.training.schedules.WarmupCosine(1e-4, 1000, 100)
+    schedule(99)  # 1e-4, at the hundredth step
+    ```
+
+    Reference:
+        - [LARP](https://arxiv.org/abs/2410.21264), section 4.1
+    """
+
+    def __init__(self, peak, total_steps, warmup_steps=0, end_share=0.01):
+        if not 0 <= warmup_steps < total_steps:
+            raise ValueError(
+                "A warm-up is shorter than the run. Received: "
+                f"warmup_steps={warmup_steps}, total_steps={total_steps}"
+            )
+        self.peak = peak
+        self.total_steps = total_steps
+        self.warmup_steps = warmup_steps
+        self.end_share = end_share
+
+    def __call__(self, step):
+        number = ops.cast(step, "float32") + 1.0
+        up = number / max(self.warmup_steps, 1)
+        rest = self.total_steps - self.warmup_steps
+        part = ops.clip((number - self.warmup_steps) / rest, 0.0, 1.0)
+        down = 0.5 * (ops.cos(math.pi * part) + 1.0)
+        share = ops.where(number <= self.warmup_steps, up, down)
+        return self.peak * (self.end_share + (1.0 - self.end_share) * share)
+
+    def get_config(self):
+        return {
+            "peak": self.peak,
+            "total_steps": self.total_steps,
+            "warmup_steps": self.warmup_steps,
+            "end_share": self.end_share,
+        }

@@ -1,0 +1,89 @@
+"""One train step, said once; the drivers differentiate and apply."""
+
+from keras import ops
+
+
+class Step:
+    """The order of a train step, for models that define
+
+    - `step_outputs(data, training)`: a scalar loss and a dictionary of
+      tensors, with the `reconstruction` where there is a discriminator;
+    - `update_metrics(outputs)`;
+    - `discriminator`, `None` or a model, and with it `discriminator_terms`,
+      `generator_terms` and `discriminator_is_due` (see `TokenizerTraining`).
+
+    A driver adds what it takes on its backend: `differentiate`,
+    `input_gradient`, `conditionally`, `apply_if` and `current_step`.
+    """
+
+    @property
+    def generator_variables(self):
+        """The trainable variables that are not the discriminator's."""
+        if self.discriminator is None:
+            return self.trainable_variables
+        others = {id(v) for v in self.discriminator.variables}
+        return [v for v in self.trainable_variables if id(v) not in others]
+
+    def train_on(self, data):
+        """Forward once; then the discriminator's turn, where it is due; then
+        one update against it, which leaves it as it is."""
+        variables = self.generator_variables
+        loss, outputs, pull_back = self.differentiate(
+            lambda: self.step_outputs(data, training=True), variables
+        )
+        scale = self.optimizer.scale_loss(ops.ones(()))
+        through_discriminator = None
+        if self.discriminator is not None:
+            outputs |= self.conditionally(
+                self.discriminator_is_due(self.current_step()),
+                lambda: self._train_discriminator(outputs),
+                self.discriminator_state(),
+            )
+
+            def judged(reconstruction):
+                added, terms = self.generator_terms(
+                    reconstruction, self.current_step()
+                )
+                return scale * added, (added, terms)
+
+            through_discriminator, (added, terms) = self.input_gradient(
+                judged, outputs["reconstruction"]
+            )
+            outputs |= {**terms, "loss": loss + added}
+        gradients = pull_back(scale, through_discriminator)
+        outputs["finite"] = all_finite([outputs["loss"], *gradients])
+        self.apply_if(outputs["finite"], self.optimizer, gradients, variables)
+        self.update_metrics(outputs)
+        return self.get_metrics_result()
+
+    def _train_discriminator(self, outputs):
+        """One update of the discriminator, on the detached reconstruction.
+
+        Returns:
+            A dictionary of scalars.
+        """
+        variables = self.discriminator.trainable_variables
+        optimizer = self.discriminator_optimizer
+        _, terms, pull_back = self.differentiate(
+            lambda: self.discriminator_terms(
+                outputs["video"], ops.stop_gradient(outputs["reconstruction"])
+            ),
+            variables,
+        )
+        gradients = pull_back(optimizer.scale_loss(ops.ones(())))
+        self.apply_if(all_finite(gradients), optimizer, gradients, variables)
+        return terms
+
+    def test_on(self, data):
+        _, outputs = self.step_outputs(data, training=False)
+        outputs["finite"] = ops.isfinite(outputs["loss"])
+        self.update_metrics(outputs)
+        return self.get_metrics_result()
+
+
+def all_finite(tensors):
+    """Boolean scalar: whether no value of the tensors is infinite or NaN."""
+    # A sum is finite only if all that is in it is: one number a tensor to
+    # look at instead of a mask of its size. Its overflow needs 1e38.
+    sums = [ops.sum(ops.cast(t, "float32")) for t in tensors if t is not None]
+    return ops.all(ops.isfinite(ops.stack(sums)))

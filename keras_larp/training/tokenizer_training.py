@@ -1,0 +1,495 @@
+import keras
+from keras import ops
+
+from keras_larp.losses.adversarial import (
+    check_kind,
+    discriminator_loss,
+    generator_loss,
+    lecam_penalty,
+)
+from keras_larp.metrics import PSNR, CodeStatistics
+from keras_larp.training.prior_loss import (
+    prior_loss,
+    prior_rounds,
+    sampling_ratio,
+)
+from keras_larp.training.tokenizer_optimizer import TokenizerOptimizer
+from keras_larp.training.trainable_model import TrainableModel, count_steps
+
+PIXEL_LOSSES = {"absolute": ops.abs, "squared": ops.square}
+# What is measured of the discriminator, at its own steps only.
+DISCRIMINATOR_TERMS = ("discriminator_loss", "lecam_loss", "gradient_penalty")
+DISCRIMINATOR_TERMS += ("logits_real", "logits_fake")
+
+
+class TokenizerTraining(TrainableModel):
+    """How a `LARPTokenizer` is trained: `compile`, `fit` and the loss terms.
+
+    The order of a step is in `keras_larp.training.step`.
+    """
+
+    def compile(
+        self,
+        optimizer="adam",
+        prior_learning_rate_multiplier=1.0,
+        pixel_loss="absolute",
+        pixel_loss_weight=1.0,
+        perceptual_model=None,
+        perceptual_loss_weight=1.0,
+        quantizer_loss_weight=0.1,
+        prior_loss_weight=0.06,
+        discriminator=None,
+        discriminator_optimizer="adam",
+        discriminator_every=5,
+        discriminator_start=0,
+        adversarial_loss="non_saturating_smooth",
+        adversarial_loss_weight=0.3,
+        adversarial_start=0,
+        lecam_weight=1e-6,
+        gradient_penalty_weight=0.0,
+        temperature_schedule=None,
+        total_steps=None,
+        max_skipped_steps=50,
+        **kwargs,
+    ):
+        """Prepares training.
+
+        Every loss weight is a float or a
+        `keras.optimizers.schedules.LearningRateSchedule` of the step, such as
+        `keras_larp.training.schedules.LinearRamp`.
+
+        Args:
+            optimizer: A `keras.optimizers.Optimizer` or its name.
+            prior_learning_rate_multiplier: Float, learning rate of the prior
+                over the tokenizer's (50 in the paper).
+            pixel_loss: `"absolute"`, the mean absolute error of the paper, or
+                `"squared"`, the mean squared error, which learns small
+                objects on a plain ground sooner.
+            pixel_loss_weight: Weight of the pixel loss.
+            perceptual_model: Optional frozen model or layer that maps clips
+                and reconstructions, both `(B, T, H, W, C)`, to distances
+                `(B,)`, such as `LPIPS`. It is not saved with the tokenizer.
+            perceptual_loss_weight: Weight of its mean.
+            quantizer_loss_weight: Weight of commitment and codebook loss.
+            prior_loss_weight: Weight of the prior's cross-entropy.
+            discriminator: Optional `VideoDiscriminator`, or any Keras model
+                of clips that returns logits `(B, 1)`.
+            discriminator_optimizer: A `keras.optimizers.Optimizer` or its
+                name.
+            discriminator_every: Integer, the discriminator is trained on
+                every so-many-th step.
+            discriminator_start: Integer, steps before it is trained.
+            adversarial_loss: `"non_saturating_smooth"`, `"non_saturating"`
+                or `"hinge"`; see `keras_larp.losses.discriminator_loss`.
+            adversarial_loss_weight: Weight of the tokenizer's adversarial
+                loss.
+            adversarial_start: Integer, steps before that loss counts.
+            lecam_weight: Float, of the LeCam regularization of the
+                discriminator.
+            gradient_penalty_weight: Float, of its R1 penalty.
+            temperature_schedule: Optional schedule that gives the quantizer's
+                temperature at each step.
+            total_steps: Integer, steps of the whole run, for the ramp of
+                scheduled sampling. Taken from `fit` where `None`.
+            max_skipped_steps: Integer. A step whose loss or gradients are not
+                finite is skipped and counted; so many in a row end `fit` with
+                an error.
+            **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile`,
+                `auto_scale_loss` of `keras.Model.compile`.
+
+        Raises:
+            ValueError: for an unknown loss or a discriminator for other
+                clips.
+        """
+        arguments = {
+            name: value
+            for name, value in locals().items()
+            if name not in ("self", "kwargs", "__class__")
+        }
+        if pixel_loss not in PIXEL_LOSSES:
+            raise ValueError(
+                f"`pixel_loss` must be one of {', '.join(PIXEL_LOSSES)}. "
+                f"Received: pixel_loss={pixel_loss!r}"
+            )
+        check_kind(adversarial_loss)
+        if discriminator_every < 1:
+            raise ValueError(
+                "`discriminator_every` must be at least 1. "
+                f"Received: discriminator_every={discriminator_every}"
+            )
+        _check_discriminator(discriminator, self.video_shape)
+        optimizer = keras.optimizers.get(optimizer)
+        if discriminator is None:
+            discriminator_optimizer = None
+        discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
+        arguments |= {
+            "optimizer": optimizer,
+            "discriminator_optimizer": discriminator_optimizer,
+        }
+        self._own_compile_config = {**_serialized(arguments), **kwargs}
+
+        self.pixel_loss = pixel_loss
+        self.loss_weights = {
+            "pixel_loss": pixel_loss_weight,
+            "perceptual_loss": perceptual_loss_weight,
+            "quantizer_loss": quantizer_loss_weight,
+            "prior_loss": prior_loss_weight,
+            "generator_loss": adversarial_loss_weight,
+        }
+        self.discriminator_every = discriminator_every
+        self.discriminator_start = discriminator_start
+        self.adversarial_loss = adversarial_loss
+        self.adversarial_start = adversarial_start
+        self.lecam_weight = lecam_weight
+        self.gradient_penalty_weight = gradient_penalty_weight
+        self.temperature_schedule = temperature_schedule
+        self.given_total_steps = total_steps
+        self.max_skipped_steps = max_skipped_steps
+        self.freeze(perceptual_model)
+        self.lacks_perceptual_model = False
+        self._prepare_training(discriminator)
+        super().compile(
+            optimizer=self._make_optimizer(
+                optimizer,
+                prior_learning_rate_multiplier,
+                discriminator_optimizer,
+            ),
+            **kwargs,
+        )
+        # All state is made now, so that a checkpoint can be restored.
+        self.optimizer.build(self.generator_variables)
+
+    def _prepare_training(self, discriminator):
+        names = ["loss", "pixel_loss", "quantizer_loss"]
+        names += ["commitment_loss", "codebook_loss"]
+        if self.quantizer.entropy_weight:
+            names += ["entropy_loss"]
+        if self.frozen_model() is not None:
+            names += ["perceptual_loss"]
+        if self.prior is not None:
+            names += ["prior_loss", "prior_top1", "prior_top5"]
+        if discriminator is not None:
+            names += ["generator_loss", *DISCRIMINATOR_TERMS]
+            if not self.gradient_penalty_weight:
+                names.remove("gradient_penalty")
+        names += ["clip_codebook_usage", "batch_codebook_usage"]
+        metrics = {name: keras.metrics.Mean(name=name) for name in names}
+        self.prepare_training(
+            list(self.loss_weights),
+            metrics,
+            discriminator=discriminator,
+            psnr_metric=PSNR(),
+            code_metric=CodeStatistics(self.codebook_size),
+        )
+
+    def _make_optimizer(self, optimizer, multiplier, discriminator_optimizer):
+        optimizer = TokenizerOptimizer(
+            optimizer, multiplier, discriminator_optimizer
+        )
+        judge, prior = self.discriminator, self.prior
+        if judge is not None and self.dtype_policy.name == "mixed_float16":
+            optimizer.discriminator_optimizer = (
+                keras.optimizers.LossScaleOptimizer(discriminator_optimizer)
+            )
+        optimizer.build_groups(
+            self.generator_variables,
+            [] if prior is None else prior.trainable_variables,
+            [] if judge is None else judge.trainable_variables,
+        )
+        return optimizer
+
+    def get_compile_config(self):
+        return self._own_compile_config if self.compiled else None
+
+    def compile_from_config(self, config):
+        config = {
+            name: keras.saving.deserialize_keras_object(value)
+            for name, value in config.items()
+        }
+        lacks_perceptual_model = config.pop("had_perceptual_model", False)
+        self.compile(**config)
+        self.lacks_perceptual_model = lacks_perceptual_model
+
+    @property
+    def discriminator_optimizer(self):
+        optimizer = self.optimizer
+        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            optimizer = optimizer.inner_optimizer
+        return optimizer.discriminator_optimizer
+
+    @property
+    def metrics(self):
+        if not self.compiled:
+            return []
+        own = [self.psnr_metric, self.code_metric, self.skipped_metric]
+        return [*self.term_metrics.values(), *own]
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        *args,
+        initial_epoch=0,
+        steps_per_epoch=None,
+        **kwargs,
+    ):
+        """Trains on clips `(B, T, H, W, C)` or pairs of clips and labels.
+
+        As `keras.Model.fit`; the labels are not used. The ramp of scheduled
+        sampling spans all steps of this call, unless `compile` was given
+        `total_steps`.
+
+        Raises:
+            ValueError: where the length of the run is needed and not known.
+            FloatingPointError: where too many steps in a row were not finite.
+        """
+        if self.compiled and self.lacks_perceptual_model:
+            raise ValueError(
+                "This tokenizer was trained with a perceptual loss, whose "
+                "model is not saved with it. Pass it once more: "
+                "`tokenizer.compile(perceptual_model=...)`, or go on without "
+                "it: `tokenizer.lacks_perceptual_model = False`."
+            )
+        if self.compiled and self.prior is not None:
+            steps = self.given_total_steps
+            if steps is None:
+                steps = count_steps(
+                    x, epochs, initial_epoch, steps_per_epoch, batch_size
+                )
+                if steps is None:
+                    raise ValueError(
+                        "The length of this data set is not known, and "
+                        "scheduled sampling needs the length of the run. Pass "
+                        "`steps_per_epoch` to `fit` or `total_steps` to "
+                        "`compile`."
+                    )
+                steps += int(ops.convert_to_numpy(self.optimizer.iterations))
+            self.training_state.total_steps.assign(max(steps, 1))
+        return super().fit(
+            x,
+            y,
+            batch_size,
+            epochs,
+            *args,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            **kwargs,
+        )
+
+    # The terms of the loss, as functions of tensors.
+
+    def step_outputs(self, data, training):
+        """The loss of a batch, and all that is measured of it.
+
+        In training, codes are sampled, the prior goes through its rounds of
+        scheduled sampling, and the step adds the adversarial loss. Otherwise
+        codes are the nearest and the prior is teacher-forced, so that nothing
+        is random.
+        """
+        video = data[0] if isinstance(data, tuple | list) else data
+        # `train_on_batch` hands on NumPy arrays.
+        video = ops.convert_to_tensor(video)
+        step = self.optimizer.iterations
+        temperature = None
+        if training and self.temperature_schedule is not None:
+            temperature = self.temperature_schedule(step)
+        codes = self.compute_codes(video, training, temperature)
+        reconstruction = ops.cast(
+            self.reconstruct(codes["quantized"]), "float32"
+        )
+        video = ops.cast(video, "float32")
+        outputs = {
+            "video": video,
+            "reconstruction": reconstruction,
+            "token_ids": codes["token_ids"],
+            "pixel_loss": ops.mean(
+                PIXEL_LOSSES[self.pixel_loss](reconstruction - video)
+            ),
+            "quantizer_loss": codes["loss"],
+            "commitment_loss": codes["commitment_loss"],
+            "codebook_loss": codes["codebook_loss"],
+            "entropy_loss": codes["entropy_loss"],
+        }
+        if self.frozen_model() is not None:
+            distances = self.frozen_model()(video, reconstruction)
+            outputs["perceptual_loss"] = ops.mean(distances)
+        if self.prior is not None:
+            names = "prior_loss", "prior_top1", "prior_top5"
+            terms = self.prior_terms(codes, training)
+            outputs |= dict(zip(names, terms, strict=True))
+        loss = sum(
+            value_at(weight, step) * outputs[name]
+            for name, weight in self.loss_weights.items()
+            if name in outputs
+        )
+        if self.discriminator is not None and not training:
+            added, terms = self.generator_terms(reconstruction)
+            loss = loss + added
+            outputs |= {**terms, **self._judgement(video, reconstruction)}
+        return loss, {**outputs, "loss": loss}
+
+    def prior_terms(self, codes, training):
+        """The prior's loss, top-1 and top-5 accuracy on quantized codes."""
+        ratio = 1.0
+        if training and self.prior_scheduled_sampling:
+            ratio = sampling_ratio(
+                self.optimizer.iterations + 1,
+                self.training_state.total_steps,
+                self.prior_max_sampling_ratio,
+                self.prior_sampling_peak,
+            )
+        shape = (ops.shape(codes["quantized"])[0], self.num_tokens - 1)
+
+        def draw_uniforms():
+            return keras.random.uniform(shape, seed=self.seed_generator)
+
+        rounds, _ = prior_rounds(
+            self.prior,
+            self.quantizer.codebook(),
+            codes["quantized"],
+            num_rounds=self.prior_num_rounds if training else 1,
+            replaced=draw_uniforms() < ratio if training else None,
+            draw_uniforms=draw_uniforms,
+            gradient_before_last=self.prior_gradient_all_rounds,
+            temperature=self.prior_temperature,
+            training=training,
+        )
+        return prior_loss(rounds, codes["token_ids"], self.prior_average_rounds)
+
+    def generator_terms(self, reconstruction, step=None):
+        """What the discriminator adds to the loss, weighted, and its terms;
+        of a training `step`, counted from 0, or of an evaluation."""
+        logits = self.discriminator(reconstruction)
+        loss = generator_loss(logits, self.adversarial_loss)
+        weight = value_at(
+            self.loss_weights["generator_loss"], self.optimizer.iterations
+        )
+        if step is not None and self.adversarial_start:
+            weight = weight * ops.cast(
+                step >= self.adversarial_start, "float32"
+            )
+        return weight * loss, {"generator_loss": loss}
+
+    def discriminator_is_due(self, step):
+        """Whether a training step, counted from 0, trains the discriminator.
+
+        A Boolean of the host where the step is a number of the host.
+        """
+        is_turn = (step + 1) % self.discriminator_every == 0
+        return is_turn & (step >= self.discriminator_start)
+
+    def discriminator_terms(self, video, reconstruction):
+        """The discriminator's loss on a batch, and its parts."""
+        terms = self._judgement(video, reconstruction, training=True)
+        loss = (
+            terms["discriminator_loss"]
+            + self.lecam_weight * terms["lecam_loss"]
+            + self.gradient_penalty_weight * terms["gradient_penalty"]
+        )
+        return loss, terms
+
+    def _judgement(self, video, reconstruction, training=False):
+        both = ops.concatenate([video, reconstruction])
+        logits = self.discriminator(both, training=training)
+        real, fake = ops.split(logits, 2)
+        state, noise = self.training_state, None
+        if training and self.adversarial_loss == "non_saturating_smooth":
+            shape = ops.shape(logits)
+            noise = keras.random.normal(shape, seed=self.seed_generator)
+            noise = ops.split(noise, 2)
+        terms = {
+            "discriminator_loss": discriminator_loss(
+                real, fake, self.adversarial_loss, noise
+            ),
+            "lecam_loss": lecam_penalty(
+                real, fake, state.average_real, state.average_fake
+            ),
+            "gradient_penalty": ops.zeros(()),
+            "logits_real": ops.mean(real),
+            "logits_fake": ops.mean(fake),
+            "discriminator_updates": ops.ones(()),
+        }
+        if training:
+            state.move_averages(real, fake)
+            if self.gradient_penalty_weight:
+                terms["gradient_penalty"] = self._gradient_penalty(video)
+        return terms
+
+    def _gradient_penalty(self, video):
+        """R1: mean over clips of the squared length of the gradient of the
+        discriminator's logit by the clip."""
+
+        def total(video):
+            return ops.sum(self.discriminator(video)), None
+
+        gradient, _ = self.input_gradient(total, video, differentiable=True)
+        return ops.mean(ops.sum(gradient**2, axis=(1, 2, 3, 4)))
+
+    def discriminator_state(self):
+        """All variables that a step of the discriminator changes."""
+        state = self.training_state
+        return [
+            *self.discriminator.variables,
+            *self.discriminator_optimizer.variables,
+            state.average_real,
+            state.average_fake,
+            self.seed_generator.state,
+        ]
+
+    def update_metrics(self, outputs):
+        ids = outputs["token_ids"]
+        outputs |= {
+            "clip_codebook_usage": ops.mean(
+                share_of_codes(ids, self.codebook_size)
+            ),
+            "batch_codebook_usage": share_of_codes(
+                ops.reshape(ids, (1, -1)), self.codebook_size
+            )[0],
+        }
+        # Of a step without a turn of the discriminator, nothing is measured.
+        updates = outputs.get("discriminator_updates", 0.0)
+        outputs["weights"] = dict.fromkeys(DISCRIMINATOR_TERMS, updates)
+        self.update_term_metrics(outputs)
+        finite = outputs["finite"]
+        clipped = ops.clip(outputs["reconstruction"], 0.0, 1.0)
+        clipped = ops.where(finite, clipped, outputs["video"])
+        weight = ops.cast(finite, "float32")
+        self.psnr_metric.update_state(
+            outputs["video"],
+            clipped,
+            ops.broadcast_to(weight, ops.shape(clipped)[:1]),
+        )
+        self.code_metric.update_state(ids)
+
+
+def value_at(weight, step):
+    """A loss weight at a step: a number, or a schedule's value."""
+    return weight(step) if callable(weight) else weight
+
+
+def share_of_codes(token_ids, codebook_size):
+    """Share of the codes that occurs in each row of ids `(R, n)`: `(R,)`."""
+    ordered = ops.sort(token_ids, axis=1)
+    changes = ops.cast(ordered[:, 1:] != ordered[:, :-1], "float32")
+    return (1.0 + ops.sum(changes, axis=1)) / codebook_size
+
+
+def _serialized(arguments):
+    """The arguments of `compile` as JSON; the perceptual model, which is
+    frozen and large, only as the fact that there was one."""
+    arguments = dict(arguments)
+    had_one = arguments.pop("perceptual_model") is not None
+    serialize = keras.saving.serialize_keras_object
+    config = {name: serialize(value) for name, value in arguments.items()}
+    return {**config, "had_perceptual_model": had_one}
+
+
+def _check_discriminator(discriminator, video_shape):
+    expected = getattr(discriminator, "video_shape", video_shape)
+    if tuple(expected) != tuple(video_shape):
+        raise ValueError(
+            f"The discriminator must take the tokenizer's clips, {video_shape} "
+            f"(frames, height, width, channels). Received: one for {expected}"
+        )

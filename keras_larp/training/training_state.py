@@ -1,0 +1,115 @@
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_larp")
+class TrainingState(keras.layers.Layer):
+    """What a run has to remember beside weights and optimizers.
+
+    A layer, so that Keras saves it with the model that is trained; presets
+    leave it out.
+
+    Args:
+        terms: List of strings, the loss terms, in the order in which they
+            are computed.
+
+    Attributes:
+        step: int32 scalar, training steps taken, skipped ones included.
+        total_steps: float32 scalar, steps of the whole run.
+        skipped: int32 scalar, steps that were skipped as not finite.
+        streaks: int32 `(terms + 1,)`, for how many steps in a row each term,
+            and last the gradients, have not been finite.
+        average_real: float32 scalar, moving average of the discriminator's
+            logits of real clips.
+        average_fake: float32 scalar, the same of reconstructions.
+    """
+
+    def __init__(self, terms, **kwargs):
+        super().__init__(**kwargs)
+        self.terms = list(terms)
+
+        def state(name, dtype="float32", shape=(), initializer="zeros"):
+            return self.add_weight(
+                shape=shape,
+                initializer=initializer,
+                dtype=dtype,
+                trainable=False,
+                autocast=False,
+                name=name,
+            )
+
+        self.step = state("step", "int32")
+        self.total_steps = state("total_steps", initializer="ones")
+        self.skipped = state("skipped", "int32")
+        self.streaks = state("streaks", "int32", (len(self.terms) + 1,))
+        self.average_real = state("average_real")
+        self.average_fake = state("average_fake")
+        self.built = True
+
+    def record(self, outputs):
+        """Counts a step, and what of it was not finite.
+
+        Args:
+            outputs: Dictionary with scalars, those of `terms` that there
+                are, and the boolean `finite`, whether the step was taken.
+        """
+        values = [
+            ops.isfinite(outputs.get(name, ops.zeros(())))
+            for name in self.terms
+        ]
+        good = ops.cast(ops.stack([*values, outputs["finite"]]), "int32")
+        self.streaks.assign((self.streaks + 1) * (1 - good))
+        self.skipped.assign_add(1 - good[-1])
+        self.step.assign_add(1)
+
+    def move_averages(self, logits_real, logits_fake, decay=0.999):
+        """Moves the averages of the discriminator's logits."""
+        for average, logits in (
+            (self.average_real, logits_real),
+            (self.average_fake, logits_fake),
+        ):
+            mean = ops.stop_gradient(ops.mean(ops.cast(logits, "float32")))
+            average.assign(decay * average + (1.0 - decay) * mean)
+
+    def get_config(self):
+        return {**super().get_config(), "terms": self.terms}
+
+
+class StopWhenNotFinite(keras.callbacks.Callback):
+    """Ends a run whose steps are not finite any more.
+
+    Args:
+        patience: Integer, how many skipped steps in a row are too many.
+
+    Raises:
+        FloatingPointError: that names the loss term that went first.
+    """
+
+    def __init__(self, patience):
+        super().__init__()
+        self.patience = patience
+
+    def on_train_batch_end(self, batch, logs=None):
+        # Reading waits for the device, and so is not done at each step.
+        if (batch + 1) % self.patience == 0:
+            self._check()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._check()
+
+    def _check(self):
+        if keras.backend.backend() == "jax":
+            self.model.jax_state_sync()
+        state = self.model.training_state
+        streaks = ops.convert_to_numpy(state.streaks)
+        if streaks.max() < self.patience:
+            return
+        # The first of the longest: a term makes all that follow it infinite.
+        first = [*state.terms, "gradients"][int(streaks.argmax())]
+        raise FloatingPointError(
+            f"The last {streaks.max()} steps were skipped: their loss or "
+            f"gradients were not finite. What went first: {first}. Try a "
+            "lower learning rate, a longer warm-up, a global_clipnorm of the "
+            "optimizer, or mixed_bfloat16 in place of mixed_float16; and "
+            "look for clips with values that are not finite."
+        )

@@ -1,0 +1,228 @@
+"""Training against a discriminator, and steps that are not finite."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from tiny_models import clips, tiny_discriminator, tiny_tokenizer
+
+from keras_larp import models
+
+
+def numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+def adversarial_tokenizer(prior=None, learning_rate=1e-2, **options):
+    keras.utils.set_random_seed(0)
+    tokenizer = tiny_tokenizer(seed=0, prior=prior)
+    arguments = {
+        "discriminator": tiny_discriminator(),
+        "discriminator_optimizer": keras.optimizers.Adam(1e-2),
+        "discriminator_every": 2,
+        "total_steps": 8,
+    }
+    tokenizer.compile(
+        keras.optimizers.Adam(learning_rate), **{**arguments, **options}
+    )
+    return tokenizer
+
+
+def weights_of(model):
+    return [numpy(w).copy() for w in model.weights]
+
+
+def changed(before, model):
+    pairs = zip(before, weights_of(model), strict=True)
+    return any(not np.array_equal(old, new) for old, new in pairs)
+
+
+def test_discriminator_is_trained_at_its_own_steps_only():
+    tokenizer = adversarial_tokenizer(discriminator_start=3)
+    trained = []
+    for _ in range(6):
+        before = weights_of(tokenizer.discriminator)
+        own = weights_of(tokenizer.encoder)
+        tokenizer.train_on_batch(clips())
+        trained.append(changed(before, tokenizer.discriminator))
+        assert changed(own, tokenizer.encoder)
+    # Every second step, from the fourth on.
+    assert trained == [False, False, False, True, False, True]
+
+
+def test_discriminator_terms_are_means_over_its_steps():
+    tokenizer = adversarial_tokenizer()
+    logs = tokenizer.train_on_batch(clips(), return_dict=True)
+    assert logs["discriminator_loss"] == 0  # Not its turn.
+    second = tokenizer.train_on_batch(clips(), return_dict=True)
+    assert second["discriminator_loss"] > 0.5
+    # Two steps of an epoch, of which one is the discriminator's.
+    tokenizer = adversarial_tokenizer()
+    options = {"batch_size": 4, "shuffle": False, "verbose": 0}
+    history = tokenizer.fit(np.tile(clips(), (2, 1, 1, 1, 1)), **options)
+    np.testing.assert_allclose(
+        history.history["discriminator_loss"][0],
+        second["discriminator_loss"],
+        rtol=1e-4,
+    )
+
+
+@pytest.mark.parametrize(
+    "kind", ["non_saturating_smooth", "non_saturating", "hinge"]
+)
+def test_discriminator_learns_to_tell(kind):
+    tokenizer = adversarial_tokenizer(
+        adversarial_loss=kind,
+        learning_rate=1e-6,
+        discriminator_every=1,
+    )
+    history = tokenizer.fit(clips(), batch_size=4, epochs=12, verbose=0).history
+    gap = np.subtract(history["logits_real"], history["logits_fake"])
+    assert gap[-1] > gap[0] + 0.1
+    assert history["discriminator_loss"][-1] < history["discriminator_loss"][0]
+
+
+def test_adversarial_loss_waits_for_its_start():
+    tokenizer = adversarial_tokenizer(adversarial_start=1)
+    for share in (0.0, 0.3):
+        logs = tokenizer.train_on_batch(clips(), return_dict=True)
+        rest = logs["pixel_loss"] + 0.1 * logs["quantizer_loss"]
+        np.testing.assert_allclose(
+            logs["loss"], rest + share * logs["generator_loss"], rtol=1e-5
+        )
+
+
+def test_gradient_penalty_flattens_the_discriminator():
+    def penalty(weight):
+        tokenizer = adversarial_tokenizer(
+            gradient_penalty_weight=weight, discriminator_every=1
+        )
+        logs = tokenizer.fit(clips(), batch_size=4, epochs=8, verbose=0)
+        return logs.history["gradient_penalty"][-1]
+
+    assert penalty(100.0) < 0.5 * penalty(1e-6)
+
+
+def test_spectral_norms_are_kept_at_one():
+    keras.utils.set_random_seed(0)
+    tokenizer = adversarial_tokenizer(
+        discriminator=tiny_discriminator(spectral_normalization=True),
+        discriminator_every=1,
+    )
+    tokenizer.fit(clips(), batch_size=4, epochs=10, verbose=0)
+    discriminator = tokenizer.discriminator
+    discriminator(clips(), training=True)
+    kernel = discriminator.blocks[0].mlp_in.layer.kernel
+    norm = np.linalg.norm(numpy(kernel), 2)
+    assert 0.8 < norm < 1.3
+
+
+def test_perceptual_model_adds_its_weighted_mean():
+    class Distance(keras.layers.Layer):
+        def call(self, video, reconstruction):
+            return ops.mean((video - reconstruction) ** 2, axis=(1, 2, 3, 4))
+
+    tokenizer = tiny_tokenizer(prior=None)
+    tokenizer.compile(
+        perceptual_model=Distance(),
+        perceptual_loss_weight=2.0,
+        pixel_loss="squared",
+    )
+    logs = tokenizer.evaluate(clips(), verbose=0, return_dict=True)
+    expected = 3.0 * logs["pixel_loss"] + 0.1 * logs["quantizer_loss"]
+    np.testing.assert_allclose(logs["loss"], expected, rtol=1e-5)
+
+
+def test_resuming_with_a_discriminator_continues_exactly(tmp_path):
+    options = {"batch_size": 2, "verbose": 0, "shuffle": False}
+    prior = {"num_layers": 1, "num_heads": 2, "hidden_dim": 16}
+    whole = adversarial_tokenizer(prior=prior)
+    whole.fit(clips(), epochs=1, **options)
+    whole.save(tmp_path / "model.keras")
+    expected = whole.fit(clips(), epochs=3, **options).history
+    resumed = keras.saving.load_model(tmp_path / "model.keras")
+    received = resumed.fit(clips(), epochs=3, **options).history
+    for name, values in expected.items():
+        np.testing.assert_allclose(
+            received[name], values, rtol=1e-5, atol=1e-6, err_msg=name
+        )
+
+
+def test_a_perceptual_model_is_asked_for_after_loading(tmp_path):
+    tokenizer = tiny_tokenizer(prior=None)
+    layer = keras.layers.Lambda(lambda x: x)
+    tokenizer.compile(perceptual_model=layer)
+    tokenizer.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="perceptual_model="):
+        loaded.fit(clips(), verbose=0)
+
+
+def test_a_preset_leaves_the_discriminator_out(tmp_path):
+    tokenizer = adversarial_tokenizer()
+    tokenizer.train_on_batch(clips())
+    tokenizer.save_to_preset(tmp_path / "preset")
+    loaded = models.LARPTokenizer.from_preset(tmp_path / "preset")
+    assert loaded.count_params() == tiny_tokenizer(prior=None).count_params()
+    np.testing.assert_array_equal(
+        numpy(loaded.encode(clips())), numpy(tokenizer.encode(clips()))
+    )
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_counted():
+    tokenizer = adversarial_tokenizer()
+    tokenizer.train_on_batch(clips())
+    before = weights_of(tokenizer.encoder) + weights_of(tokenizer.discriminator)
+    state = [numpy(v).copy() for v in tokenizer.optimizer.variables]
+    broken = clips()
+    broken[0, 0, 0, 0] = np.nan
+    logs = tokenizer.train_on_batch(broken, return_dict=True)
+    assert logs["skipped_steps"] == 1 and np.isfinite(logs["loss"])
+    after = weights_of(tokenizer.encoder) + weights_of(tokenizer.discriminator)
+    for old, new in zip(before, after, strict=True):
+        np.testing.assert_array_equal(old, new)
+    for old, new in zip(state, tokenizer.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(old, numpy(new))
+    logs = tokenizer.train_on_batch(clips(), return_dict=True)
+    assert logs["skipped_steps"] == 0
+    assert numpy(tokenizer.training_state.skipped) == 1
+
+
+def test_too_many_skipped_steps_end_the_run_and_name_the_term():
+    tokenizer = adversarial_tokenizer(max_skipped_steps=3)
+    # Infinite after the adversarial loss, so that this is what goes first.
+    tokenizer.loss_weights["generator_loss"] = float("nan")
+    with pytest.raises(FloatingPointError, match="went first: gradients"):
+        tokenizer.fit(clips(), batch_size=1, verbose=0)
+    broken = np.full_like(clips(), np.inf)
+    with pytest.raises(FloatingPointError, match="went first: pixel_loss"):
+        adversarial_tokenizer(max_skipped_steps=3).fit(
+            broken, batch_size=1, verbose=0
+        )
+
+
+def test_undoing_on_an_accelerator_equals_not_applying():
+    if keras.backend.backend() != "torch":
+        pytest.skip("PyTorch's way to skip a step without waiting")
+    import torch
+
+    tokenizer = adversarial_tokenizer()
+    variables = tokenizer.generator_variables
+    gradients = [torch.full_like(v.value, float("nan")) for v in variables]
+    changing = [*variables, *tokenizer.optimizer.variables]
+    before = [numpy(v).copy() for v in changing]
+    tokenizer.apply_and_undo_unless(
+        torch.tensor(False), tokenizer.optimizer, gradients, variables
+    )
+    for old, new in zip(before, changing, strict=True):
+        np.testing.assert_array_equal(old, numpy(new))
+
+
+def test_discriminator_for_other_clips_is_refused():
+    with pytest.raises(ValueError, match=r"one for \(4, 8, 8, 3\)"):
+        adversarial_tokenizer(discriminator=tiny_discriminator(image_size=8))
+
+
+def test_unknown_adversarial_loss_is_refused():
+    with pytest.raises(ValueError, match="'wasserstein'"):
+        adversarial_tokenizer(adversarial_loss="wasserstein")

@@ -1,0 +1,191 @@
+"""LPIPS: the golden distances, chunks, gradients, policies and errors."""
+
+import keras
+import numpy as np
+import pytest
+from golden_case import assert_close, golden_video
+from keras import ops
+from tiny_models import gradient
+
+from keras_larp import models, presets
+
+
+def numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+def frames(count=5, size=16, seed=0):
+    shape = (count, size, size, 3)
+    return np.random.default_rng(seed).random(shape, "float32")
+
+
+@pytest.fixture(scope="module")
+def lpips():
+    return models.LPIPS(seed=0)
+
+
+@pytest.mark.parametrize("chunk_size", [None, 3])
+def test_golden_distances(golden_dir, tmp_path, chunk_size):
+    from golden import golden_state_dict
+    from safetensors.numpy import save_file
+
+    file = tmp_path / "vgg16.safetensors"
+    save_file(golden_state_dict(golden_dir / "lpips"), file)
+    model = models.LPIPS.from_preset(file, chunk_size=chunk_size)
+    case = np.load(golden_dir / "lpips/arrays.npz", allow_pickle=False)
+    first = golden_video(case["video_shape"])
+    second = golden_video(case["video_shape"], seed=float(case["second_seed"]))
+    scale, shift = case["second_scale_and_shift"]
+    second = scale * second + shift
+    assert_close(model(first[0], second[0]), case["distance"])
+    assert_close(model(first, second), [case["distance"].mean()])
+
+
+def test_heads_are_those_of_version_01(golden_dir, lpips):
+    case = np.load(golden_dir / "lpips/arrays.npz", allow_pickle=False)
+    for i, head in enumerate(lpips.heads):
+        np.testing.assert_array_equal(numpy(head), case[f"linear_{i}"])
+
+
+def test_a_clip_has_the_mean_distance_of_its_frames(lpips):
+    x, y = frames(6), frames(6, seed=1)
+    of_frames = numpy(lpips(x, y))
+    clips = lpips(*(a.reshape(2, 3, 16, 16, 3) for a in (x, y)))
+    assert_close(clips, of_frames.reshape(2, 3).mean(axis=1))
+
+
+def test_equal_clips_have_distance_zero(lpips):
+    received = numpy(lpips(frames(), frames()))
+    np.testing.assert_allclose(received, 0.0, atol=1e-12)
+
+
+def test_chunks_give_the_same_distances_and_gradient():
+    # Five frames in three chunks, the last of which is filled up.
+    chunked = models.LPIPS(seed=0, chunk_size=2)
+    whole = models.LPIPS(seed=0, chunk_size=None)
+    x, y = frames(), frames(seed=1)
+    assert_close(chunked(x, y), numpy(whole(x, y)))
+    weights = ops.arange(1.0, 6.0)  # Each frame its own.
+    received, expected = (
+        gradient(lambda y, m=model: ops.sum(weights * m(x, y)), y)
+        for model in (chunked, whole)
+    )
+    assert_close(received, expected, 1e-3)
+    assert (np.abs(expected).max(axis=(1, 2, 3)) > 0).all()
+
+
+def test_a_gradient_step_brings_the_reconstruction_closer(lpips):
+    x, y = frames(2), frames(2, seed=1)
+    slope = gradient(lambda y: ops.sum(lpips(x, y)), y)
+    before, length = numpy(lpips(x, y)).sum(), np.linalg.norm(slope)
+    after = numpy(lpips(x, y - 0.05 * slope / length)).sum()
+    assert after - before == pytest.approx(-0.05 * length, rel=0.2)
+
+
+def test_no_gradient_for_the_videos(lpips):
+    x, y = frames(2), frames(2, seed=1)
+    slope = gradient(lambda x: ops.sum(lpips(x, y)) + 2.0 * ops.sum(x), x)
+    np.testing.assert_array_equal(slope, 2.0)
+
+
+def test_black_features_have_a_finite_gradient():
+    model = models.LPIPS(seed=0)
+    for convolutions in model.stages:
+        for _, bias in convolutions:
+            bias.assign(ops.full(bias.shape, -100.0))  # All features are 0.
+    x, y = frames(1), frames(1, seed=1)
+    slope = gradient(lambda y: ops.sum(model(x, y)), y)
+    np.testing.assert_array_equal(slope, 0.0)
+
+
+class Blur(keras.Model):
+    """Trained by LPIPS alone, as part of a compiled train step."""
+
+    def __init__(self, lpips, **kwargs):
+        super().__init__(**kwargs)
+        self.lpips = lpips
+        self.pixels = keras.layers.Dense(3, dtype=self.dtype_policy)
+
+    def call(self, video):
+        return self.pixels(video)
+
+    def compute_loss(self, x, y, y_pred, sample_weight=None, training=True):
+        return ops.mean(self.lpips(y, y_pred))
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_it_trains_another_model_and_not_itself(policy):
+    lpips = models.LPIPS(seed=0, chunk_size=3, dtype=policy)
+    lpips.trainable = True  # As setting it of the model around it does.
+    model = Blur(lpips, dtype=policy)
+    model.compile(keras.optimizers.Adam(1e-2))
+    before = [numpy(w) for w in lpips.weights]
+    video = frames(4).reshape(2, 2, 16, 16, 3)
+    history = model.fit(video, video, batch_size=2, epochs=3, verbose=0)
+    losses = history.history["loss"]
+    assert losses[-1] < losses[0]
+    assert len(model.trainable_variables) == 2
+    for old, new in zip(before, lpips.weights, strict=True):
+        np.testing.assert_array_equal(old, numpy(new))
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_is_close_to_float32(lpips, policy):
+    half = models.LPIPS(seed=0, dtype=policy)
+    x, y = frames(), frames(seed=1)
+    received = half(x, y)
+    assert keras.backend.standardize_dtype(received.dtype) == "float32"
+    assert_close(received, numpy(lpips(x, y)), 2e-2)
+    assert np.abs(numpy(received) - numpy(lpips(x, y))).max() > 0
+
+
+def test_seeds_give_the_same_weights_on_every_backend():
+    kernel = numpy(models.LPIPS(seed=1).stages[0][0][0])
+    expected = np.random.default_rng(1).standard_normal(kernel.shape, "float32")
+    np.testing.assert_allclose(kernel, expected * (2 / 27) ** 0.5, rtol=1e-6)
+
+
+def test_config_round_trip():
+    model = models.LPIPS(chunk_size=7, seed=3, dtype="mixed_bfloat16")
+    twin = models.LPIPS.from_config(model.get_config())
+    assert (twin.chunk_size, twin.seed) == (7, 3)
+    assert twin.dtype_policy.name == "mixed_bfloat16"
+
+
+def test_files_hold_the_weights(lpips, tmp_path):
+    x, y = frames(2), frames(2, seed=1)
+    expected = numpy(lpips(x, y))
+    model = models.LPIPS()  # Of unknown seed.
+    model.set_weights(lpips.get_weights())
+    model.save(tmp_path / "lpips.keras")
+    model.save_to_preset(tmp_path / "preset")
+    loaded = keras.saving.load_model(tmp_path / "lpips.keras")
+    assert_close(loaded(x, y), expected, 1e-6)
+    assert_close(presets.load(tmp_path / "preset")(x, y), expected, 1e-6)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(16, 16, 3), (1, 2, 2, 16, 16, 3), (1, 16, 16, 1), (1, 3, 16, 16)]
+    + [(1, 15, 16, 3), (1, 2, 16, 8, 3)],
+)
+def test_wrong_shapes(lpips, shape):
+    video = np.zeros(shape, "float32")
+    with pytest.raises(ValueError, match=r"Expected clips .*Received: shape"):
+        lpips(video, video)
+
+
+def test_unequal_shapes(lpips):
+    with pytest.raises(ValueError, match=r"\(5, 16, 16, 3\) and \(1, 16, 16"):
+        lpips(frames(), frames(1))
+
+
+def test_eight_bit_clips(lpips):
+    video = np.zeros((1, 16, 16, 3), "uint8")
+    with pytest.raises(ValueError, match="uint8.*Divide 8-bit video by 255"):
+        lpips(video, video)
+
+
+def test_impossible_chunks():
+    with pytest.raises(ValueError, match="chunk_size=0"):
+        models.LPIPS(chunk_size=0)
