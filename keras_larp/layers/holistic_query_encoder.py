@@ -1,6 +1,7 @@
 import keras
 from keras import layers, ops
 
+from keras_larp.layers.checkpointing import run_block
 from keras_larp.layers.position_table import SequencePositions
 from keras_larp.layers.transformer_block import TransformerBlock
 
@@ -23,9 +24,12 @@ class HolisticQueryEncoder(layers.Layer):
         query_stddev: Float, see `query_initial`.
         query_base: Float, base of the frequencies of sine-cosine queries.
         use_type: Boolean, whether a learned vector marks all queries.
+        gradient_checkpointing: Boolean, whether training computes the inside
+            of each block a second time in place of keeping it.
 
     Call arguments:
         patches: float `(B, P, hidden_dim)`.
+        training: Boolean, whether checkpointing is of use.
 
     Returns:
         float `(B, num_tokens, hidden_dim)`.
@@ -54,6 +58,7 @@ class HolisticQueryEncoder(layers.Layer):
         query_stddev=0.02,
         query_base=10000.0,
         use_type=False,
+        gradient_checkpointing=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -66,6 +71,7 @@ class HolisticQueryEncoder(layers.Layer):
         self.query_stddev = query_stddev
         self.query_base = query_base
         self.use_type = use_type
+        self.gradient_checkpointing = gradient_checkpointing
         self.queries = SequencePositions(
             num_tokens,
             hidden_dim,
@@ -91,14 +97,16 @@ class HolisticQueryEncoder(layers.Layer):
         for block in self.blocks:
             block.build((None, None, self.hidden_dim))
 
-    def call(self, patches):
+    def call(self, patches, training=False):
+        checkpoint = training and self.gradient_checkpointing
         shape = (ops.shape(patches)[0], self.num_tokens, self.hidden_dim)
         queries = ops.broadcast_to(self.queries.values(), shape)
         x = ops.concatenate([patches, queries], axis=1)  # (B, P + N, D)
         for block in self.blocks[:-1]:
-            x = block(x)
+            x = run_block(block, x, checkpoint)
         # Of the last block only the queries' outputs are needed.
-        return self.blocks[-1](x, num_outputs=self.num_tokens)
+        last = self.blocks[-1]
+        return run_block(last, x, checkpoint, num_outputs=self.num_tokens)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.num_tokens, self.hidden_dim)
@@ -115,4 +123,5 @@ class HolisticQueryEncoder(layers.Layer):
             "query_stddev": self.query_stddev,
             "query_base": self.query_base,
             "use_type": self.use_type,
+            "gradient_checkpointing": self.gradient_checkpointing,
         }

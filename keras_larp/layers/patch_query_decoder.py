@@ -1,6 +1,7 @@
 import keras
 from keras import layers, ops
 
+from keras_larp.layers.checkpointing import run_block
 from keras_larp.layers.patches import patch_grid, unpatchify
 from keras_larp.layers.position_table import GridPositions, SequencePositions
 from keras_larp.layers.transformer_block import TransformerBlock
@@ -27,9 +28,12 @@ class PatchQueryDecoder(layers.Layer):
         use_latent_type: Boolean, whether a learned vector marks all latents.
         learned_patch_queries: Boolean, learned instead of sine-cosine.
         use_patch_type: Boolean, whether a learned vector marks all queries.
+        gradient_checkpointing: Boolean, whether training computes the inside
+            of each block a second time in place of keeping it.
 
     Call arguments:
         latents: float `(B, num_tokens, hidden_dim)`.
+        training: Boolean, whether checkpointing is of use.
 
     Returns:
         float `(B, T, H, W, C)`, not clipped.
@@ -62,6 +66,7 @@ class PatchQueryDecoder(layers.Layer):
         use_latent_type=False,
         learned_patch_queries=False,
         use_patch_type=True,
+        gradient_checkpointing=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -77,6 +82,7 @@ class PatchQueryDecoder(layers.Layer):
         self.use_latent_type = use_latent_type
         self.learned_patch_queries = learned_patch_queries
         self.use_patch_type = use_patch_type
+        self.gradient_checkpointing = gradient_checkpointing
 
         self.grid = patch_grid(self.video_size, self.patch_size)
         t, h, w = self.grid
@@ -126,16 +132,18 @@ class PatchQueryDecoder(layers.Layer):
         self.norm.build(shape)
         self.pixels.build(shape)
 
-    def call(self, latents):
+    def call(self, latents, training=False):
+        checkpoint = training and self.gradient_checkpointing
         shape = (ops.shape(latents)[0], self.num_patches, self.hidden_dim)
         queries = ops.broadcast_to(self.patch_queries.values(), shape)
         x = ops.concatenate(
             [latents + self.latent_positions.values(), queries], 1
         )
         for block in self.blocks[:-1]:  # (B, N + P, D)
-            x = block(x)
+            x = run_block(block, x, checkpoint)
         # Of the last block only the patch queries' outputs are needed.
-        x = self.blocks[-1](x, num_outputs=self.num_patches)
+        last = self.blocks[-1]
+        x = run_block(last, x, checkpoint, num_outputs=self.num_patches)
         return unpatchify(self.pixels(self.norm(x)), self.grid, self.patch_size)
 
     def compute_output_shape(self, input_shape):
@@ -156,4 +164,5 @@ class PatchQueryDecoder(layers.Layer):
             "use_latent_type": self.use_latent_type,
             "learned_patch_queries": self.learned_patch_queries,
             "use_patch_type": self.use_patch_type,
+            "gradient_checkpointing": self.gradient_checkpointing,
         }

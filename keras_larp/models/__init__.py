@@ -7,4 +7,11 @@ from keras_larp.models.larp_tokenizer import LARPTokenizer
 from keras_larp.models.lpips import LPIPS
 from keras_larp.models.video_discriminator import VideoDiscriminator
 
-__all__ = ["ARPrior", "ARVideoGenerator", "I3D", "LARPTokenizer", "LPIPS", "VideoDiscriminator"]
+__all__ = [
+    "ARPrior",
+    "ARVideoGenerator",
+    "I3D",
+    "LARPTokenizer",
+    "LPIPS",
+    "VideoDiscriminator",
+]

@@ -1,6 +1,7 @@
 import keras
 from keras import layers, ops
 
+from keras_larp.layers.checkpointing import run_block
 from keras_larp.layers.position_table import SequencePositions
 from keras_larp.layers.seeded_dropout import seeded_dropout
 from keras_larp.layers.transformer_block import TransformerBlock
@@ -31,6 +32,8 @@ class ARPrior(keras.Model):
         max_length: Integer, rows of the learned position table.
         dropout: Float, rate on inputs, attention weights and residuals.
         normalize: Boolean, whether predictions have unit length.
+        gradient_checkpointing: Boolean, whether training computes the inside
+            of each block a second time in place of keeping it.
 
     Call arguments:
         latents: float `(B, n, code_dim)`, with `n <= max_length`.
@@ -59,6 +62,7 @@ class ARPrior(keras.Model):
         max_length=1024,
         dropout=0.1,
         normalize=True,
+        gradient_checkpointing=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -69,6 +73,7 @@ class ARPrior(keras.Model):
         self.max_length = max_length
         self.dropout = dropout
         self.normalize = normalize
+        self.gradient_checkpointing = gradient_checkpointing
 
         policy = self.dtype_policy
         self.input_projection = layers.Dense(
@@ -133,8 +138,9 @@ class ARPrior(keras.Model):
             )
         x = self.input_projection(latents) + self.positions.values()[:, :length]
         x = self.input_dropout(x, training=training)
+        checkpoint = training and self.gradient_checkpointing
         for block in self.blocks:
-            x = block(x, training=training)
+            x = run_block(block, x, checkpoint, training=training)
         x = ops.cast(self.head(self.norm(x)), "float32")
         return unit_length(x) if self.normalize else x
 
@@ -152,4 +158,5 @@ class ARPrior(keras.Model):
             "max_length": self.max_length,
             "dropout": self.dropout,
             "normalize": self.normalize,
+            "gradient_checkpointing": self.gradient_checkpointing,
         }

@@ -4,6 +4,7 @@ from keras import layers, ops
 
 from keras_larp.layers.attention import grow_cache
 from keras_larp.layers.causal_transformer_block import CausalTransformerBlock
+from keras_larp.layers.checkpointing import run_block
 from keras_larp.layers.few_rows import few_rows_dense
 from keras_larp.layers.position_table import SequencePositions
 from keras_larp.layers.sampling import draw_categorical, filtered_probabilities
@@ -57,6 +58,8 @@ class ARVideoGenerator(TrainableModel):
             rises linearly from zero in the first.
         learned_positions: Boolean, learned instead of sine-cosine positions.
         epsilon: Float, of the norms.
+        gradient_checkpointing: Boolean, whether training computes the inside
+            of each block a second time in place of keeping it.
         seed: Integer or `None`, seed of the class dropout.
 
     Call arguments:
@@ -102,6 +105,7 @@ class ARVideoGenerator(TrainableModel):
         drop_path=0.0,
         learned_positions=True,
         epsilon=1e-5,
+        gradient_checkpointing=False,
         seed=None,
         **kwargs,
     ):
@@ -128,6 +132,7 @@ class ARVideoGenerator(TrainableModel):
         self.hidden_dim = hidden_dim
         self.condition = condition
         self.class_dropout = class_dropout
+        self.gradient_checkpointing = gradient_checkpointing
         self.condition_length = 1 if condition == "class" else num_tokens + 1
         self.sequence_length = self.condition_length + num_tokens - 1
 
@@ -251,8 +256,9 @@ class ARVideoGenerator(TrainableModel):
             axis=1,
         )  # (B, C + N - 1, D)
         x = self.input_dropout(x, training=training) + self.positions.values()
+        checkpoint = training and self.gradient_checkpointing
         for block in self.blocks:
-            x = block(x, training=training)
+            x = run_block(block, x, checkpoint, training=training)
         return self._logits(x[:, self.condition_length - 1 :])
 
     def _logits(self, x):
@@ -510,6 +516,11 @@ class ARVideoGenerator(TrainableModel):
 
         # Not itself a generator function: it checks when it is called.
         return batches()
+
+    def quantize(self, *args, **kwargs):
+        """Makes the weights int8, as `keras.Model.quantize`; for sampling."""
+        super().quantize(*args, **kwargs)
+        self._generators = {}
 
     def _compiled(self, *options):
         """The compiled `_generate` with these static options."""

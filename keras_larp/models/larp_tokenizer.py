@@ -64,6 +64,9 @@ class LARPTokenizer(TokenizerTraining):
         use_query_type: Boolean, on all queries.
         use_latent_type: Boolean, on all latents in the decoder.
         use_patch_query_type: Boolean, on all patch queries.
+        gradient_checkpointing: Boolean, whether training computes the inside
+            of each block of encoder, decoder and prior a second time in place
+            of keeping it, which saves memory for a third more time.
         seed: Integer or `None`, seed of scheduled sampling and quantizer.
 
     Call arguments:
@@ -127,6 +130,7 @@ class LARPTokenizer(TokenizerTraining):
         use_query_type=False,
         use_latent_type=False,
         use_patch_query_type=True,
+        gradient_checkpointing=False,
         seed=None,
         **kwargs,
     ):
@@ -180,6 +184,7 @@ class LARPTokenizer(TokenizerTraining):
             query_stddev=query_stddev,
             query_base=latent_base,
             use_type=use_query_type,
+            gradient_checkpointing=gradient_checkpointing,
             dtype=policy,
             name="encoder",
         )
@@ -208,10 +213,17 @@ class LARPTokenizer(TokenizerTraining):
             use_latent_type=use_latent_type,
             learned_patch_queries=learned_patch_queries,
             use_patch_type=use_patch_query_type,
+            gradient_checkpointing=gradient_checkpointing,
             dtype=policy,
             name="decoder",
         )
-        self.prior = _make_prior(prior, code_dim, num_tokens, policy)
+        self.prior = _make_prior(
+            prior,
+            num_tokens,
+            code_dim=code_dim,
+            gradient_checkpointing=gradient_checkpointing,
+            dtype=policy,
+        )
         self.build((None, *self.video_shape))
 
     def build(self, input_shape):
@@ -239,7 +251,8 @@ class LARPTokenizer(TokenizerTraining):
         """A clip's codes: the quantizer's outputs, and `projected`
         `(B, N, code_dim)`, the latents before it."""
         check_video(video, self.video_shape)
-        x = self.encoder(self.patch_embedding(video))  # (B, N, D)
+        x = self.patch_embedding(video)  # (B, P, D)
+        x = self.encoder(x, training=training)  # (B, N, D)
         x = self.to_code(x)  # (B, N, d)
         if self.latent_norm == "batch_joint":
             shape = ops.shape(x)
@@ -251,13 +264,13 @@ class LARPTokenizer(TokenizerTraining):
         outputs = self.quantizer(x, training=training, temperature=temperature)
         return {**outputs, "projected": x}
 
-    def reconstruct(self, quantized):
+    def reconstruct(self, quantized, training=False):
         """Codes `(B, N, code_dim)` to clips `(B, T, H, W, C)`, unclipped."""
-        return self.decoder(self.from_code(quantized))
+        return self.decoder(self.from_code(quantized), training=training)
 
     def call(self, video, training=False):
         codes = self.compute_codes(video, training=training)
-        return self.reconstruct(codes["quantized"])
+        return self.reconstruct(codes["quantized"], training=training)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], *self.video_shape)
@@ -323,10 +336,10 @@ def _latent_norm(kind):
     return layers.BatchNormalization(momentum=0.9, **options)
 
 
-def _make_prior(prior, code_dim, num_tokens, policy):
+def _make_prior(prior, num_tokens, **options):
     if prior is None:
         return None
-    options = {"code_dim": code_dim, "dtype": policy, "name": "prior"}
+    options["name"] = "prior"
     if isinstance(prior, str):
         if prior not in SIZES:
             raise ValueError(

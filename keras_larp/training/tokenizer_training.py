@@ -297,7 +297,7 @@ class TokenizerTraining(TrainableModel):
             temperature = self.temperature_schedule(step)
         codes = self.compute_codes(video, training, temperature)
         reconstruction = ops.cast(
-            self.reconstruct(codes["quantized"]), "float32"
+            self.reconstruct(codes["quantized"], training), "float32"
         )
         video = ops.cast(video, "float32")
         outputs = {

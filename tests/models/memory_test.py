@@ -1,0 +1,84 @@
+"""Gradient checkpointing, accumulation and averages of weights."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from tiny_models import clips, tiny_generator, tiny_tokenizer
+
+
+def numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+def token_data(count=8):
+    generator = np.random.default_rng(0)
+    return {
+        "token_ids": generator.integers(0, 32, (count, 6)).astype("int32"),
+        "condition": generator.integers(0, 3, count).astype("int32"),
+    }
+
+
+@pytest.mark.parametrize("kind", ["tokenizer", "generator"])
+def test_checkpointing_changes_no_number(kind):
+    # Dropout included: the second time draws what the first time drew.
+    def losses(gradient_checkpointing):
+        keras.utils.set_random_seed(0)
+        make, data = {
+            "tokenizer": (tiny_tokenizer, clips(8)),
+            "generator": (tiny_generator, token_data()),
+        }[kind]
+        model = make(gradient_checkpointing=gradient_checkpointing, seed=0)
+        model.compile(keras.optimizers.Adam(1e-2))
+        return model.fit(
+            data, batch_size=4, epochs=3, shuffle=False, verbose=0
+        ).history["loss"]
+
+    np.testing.assert_allclose(losses(True), losses(False), rtol=1e-5)
+
+
+def test_accumulated_gradients_equal_a_large_batch():
+    def weights(batch_size, steps):
+        keras.utils.set_random_seed(0)
+        model = tiny_tokenizer(prior=None, quantizer={"stochastic": False})
+        optimizer = keras.optimizers.Adam(
+            1e-2, gradient_accumulation_steps=steps
+        )
+        model.compile(optimizer)
+        model.fit(
+            clips(8), batch_size=batch_size, epochs=2, shuffle=False, verbose=0
+        )
+        return [numpy(w) for w in model.model_weights]
+
+    pairs = zip(weights(2, 4), weights(8, None), strict=True)
+    for small, large in pairs:
+        np.testing.assert_allclose(small, large, rtol=1e-3, atol=1e-5)
+
+
+def test_averaged_weights_are_evaluated_and_saved():
+    model = tiny_tokenizer()
+    optimizer = keras.optimizers.SGD(0.5, use_ema=True, ema_momentum=0.5)
+    model.compile(optimizer)
+    seen = {}
+
+    class Look(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if keras.backend.backend() == "jax":
+                self.model.jax_state_sync()
+            kernel = self.model.to_code.kernel
+            seen.setdefault("raw", []).append(numpy(kernel).copy())
+
+        def on_test_begin(self, logs=None):
+            seen["tested"] = numpy(self.model.to_code.kernel).copy()
+
+    callbacks = [keras.callbacks.SwapEMAWeights(), Look()]
+    model.fit(
+        clips(), batch_size=2, validation_data=clips(), verbose=0,
+        callbacks=callbacks,
+    )  # fmt: skip
+    average = seen["raw"][0]  # Keras starts from the first step's weights.
+    for raw in seen["raw"][1:]:
+        average = 0.5 * average + 0.5 * raw
+    np.testing.assert_allclose(seen["tested"], average, rtol=1e-5)
+    # As Keras has it, the model is left with the averages.
+    np.testing.assert_allclose(numpy(model.to_code.kernel), average, rtol=1e-5)
