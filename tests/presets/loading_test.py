@@ -19,11 +19,12 @@ def numpy(x):
     return ops.convert_to_numpy(x)
 
 
-def test_names_are_the_authors_checkpoints():
+def test_names_are_the_authors_checkpoints_and_lpips():
     assert presets.names() == [
         "larp_l_long_frame_prediction",
         "larp_l_long_generator",
         "larp_l_long_tokenizer",
+        "lpips_vgg16",
     ]
 
 

@@ -1,0 +1,87 @@
+import keras
+import numpy as np
+from keras import ops
+
+from keras_larp.metrics.checks import check_pair
+
+TAPS, SIGMA = 11, 1.5
+
+
+def ssim(videos, reconstructions):
+    """Structural similarity of clips in [0, 1], frame by frame.
+
+    Means, variances and covariance are those of an 11 x 11 Gaussian window
+    (deviation 1.5) at each place where it lies inside the frame, and of each
+    channel; the constants are 0.01^2 and 0.03^2.
+
+    Args:
+        videos: float `(B, T, H, W, C)` or frames `(B, H, W, C)`, in [0, 1];
+            `H` and `W` are 11 or more.
+        reconstructions: float of the same shape, in [0, 1].
+
+    Returns:
+        float32 `(B,)`, the mean over places, channels and frames, at most 1.
+
+    Raises:
+        ValueError: for another rank, smaller frames or unequal shapes.
+
+    Example:
+
+    ```python
+    video = keras.random.uniform((2, 4, 32, 32, 3))
+    similarities = keras_larp.metrics.ssim(video, 0.9 * video)  # (2,)
+    ```
+
+    Reference:
+        - [SSIM](https://doi.org/10.1109/TIP.2003.819861)
+    """
+    check_pair(videos, reconstructions, min_size=TAPS)
+    x = ops.cast(videos, "float32")
+    y = ops.cast(reconstructions, "float32")
+    mean_x, mean_y = _window_means(x), _window_means(y)
+    variances = _window_means(x * x + y * y) - mean_x * mean_x - mean_y * mean_y
+    covariance = _window_means(x * y) - mean_x * mean_y
+    luminance = (2 * mean_x * mean_y + 0.01**2) / (
+        mean_x * mean_x + mean_y * mean_y + 0.01**2
+    )
+    structure = (2 * covariance + 0.03**2) / (variances + 0.03**2)
+    return ops.mean(luminance * structure, axis=tuple(range(1, len(x.shape))))
+
+
+def _window_means(x):
+    """Gaussian means over height and width: `(..., H - 10, W - 10, C)`."""
+    places = np.arange(TAPS) - TAPS // 2
+    weights = np.exp(-(places**2) / (2 * SIGMA**2))
+    weights = (weights / weights.sum()).astype("float32")
+    # Sums of shifted frames, in float32 on every device: convolutions may
+    # round to 10 bits there, which the differences of squares do not bear.
+    height, width = (size - TAPS + 1 for size in x.shape[-3:-1])
+    x = sum(w * x[..., i : i + height, :, :] for i, w in enumerate(weights))
+    return sum(w * x[..., i : i + width, :] for i, w in enumerate(weights))
+
+
+@keras.saving.register_keras_serializable(package="keras_larp")
+class SSIM(keras.metrics.Mean):
+    """Mean over clips of their structural similarity; see `ssim`.
+
+    Call arguments (of `update_state`):
+        y_true: float `(B, T, H, W, C)` or `(B, H, W, C)`, in [0, 1].
+        y_pred: float of the same shape.
+
+    Example:
+
+    ```python
+    metric = keras_larp.metrics.SSIM()
+    metric.update_state(video, reconstruction)
+    metric.result()
+    ```
+    """
+
+    def __init__(self, name="ssim", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        return super().update_state(ssim(y_true, y_pred), sample_weight)
+
+    def get_config(self):
+        return {"name": self.name, "dtype": self.dtype}
