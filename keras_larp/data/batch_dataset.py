@@ -1,6 +1,7 @@
 from absl import flags
 
 from keras_larp.data._optional import require
+from keras_larp.data.checks import check_integer
 
 grain = require("grain")
 
@@ -9,6 +10,56 @@ grain = require("grain")
 _LOOKED_AT = 2
 # Batches may be fetched so far ahead of training.
 _REMEMBERED = 4096
+
+
+class ItemStream:
+    """In which order the items of a source come, and how many batches a pass
+    has. The arguments are those of `video_dataset`.
+
+    Attributes:
+        indices: `grain.MapDataset` of indices, endless where it repeats.
+        length: Integer, items of one pass.
+        steps: Integer, batches of one pass.
+        repeats: Boolean.
+        drop_remainder: Boolean, whether the batches have to be cut.
+        identity: Dictionary of what the order depends on.
+    """
+
+    def __init__(
+        self,
+        count,
+        batch_size,
+        shuffle,
+        seed,
+        repeat,
+        shard_index,
+        shard_count,
+        drop_remainder,
+    ):
+        check_integer("batch_size", batch_size, 1)
+        check_integer("seed", seed, 0)
+        check_integer("shard_count", shard_count, 1, count)
+        check_integer("shard_index", shard_index, 0, shard_count - 1)
+        indices = grain.MapDataset.range(count)
+        if shuffle:
+            indices = indices.shuffle(seed=seed)
+        indices = indices[shard_index::shard_count]
+        self.length = len(indices)
+        self.indices = indices.repeat() if repeat else indices
+        self.steps = self.length // batch_size
+        if self.length % batch_size and not (
+            drop_remainder or (repeat and self.steps)
+        ):
+            self.steps += 1
+        self.repeats = repeat
+        self.drop_remainder = drop_remainder and not repeat
+        self.identity = {
+            "length": count,
+            "shuffle": bool(shuffle),
+            "seed": seed,
+            "shard_index": shard_index,
+            "shard_count": shard_count,
+        }
 
 
 class BatchDataset(grain.IterDataset):
@@ -27,10 +78,12 @@ class BatchDataset(grain.IterDataset):
         make_batches: Function of `items`, or a slice of them, to a
             `grain.IterDataset` of pairs: the places of a batch's items in
             `items`, and the batch.
+        stream: The `ItemStream` behind the items. States of streams in
+            another order are refused.
+
+    Attributes:
         steps_per_epoch: Integer, batches of one pass.
         repeats: Boolean, whether it never ends.
-        identity: Dictionary of what the order of items depends on. States of
-            other streams are refused.
 
     Example:
 
@@ -44,13 +97,13 @@ class BatchDataset(grain.IterDataset):
     ```
     """
 
-    def __init__(self, items, make_batches, steps_per_epoch, repeats, identity):
+    def __init__(self, items, make_batches, stream):
         super().__init__(make_batches(items))
         self._items = items
         self._make_batches = make_batches
-        self.steps_per_epoch = steps_per_epoch
-        self.repeats = repeats
-        self._identity = identity
+        self.steps_per_epoch = stream.steps
+        self.repeats = stream.repeats
+        self._identity = stream.identity
         self._start = 0
         self._ends = {0: 0}  # place behind each batch of the last iterator
 

@@ -41,3 +41,20 @@ def check_choice(name, value, choices):
             f"Received: {name}={value!r}"
         )
     return value
+
+
+def check_range(name, value, maximum=None):
+    """Returns `value` as two floats above zero in ascending order, or raises
+    `ValueError`."""
+    try:
+        low, high = map(float, value)
+        valid = 0.0 < low <= high and (maximum is None or high <= maximum)
+    except (TypeError, ValueError):
+        valid = False
+    if not valid:
+        bound = "" if maximum is None else f" and at most {maximum}"
+        raise ValueError(
+            f"`{name}` must be a pair of numbers above 0{bound}, the smaller "
+            f"one first. Received: {name}={value!r}"
+        )
+    return low, high

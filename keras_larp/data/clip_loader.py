@@ -1,20 +1,20 @@
 import numpy as np
 
-from keras_larp.data.checks import check_choice, check_integer
+from keras_larp.data.checks import check_choice, check_integer, check_range
 from keras_larp.data.clips import count_frames, read_frames
 from keras_larp.data.frame_sampling import (
     SAMPLINGS,
     frame_indices,
     window_starts,
 )
-from keras_larp.data.transforms import preprocess_clip
+from keras_larp.data.transforms import preprocess_clip, random_crop_box
 from keras_larp.data.video_decode_error import VideoDecodeError
 
 
 class ClipLoader:
     """Makes clips of a source's videos; what every pipeline is built on.
 
-    All that is random about a clip (its start, its mirroring) is drawn from
+    All that is random about a clip (start, mirroring, crop) is drawn from
     the seed, the epoch and the index, and so does not depend on the order in
     which clips are made, nor on who makes them.
 
@@ -25,6 +25,9 @@ class ClipLoader:
         image_size: Integer, or `None` for the source's own, 128 for files.
         sampling: String; see `video_dataset`.
         horizontal_flip: Boolean, whether half of the clips are mirrored.
+        crop_scale: Optional pair of floats; see `video_dataset`.
+        crop_ratio: Pair of floats; see `video_dataset`.
+        augment: Optional function; see `video_dataset`.
         seed: Integer.
         on_error: String, `"raise"` or `"skip"`.
     """
@@ -36,6 +39,9 @@ class ClipLoader:
         image_size=None,
         sampling="random",
         horizontal_flip=False,
+        crop_scale=None,
+        crop_ratio=(3 / 4, 4 / 3),
+        augment=None,
         seed=0,
         on_error="raise",
     ):
@@ -50,13 +56,19 @@ class ClipLoader:
         self.on_error = check_choice("on_error", on_error, ("raise", "skip"))
         if not len(source):
             raise ValueError("The source holds no video.")
-        if horizontal_flip and getattr(source, "has_direction", False):
-            raise ValueError(
-                "The classes of this source name directions, which mirroring "
-                "turns round. Received: horizontal_flip=True with "
-                f"{type(source).__name__}"
-            )
+        if horizontal_flip:
+            check_mirroring(source)
         self.horizontal_flip = horizontal_flip
+        self.crop_scale = crop_scale
+        if crop_scale is not None:
+            self.crop_scale = check_range("crop_scale", crop_scale, 1.0)
+        self.crop_ratio = check_range("crop_ratio", crop_ratio)
+        if augment is not None and not callable(augment):
+            raise ValueError(
+                "`augment` must be a function of a video and a seed. "
+                f"Received: augment={augment!r}"
+            )
+        self.augment = augment
         self.source = source
         # What could not be read: the error's text by the video's name.
         self.skipped = {}
@@ -70,7 +82,8 @@ class ClipLoader:
 
         Returns:
             A dictionary of `video`, float32 `(num_frames, image_size,
-            image_size, 3)` in [0, 1], and `label`, an int32 scalar.
+            image_size, 3)` in [0, 1], and the int32 scalars `label` and
+            `start`, the number of the clip's first frame in its video.
         """
         start = None
         generator = np.random.default_rng([self.seed, epoch, index])
@@ -89,10 +102,29 @@ class ClipLoader:
         except VideoDecodeError as error:
             return error
         flip = self.horizontal_flip and generator.random() < 0.5
+        box = None
+        if self.crop_scale is not None:
+            box = random_crop_box(
+                *np.shape(frames)[1:3],
+                self.crop_scale,
+                self.crop_ratio,
+                generator,
+            )
+        video = preprocess_clip(frames, self.image_size, flip, box)
+        if self.augment is not None:
+            video = self.augment(video, int(generator.integers(2**31)))
         return {
-            "video": preprocess_clip(frames, self.image_size, flip),
+            "video": video,
             "label": np.int32(label),
+            "start": np.int32(chosen[0]),
         }
+
+    def name(self, index):
+        """The file of a clip, or the number of a video that is no file."""
+        if self.windows is not None:
+            index, _ = self.windows[index]
+        item = self.source[index]
+        return str(index) if isinstance(item, dict) else item.path
 
     def keep(self, clip):
         """Whether what `load` gave is a clip; raises or counts an error."""
@@ -127,6 +159,16 @@ class ClipLoader:
                 "clips."
             )
         return windows
+
+
+def check_mirroring(source):
+    """Raises `ValueError` where a mirrored clip is of another class."""
+    if getattr(source, "has_direction", False):
+        raise ValueError(
+            "The classes of this source name directions, which mirroring "
+            "turns round. Received: mirroring asked for with "
+            f"{type(source).__name__}"
+        )
 
 
 def _count(item):

@@ -1,5 +1,7 @@
+import os
+
 from keras_larp.data._optional import require
-from keras_larp.data.batch_dataset import BatchDataset
+from keras_larp.data.batch_dataset import BatchDataset, ItemStream
 from keras_larp.data.checks import check_integer
 from keras_larp.data.clip_loader import ClipLoader
 
@@ -18,6 +20,9 @@ def video_dataset(
     seed=0,
     sampling="random",
     horizontal_flip=False,
+    crop_scale=None,
+    crop_ratio=(3 / 4, 4 / 3),
+    augment=None,
     repeat=True,
     num_workers=0,
     shard_index=0,
@@ -54,6 +59,15 @@ def video_dataset(
             spread over the video, `"uniform"`; or all of its non-overlapping
             `"windows"`, each a clip.
         horizontal_flip: Boolean, whether half of the clips are mirrored.
+        crop_scale: Optional pair of floats. Where given, clips are not the
+            middle square of the video: a part with a share of its area in
+            this range is drawn for each clip and resized.
+        crop_ratio: Pair of floats, the range of such a part's width over its
+            height.
+        augment: Optional function of a clip, float32 `(num_frames,
+            image_size, image_size, 3)` in [0, 1], and an integer seed, that
+            returns the changed clip; such as a `LayerAugmentation`. The seed
+            follows from `seed`, the epoch and the clip.
         repeat: Boolean, whether to go on for ever; otherwise one pass.
         num_workers: Integer, processes that decode; 0 to do it in threads of
             this process.
@@ -93,24 +107,29 @@ def video_dataset(
         image_size,
         sampling,
         horizontal_flip,
+        crop_scale,
+        crop_ratio,
+        augment,
         seed,
         on_error,
     )
-    check_integer("batch_size", batch_size, 1)
     check_integer("num_workers", num_workers, 0)
-    check_integer("shard_count", shard_count, 1, len(loader))
-    check_integer("shard_index", shard_index, 0, shard_count - 1)
-
-    indices = grain.MapDataset.range(len(loader))
-    if shuffle:
-        indices = indices.shuffle(seed=seed)
-    indices = indices[shard_index::shard_count]
-    length = len(indices)
-    if repeat:
-        indices = indices.repeat()
+    stream = ItemStream(
+        len(loader),
+        batch_size,
+        shuffle,
+        seed,
+        repeat,
+        shard_index,
+        shard_count,
+        drop_remainder,
+    )
     # The place in the stream goes along, so that a stopped run can go on.
-    clips = indices.map_with_index(
-        lambda place, index: (place, loader.load(place // length, index))
+    clips = stream.indices.map_with_index(
+        lambda place, index: (
+            place,
+            loader.load(place // stream.length, index),
+        )
     )
 
     def make_batches(clips):
@@ -124,7 +143,8 @@ def video_dataset(
             clips = clips.mp_prefetch(
                 grain.MultiprocessingOptions(
                     num_workers, per_worker_buffer_size=4
-                )
+                ),
+                worker_init_fn=_hide_gpus,
             )
         # Errors are met here, in the process that trains, and batches are
         # made here, so that they are the same for any number of workers.
@@ -135,21 +155,14 @@ def video_dataset(
             )
         else:
             clips = clips.map(lambda item: (item[0], item[1]["video"]))
-        return clips.batch(
-            batch_size, drop_remainder=drop_remainder and not repeat
-        )
+        return clips.batch(batch_size, drop_remainder=stream.drop_remainder)
 
-    steps = length // batch_size
-    if length % batch_size and not (drop_remainder or (repeat and steps)):
-        steps += 1
-    identity = {
-        "length": len(loader),
-        "shuffle": bool(shuffle),
-        "seed": seed,
-        "shard_index": shard_index,
-        "shard_count": shard_count,
-    }
-    return VideoDataset(clips, make_batches, steps, repeat, identity, loader)
+    return VideoDataset(clips, make_batches, stream, loader)
+
+
+def _hide_gpus(worker_index, worker_count):
+    # Layers that augment must not take memory that training wants.
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 
 class VideoDataset(BatchDataset):
@@ -164,12 +177,8 @@ class VideoDataset(BatchDataset):
             how many times it was met, with `on_error="skip"`.
     """
 
-    def __init__(
-        self, clips, make_batches, steps_per_epoch, repeats, identity, loader
-    ):
-        super().__init__(
-            clips, make_batches, steps_per_epoch, repeats, identity
-        )
+    def __init__(self, clips, make_batches, stream, loader):
+        super().__init__(clips, make_batches, stream)
         self._loader = loader
 
     @property

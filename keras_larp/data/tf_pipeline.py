@@ -14,6 +14,9 @@ def tf_video_dataset(
     seed=0,
     sampling="random",
     horizontal_flip=False,
+    crop_scale=None,
+    crop_ratio=(3 / 4, 4 / 3),
+    augment=None,
     repeat=False,
     drop_remainder=False,
     with_labels=True,
@@ -35,6 +38,9 @@ def tf_video_dataset(
         seed: Integer.
         sampling: String, which frames make a clip.
         horizontal_flip: Boolean, whether half of the clips are mirrored.
+        crop_scale: Optional pair of floats, to crop at random.
+        crop_ratio: Pair of floats, width over height of such a crop.
+        augment: Optional function of a clip and a seed.
         repeat: Boolean, whether to go on for ever.
         drop_remainder: Boolean, whether a last batch that is not full is left
             out.
@@ -65,6 +71,9 @@ def tf_video_dataset(
         image_size,
         sampling,
         horizontal_flip,
+        crop_scale,
+        crop_ratio,
+        augment,
         seed,
         on_error,
     )

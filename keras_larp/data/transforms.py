@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 
 from keras_larp.data._optional import require
@@ -79,16 +81,74 @@ def horizontal_flip(video):
     return check_video(video)[:, :, ::-1]
 
 
-def preprocess_clip(video, image_size, flip=False):
+def random_crop_box(height, width, scale, ratio, generator):
+    """Draws a part of a frame, as torchvision's `RandomResizedCrop` does.
+
+    Args:
+        height: Integer, of the frame.
+        width: Integer, of the frame.
+        scale: Pair of floats, least and largest share of the frame's area.
+        ratio: Pair of floats, least and largest width over height.
+        generator: `np.random.Generator`.
+
+    Returns:
+        Four integers: top, left, height and width of the part. Where ten
+        draws do not fit, the largest middle part of an allowed ratio.
+
+    Example:
+
+    ```python
+    generator = np.random.default_rng(0)
+    keras_larp.data.random_crop_box(240, 320, (0.5, 1.0), (1, 1), generator)
+    ```
+    """
+    for _ in range(10):
+        area = height * width * generator.uniform(*scale)
+        shape = math.exp(generator.uniform(*np.log(ratio)))
+        rows = round(math.sqrt(area / shape))
+        columns = round(math.sqrt(area * shape))
+        if 0 < rows <= height and 0 < columns <= width:
+            top = int(generator.integers(height - rows + 1))
+            left = int(generator.integers(width - columns + 1))
+            return top, left, rows, columns
+    rows = min(height, max(1, round(width / ratio[0])))
+    columns = min(width, max(1, round(height * ratio[1])))
+    return (height - rows) // 2, (width - columns) // 2, rows, columns
+
+
+def resized_crop(video, box, image_size):
+    """Cuts a part out of all frames and resizes it to a square.
+
+    Args:
+        video: uint8 or float array `(T, H, W, 3)`.
+        box: Four integers: top, left, height and width of the part.
+        image_size: Integer.
+
+    Returns:
+        Array `(T, image_size, image_size, 3)` of the dtype uint8, or float32
+        for floats; bilinear with antialiasing.
+    """
+    video = check_video(video)
+    top, left, height, width = box
+    video = video[:, top : top + height, left : left + width]
+    if video.dtype != np.uint8:
+        video = video.astype(np.float32)
+    size = (image_size, image_size)
+    return np.stack([_resize_frame(frame, size) for frame in video])
+
+
+def preprocess_clip(video, image_size, flip=False, crop_box=None):
     """Makes decoded frames what the models take.
 
-    Resizes the shorter side, cuts out the middle square, mirrors where asked
-    to, and scales to [0, 1].
+    Resizes the shorter side and cuts out the middle square, or else cuts out
+    `crop_box` and resizes it; mirrors where asked to, and scales to [0, 1].
 
     Args:
         video: uint8 array `(T, H, W, 3)`, or floats in [0, 1].
         image_size: Integer.
         flip: Boolean, whether the clip is mirrored.
+        crop_box: Optional four integers: top, left, height and width, such as
+            `random_crop_box` gives.
 
     Returns:
         float32 array `(T, image_size, image_size, 3)` in [0, 1].
@@ -104,7 +164,10 @@ def preprocess_clip(video, image_size, flip=False):
     clip.shape  # (16, 128, 128, 3)
     ```
     """
-    video = center_crop(resize_shorter_side(video, image_size), image_size)
+    if crop_box is None:
+        video = center_crop(resize_shorter_side(video, image_size), image_size)
+    else:
+        video = resized_crop(video, crop_box, image_size)
     if flip:
         video = horizontal_flip(video)
     return to_unit_range(video)

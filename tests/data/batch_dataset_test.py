@@ -11,8 +11,9 @@ from keras_larp import data
 
 
 def dataset(count=7, broken=None, **options):
-    source = NumberClips(count, broken)
-    return data.video_dataset(source, **{"batch_size": 2, **options})
+    source = NumberClips(count, broken=broken)
+    defaults = {"batch_size": 2, "num_frames": 1, "image_size": 1}
+    return data.video_dataset(source, **{**defaults, **options})
 
 
 def labels(batches, count):

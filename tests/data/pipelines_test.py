@@ -8,31 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from number_clips import NumberClips
 from tiny_models import tiny_generator, tiny_tokenizer
 
 from keras_larp import data
 
 
-class Numbers:
-    """Clips whose pixels are their index, with as many frames."""
-
-    def __init__(self, count, num_frames=4):
-        self.count, self.length = count, num_frames
-
-    def __len__(self):
-        return self.count
-
-    def __getitem__(self, index):
-        video = np.zeros((self.length, 2, 2, 3), "uint8")
-        video[..., 0] = index
-        video[..., 1] = np.arange(self.length)[:, None, None]
-        video[:, :, 0, 2] = 255
-        return {"video": video, "label": index}
-
-
 def pipeline(count=6, **options):
     defaults = {"num_frames": 4, "image_size": 2, "repeat": False}
-    return data.video_dataset(Numbers(count), **{**defaults, **options})
+    return data.video_dataset(NumberClips(count), **{**defaults, **options})
 
 
 def labels(dataset, count=None):
@@ -210,7 +194,7 @@ def test_one_pass_does_not_go_for_several_epochs():
 def tf_pipeline(count=6, **options):
     pytest.importorskip("tensorflow")
     defaults = {"num_frames": 4, "image_size": 2}
-    return data.tf_video_dataset(Numbers(count), **{**defaults, **options})
+    return data.tf_video_dataset(NumberClips(count), **{**defaults, **options})
 
 
 def test_tf_pipeline_has_each_video_once_a_pass():
