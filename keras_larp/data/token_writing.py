@@ -1,0 +1,248 @@
+import hashlib
+import json
+import os
+import pathlib
+
+import numpy as np
+from absl import flags, logging
+
+from keras_larp.data._optional import require
+from keras_larp.data.checks import check_integer
+from keras_larp.data.clip_loader import ClipLoader, check_mirroring
+from keras_larp.data.token_records import (
+    VERSION,
+    pack_record,
+    read_description,
+    shard_names,
+    write_description,
+)
+from keras_larp.data.token_source import TokenSource
+
+
+def write_token_dataset(
+    folder,
+    source,
+    tokenizer,
+    sampling="first",
+    flips=False,
+    batch_size=8,
+    clips_per_shard=1024,
+    seed=0,
+    num_workers=0,
+    on_error="raise",
+):
+    """Tokenizes the clips of a source into files that `token_dataset` reads.
+
+    A shard takes its name when it is whole. Called again after a stop, with
+    the same arguments, the function goes on with the shards that are missing.
+
+    Args:
+        folder: String or path; is made where it is not there.
+        source: As in `video_dataset`.
+        tokenizer: A `LARPTokenizer`, or what has its `encode`, `num_tokens`,
+            `codebook_size`, `num_frames`, `image_size`, `get_config` and
+            `get_weights`.
+        sampling: String, which frames make a clip; see `video_dataset`. One
+            clip a video, or all `"windows"`.
+        flips: Boolean, whether each clip's mirror image is written too.
+        batch_size: Integer, clips that are encoded at once.
+        clips_per_shard: Integer; copies by `flips` are not counted.
+        seed: Integer, for random starts.
+        num_workers: Integer, processes that decode, as in `video_dataset`.
+        on_error: String: `"raise"`, or `"skip"` videos that do not decode.
+
+    Returns:
+        The `TokenSource` of the folder.
+
+    Raises:
+        ValueError: If the folder holds tokens of another tokenizer, source or
+            way of sampling; says which.
+        VideoDecodeError: If a video does not decode; see `on_error`.
+
+    Example:
+
+    ```python
+    source = keras_larp.data.UCF101("UCF-101", split="train")
+    tokens = keras_larp.data.write_token_dataset(
+        "ucf101_tokens", source, tokenizer, sampling="windows", flips=True
+    )
+    ```
+    """
+    check_integer("batch_size", batch_size, 1)
+    check_integer("clips_per_shard", clips_per_shard, 1)
+    check_integer("num_workers", num_workers, 0)
+    loader = ClipLoader(
+        source,
+        tokenizer.num_frames,
+        tokenizer.image_size,
+        sampling,
+        seed=seed,
+        on_error=on_error,
+    )
+    if flips:
+        check_mirroring(source)
+    description = {
+        "version": VERSION,
+        "tokenizer": tokenizer_identity(tokenizer),
+        "vocab_size": tokenizer.codebook_size,
+        "num_tokens": tokenizer.num_tokens,
+        "class_names": list(getattr(source, "class_names", ())),
+        "num_clips": len(loader),
+        "clips_per_shard": clips_per_shard,
+        "sampling": sampling,
+        "seed": seed,
+        "flips": bool(flips),
+    }
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _begin(folder, description)
+    names = shard_names(description)
+    missing = [i for i, n in enumerate(names) if not (folder / n).is_file()]
+    batches = _batches(
+        loader, missing, clips_per_shard, batch_size, num_workers
+    )
+    writer = _ShardWriter(folder, names, missing)
+    try:
+        for places, batch in batches:
+            copies = [tokenizer.encode(batch["video"])]
+            if flips:
+                copies.append(tokenizer.encode(batch["video"][:, :, :, ::-1]))
+            copies = [_to_numpy(tokens) for tokens in copies]
+            for i, place in enumerate(places.tolist()):
+                writer.go_to(place // clips_per_shard)
+                for flipped, tokens in enumerate(copies):
+                    writer.write(
+                        pack_record(
+                            tokens[i],
+                            batch["label"][i],
+                            batch["start"][i],
+                            flipped,
+                            loader.name(place),
+                            tokenizer.codebook_size,
+                        )
+                    )
+        writer.go_to(None)
+    finally:
+        writer.drop()
+    return TokenSource(folder)
+
+
+def tokenizer_identity(tokenizer):
+    """SHA-256 of a tokenizer's configuration and weights, as a string.
+
+    The same on every backend; the name of the model does not count.
+
+    Args:
+        tokenizer: A `LARPTokenizer`.
+
+    Returns:
+        String of 64 characters.
+    """
+    config = tokenizer.get_config()
+    config = {name: config[name] for name in sorted(config) if name != "name"}
+    text = json.dumps(config, sort_keys=True, default=str)
+    digest = hashlib.sha256(text.encode())
+    for weight in tokenizer.get_weights():
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()
+
+
+def _begin(folder, description):
+    """Writes what the folder will hold, or checks that it is the same."""
+    written = read_description(folder)
+    if written is None:
+        write_description(folder, description)
+        return
+    differing = [
+        f"{name} {written.get(name)!r} there and {value!r} here"
+        for name, value in description.items()
+        if written.get(name) != value
+    ]
+    if differing:
+        raise ValueError(
+            f"{folder} holds another token data set. Choose another folder, "
+            f"or delete it. Received: {', '.join(differing)}"
+        )
+
+
+def _batches(loader, shards, clips_per_shard, batch_size, num_workers):
+    """Pairs of clips' numbers and a batch of these clips, in order."""
+    grain = require("grain")
+    if not flags.FLAGS.is_parsed():  # Grain's workers read flags
+        flags.FLAGS.mark_as_parsed()
+    places = [
+        place
+        for shard in shards
+        for place in range(
+            shard * clips_per_shard,
+            min((shard + 1) * clips_per_shard, len(loader)),
+        )
+    ]
+    clips = grain.MapDataset.source(places).map(
+        lambda place: (place, loader.load(0, place))
+    )
+    clips = clips.to_iter_dataset(
+        grain.ReadOptions(num_threads=4, prefetch_buffer_size=2 * batch_size)
+    )
+    if num_workers:
+        clips = clips.mp_prefetch(
+            grain.MultiprocessingOptions(num_workers, per_worker_buffer_size=4)
+        )
+    return clips.filter(lambda item: loader.keep(item[1])).batch(batch_size)
+
+
+class _ShardWriter:
+    """Writes shards one after the other, each beside its place until whole.
+
+    Args:
+        folder: Path.
+        names: List of strings, file names of all shards.
+        missing: List of integers, the shards to write, in order. Those that
+            are passed over, since no clip of theirs decodes, become empty.
+    """
+
+    def __init__(self, folder, names, missing):
+        self._module = require("array_record.python.array_record_module")
+        self._folder = folder
+        self._names = names
+        self._missing = list(missing)
+        self._writer = None
+
+    def go_to(self, shard):
+        """Completes all shards before `shard`, or all, and opens it."""
+        while self._missing and self._missing[0] != shard:
+            self._open()
+            self._writer.close()
+            self._writer = None
+            name = self._names[self._missing.pop(0)]
+            os.replace(self._partial(name), self._folder / name)
+            logging.info("Wrote %s", self._folder / name)
+        if shard is not None:
+            self._open()
+
+    def write(self, record):
+        self._writer.write(record)
+
+    def drop(self):
+        """Removes the shard that is not whole, if there is one."""
+        if self._writer is not None:
+            self._writer.close()
+            self._partial(self._names[self._missing[0]]).unlink()
+
+    def _open(self):
+        if self._writer is None:
+            path = self._partial(self._names[self._missing[0]])
+            # One record a group: they are read one by one, in any order.
+            self._writer = self._module.ArrayRecordWriter(
+                str(path), "group_size:1"
+            )
+
+    def _partial(self, name):
+        return self._folder / f"{name}.partial"
+
+
+def _to_numpy(tokens):
+    """An array, of a tensor of any backend."""
+    if hasattr(tokens, "cpu") and hasattr(tokens, "detach"):  # PyTorch
+        tokens = tokens.detach().cpu()
+    return np.asarray(tokens)
