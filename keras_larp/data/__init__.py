@@ -7,7 +7,9 @@ import importlib
 _MODULES = {
     "AtariGameplay": "atari_gameplay",
     "BatchDataset": "batch_dataset",
+    "Kinetics600": "kinetics600",
     "LayerAugmentation": "layer_augmentation",
+    "Mixed": "mixed",
     "MovingShapes": "moving_shapes",
     "TokenDataset": "token_pipeline",
     "TokenSource": "token_source",

@@ -164,3 +164,77 @@ def test_list_labels_must_be_classes(tmp_path):
     path = write_list(tmp_path, "path,label", "a.mp4,1")
     with pytest.raises(ValueError, match="'1' in line 2"):
         data.VideoList(path, class_names=["run"])
+
+
+def write_authors_list(folder, *rows):
+    for _, path, _, _ in rows:
+        place = folder / "videos" / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+    lines = [f"{i},data/k600/{p},{a},{n}" for i, p, a, n in rows]
+    path = folder / "list.csv"
+    path.write_text("\n".join(["id,path,action,label", *lines]) + "\n")
+    return path
+
+
+def test_lists_of_the_authors_code(tmp_path):
+    rows = (7, "val/b.mp4", "zumba", 1), (9, "val/a.mp4", "abseiling", 0)
+    path = write_authors_list(tmp_path, *rows)
+    source = data.VideoList(path, tmp_path / "videos")
+    assert source.class_names == ("abseiling", "zumba")
+    assert names(source) == ["b.mp4", "a.mp4"]
+    assert [file.label for file in source] == [1, 0]
+
+
+def test_lists_with_files_that_are_missing(tmp_path):
+    rows = (1, "val/a.mp4", "abseiling", 0), (2, "val/b.mp4", "zumba", 1)
+    path = write_authors_list(tmp_path, *rows)
+    root = tmp_path / "videos"
+    (root / "val/a.mp4").unlink()
+    with pytest.raises(FileNotFoundError, match="Line 2.*val/a.mp4"):
+        data.VideoList(path, root)
+    source = data.VideoList(path, root, missing="skip")
+    assert [file.label for file in source] == [1]
+    (root / "val/b.mp4").unlink()
+    with pytest.raises(FileNotFoundError, match="None of the 2 files"):
+        data.VideoList(path, root, missing="skip")
+
+
+def test_kinetics_has_600_classes(tmp_path):
+    path = write_authors_list(tmp_path, (1, "val/a.mp4", "zumba", 0))
+    with pytest.raises(ValueError, match="600 classes.*1 classes"):
+        data.Kinetics600(tmp_path / "videos", path)
+    path.write_text("path,label\nval/a.mp4,name 599\n")
+    all_names = [f"name {i:03d}" for i in range(600)]
+    source = data.Kinetics600(tmp_path / "videos", path, all_names)
+    assert source[0].label == 599 and len(source.class_names) == 600
+
+
+def test_a_mixture_has_the_clips_and_classes_of_all(tmp_path):
+    (tmp_path / "a.mkv").touch()
+    shapes, folder = data.MovingShapes(13, 1, 8), data.VideoFolder(tmp_path)
+    source = data.Mixed([shapes, folder, shapes], repeats=[1, 3, 2])
+    assert len(source) == 13 + 3 + 26 and len(source.class_names) == 24
+    items = list(source)
+    labels = [
+        item["label"] if isinstance(item, dict) else item.label
+        for item in items
+    ]
+    own = [i % 12 for i in range(13)]
+    assert labels == own + [-1] * 3 + [12 + i for i in own] * 2
+    assert (items[-1]["video"] == shapes[12]["video"]).all()
+    assert source.has_direction and not hasattr(source, "num_frames")
+
+
+def test_a_mixture_in_a_pipeline_has_the_size_that_all_have():
+    shapes = data.MovingShapes(3, 2, 8), data.MovingShapes(2, 2, 8, seed=1)
+    dataset = data.video_dataset(data.Mixed(shapes), batch_size=5)
+    video, labels = next(iter(dataset))
+    assert video.shape == (5, 2, 8, 8, 3)
+    assert sorted(labels) == [0, 1, 2, 12, 13]
+
+
+@pytest.mark.parametrize("arguments", [([],), ([data.MovingShapes(1)], [1, 1])])
+def test_faulty_mixtures(arguments):
+    with pytest.raises(ValueError, match="Received"):
+        data.Mixed(*arguments)
