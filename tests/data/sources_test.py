@@ -178,12 +178,12 @@ def write_authors_list(folder, *rows):
 
 
 def test_lists_of_the_authors_code(tmp_path):
-    rows = (7, "val/b.mp4", "zumba", 1), (9, "val/a.mp4", "abseiling", 0)
+    rows = (7, "val/b.mp4", "zumba", 2), (9, "val/a.mp4", "abseiling", 0)
     path = write_authors_list(tmp_path, *rows)
     source = data.VideoList(path, tmp_path / "videos")
-    assert source.class_names == ("abseiling", "zumba")
+    assert source.class_names == ("abseiling", "", "zumba")
     assert names(source) == ["b.mp4", "a.mp4"]
-    assert [file.label for file in source] == [1, 0]
+    assert [file.label for file in source] == [2, 0]
 
 
 def test_lists_with_files_that_are_missing(tmp_path):
