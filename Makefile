@@ -4,7 +4,7 @@ BACKENDS = $(or $(BACKEND),jax tensorflow torch)
 VENV = .venv
 BIN = $(VENV)/bin
 
-.PHONY: env demo test lint format clean
+.PHONY: env demo test test-tfio lint format clean
 
 env: $(VENV)/installed
 
@@ -20,6 +20,28 @@ test: env
 	    $(BIN)/python -m pytest || exit 1; \
 	done
 
+# The alternative video reader, in an environment of its own: tensorflow-io
+# loads beside TensorFlow 2.16 only, and decord's wheel brings FFmpeg 4, whose
+# files have a hash in their names there.
+TFIO = .venv-tfio
+
+$(TFIO)/installed:
+	$(or $(TFIO_PYTHON),python3.11) -m venv $(TFIO)
+	$(TFIO)/bin/pip install --quiet "tensorflow-cpu==2.16.*" \
+	  "tensorflow-io==0.37.1" "numpy<2" "keras>=3.15" decord "av>=14" \
+	  absl-py safetensors pillow pytest
+	mkdir -p $(TFIO)/ffmpeg
+	ln -sfn ../lib/python3.11/site-packages/decord.libs $(TFIO)/ffmpeg/all
+	cd $(TFIO)/ffmpeg && for file in all/libav* all/libsw*; do \
+	  ln -sf $$file `basename $$file | sed 's/-[0-9a-f]*\(\.so\.[0-9]*\).*/\1/'`; \
+	done
+	touch $@
+
+test-tfio: $(TFIO)/installed
+	LD_LIBRARY_PATH=$(TFIO)/ffmpeg:$(TFIO)/ffmpeg/all TF_CPP_MIN_LOG_LEVEL=2 \
+	  KERAS_BACKEND=tensorflow KERAS_LARP_REQUIRE_TFIO=1 \
+	  $(TFIO)/bin/python -m pytest tests/data/tfio_reader_test.py
+
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -29,7 +51,7 @@ format: env
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(TFIO) build dist *.egg-info
 
 # `make demo DATA=/path/to/UCF-101` trains on video files, and
 # `make demo BACKEND=torch` on another backend.

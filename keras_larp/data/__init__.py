@@ -11,6 +11,7 @@ _MODULES = {
     "LayerAugmentation": "layer_augmentation",
     "Mixed": "mixed",
     "MovingShapes": "moving_shapes",
+    "TfioReader": "tfio_reader",
     "TokenDataset": "token_pipeline",
     "TokenSource": "token_source",
     "UCF101": "ucf101",

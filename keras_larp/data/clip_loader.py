@@ -89,8 +89,8 @@ class ClipLoader:
         generator = np.random.default_rng([self.seed, epoch, index])
         if self.windows is not None:
             index, start = self.windows[index]
-        item = self.source[index]
         try:
+            item = self.source[index]
             total = _count(item)
             if start is None:
                 chosen = frame_indices(

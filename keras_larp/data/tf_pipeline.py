@@ -1,8 +1,9 @@
 import numpy as np
 
 from keras_larp.data._optional import require
-from keras_larp.data.checks import check_integer
+from keras_larp.data.checks import check_choice, check_integer
 from keras_larp.data.clip_loader import ClipLoader
+from keras_larp.data.tfio_reader import TfioReader
 
 
 def tf_video_dataset(
@@ -21,6 +22,7 @@ def tf_video_dataset(
     drop_remainder=False,
     with_labels=True,
     on_error="raise",
+    reader="pyav",
 ):
     """A plain `tf.data` pipeline of batches of clips.
 
@@ -47,6 +49,8 @@ def tf_video_dataset(
         with_labels: Boolean, whether batches are pairs of clips and class
             ids.
         on_error: String: `"raise"`, or `"skip"` videos that do not decode.
+        reader: String, what decodes files: `"pyav"`, or `"tfio"` for
+            tensorflow-io; see `TfioReader` for what that needs.
 
     Returns:
         A `tf.data.Dataset` of float32 `(batch, num_frames, image_size,
@@ -54,7 +58,8 @@ def tf_video_dataset(
 
     Raises:
         ValueError: If an argument is out of range.
-        ImportError: If TensorFlow is not installed.
+        ImportError: If TensorFlow is not installed, or the reader does not
+            load.
 
     Example:
 
@@ -65,6 +70,8 @@ def tf_video_dataset(
     ```
     """
     tf = require("tensorflow", "tensorflow")
+    if check_choice("reader", reader, ("pyav", "tfio")) == "tfio":
+        source = TfioReader(source)
     loader = ClipLoader(
         source,
         num_frames,
