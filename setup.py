@@ -54,8 +54,9 @@ setup(
         "absl-py",
         "h5py",
         "keras>=3.15,<4",
-        "numpy>=2",
+        "numpy>=1.26",
         "safetensors",
     ],
     extras_require=extras,
+    entry_points={"console_scripts": ["keras-larp=keras_larp.cli.main:main"]},
 )
