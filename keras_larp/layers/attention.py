@@ -74,6 +74,35 @@ def attend(query, key, value, mask=None, dropout=None, training=False):
     return ops.reshape(x, (-1, query_length, heads * head_dim))
 
 
+def grow_cache(cache, length):
+    """The cache with room for `length` positions."""
+    more = length - cache[0].shape[2]
+    if not more:
+        return cache
+    padding = ((0, 0), (0, 0), (0, more), (0, 0))
+    return tuple(ops.pad(x, padding) for x in cache)
+
+
+def write_cache(cache, key, value, index):
+    """Writes keys and values `(B, Hkv, n, d)` at position `index`.
+
+    Returns:
+        The new cache, and the keys and values to attend to: at least those
+        up to `index + n`. PyTorch writes in place and attends to just these.
+    """
+    if _is_torch():
+        stop = index + key.shape[2]
+        for old, new in zip(cache, (key, value), strict=True):
+            old[:, :, index:stop] = new
+        return cache, tuple(x[:, :, :stop] for x in cache)
+    start = (0, 0, index, 0)
+    cache = tuple(
+        ops.slice_update(old, start, new)
+        for old, new in zip(cache, (key, value), strict=True)
+    )
+    return cache, cache
+
+
 def causal_mask(length):
     """Boolean `(length, length)`: a position sees itself and what precedes."""
     positions = ops.arange(length)

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import keras
 from keras import layers, ops
 
@@ -6,7 +8,9 @@ from keras_larp.layers.attention import (
     causal_mask,
     check_heads,
     split_heads,
+    write_cache,
 )
+from keras_larp.layers.few_rows import few_rows_dense
 from keras_larp.layers.seeded_dropout import seeded_dropout
 
 
@@ -38,6 +42,8 @@ class CausalTransformerBlock(layers.Layer):
             `(B, num_kv_heads, L, hidden_dim / num_heads)`, see
             `empty_cache`. The `n` tokens are written into it at `index`.
         index: Integer scalar, position of the first token, with `cache`.
+        dense: Optional, what `few_rows` returned: makes calls with one token
+            a sequence faster.
         training: Boolean, whether dropout acts.
 
     Returns:
@@ -119,35 +125,45 @@ class CausalTransformerBlock(layers.Layer):
         zeros = ops.zeros(shape, dtype=self.compute_dtype)
         return zeros, ops.zeros(shape, dtype=self.compute_dtype)
 
-    def call(self, tokens, cache=None, index=None, training=False):
+    def few_rows(self):
+        """The linear layers, prepared for many calls with one token."""
+        return SimpleNamespace(
+            qkv=few_rows_dense(self.qkv),
+            projection=few_rows_dense(self.projection),
+            mlp_in=few_rows_dense(self.mlp_in),
+            mlp_out=few_rows_dense(self.mlp_out),
+        )
+
+    def call(self, tokens, cache=None, index=None, dense=None, training=False):
+        dense = dense or self
         length = tokens.shape[1]
         query, key, value = split_heads(
-            self.qkv(self.attention_norm(tokens)),
+            dense.qkv(self.attention_norm(tokens)),
             self.num_heads,
             self.num_kv_heads,
         )
         if cache is None:
             mask = causal_mask(length)
         else:
-            start = (0, 0, index, 0)
-            key = ops.slice_update(cache[0], start, key)
-            value = ops.slice_update(cache[1], start, value)
-            cache = (key, value)
+            cache, (key, value) = write_cache(cache, key, value, index)
             own = index + ops.arange(length)
             mask = own[:, None] >= ops.arange(key.shape[2])[None, :]
         x = attend(query, key, value, mask, self.weights_dropout, training)
-        x = self.residual_dropout(self.projection(x), training=training)
-        tokens = tokens + self._skip(x, training)
+        tokens = tokens + self._drop(dense.projection(x), training)
 
-        gate, x = ops.split(self.mlp_in(self.mlp_norm(tokens)), 2, axis=-1)
-        x = self.mlp_out(ops.silu(gate) * x)
-        x = self.residual_dropout(x, training=training)
-        tokens = tokens + self._skip(x, training)
+        x = dense.mlp_in(self.mlp_norm(tokens))
+        gate, x = ops.split(x, 2, axis=-1)
+        x = dense.mlp_out(ops.silu(gate) * x)
+        tokens = tokens + self._drop(x, training)
         return tokens if cache is None else (tokens, cache)
 
-    def _skip(self, branch, training):
-        """Stochastic depth: leaves the branch out for some samples."""
-        if not training or not self.drop_path:
+    def _drop(self, branch, training):
+        """Dropout, and stochastic depth: leaves the branch out for some
+        samples."""
+        if not training:
+            return branch
+        branch = self.residual_dropout(branch, training=True)
+        if not self.drop_path:
             return branch
         uniform = keras.random.uniform(
             (ops.shape(branch)[0], 1, 1), seed=self.seed_generator

@@ -1,0 +1,96 @@
+"""How samples are made, whatever the batches, the cache and the weights."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from tiny_models import tiny_generator
+
+from keras_larp import layers
+from keras_larp.layers.few_rows import few_rows_dense
+from keras_larp.models import ar_video_generator
+
+
+def numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+def lively_generator(**kwargs):
+    """One whose logits depend on all that was drawn before."""
+    keras.utils.set_random_seed(1)
+    model = tiny_generator(num_layers=2, **kwargs)
+    draw = np.random.default_rng(2)
+    for weight in model.trainable_variables:
+        weight.assign(0.3 * draw.standard_normal(weight.shape, "float32"))
+    return model
+
+
+@pytest.mark.parametrize("interval", [-1, 0, 3])
+def test_a_growing_cache_gives_what_teacher_forcing_gives(
+    monkeypatch, interval
+):
+    monkeypatch.setattr(ar_video_generator, "CACHE_GROWTH", 2)
+    model, labels = lively_generator(num_tokens=9), np.array([0, 2])
+    scale, guided = 2.0, 9 if interval < 0 else interval + 2
+    ids = model.generate(
+        labels, guidance_scale=scale, guidance_interval=interval, temperature=0
+    )
+    known, none = (
+        numpy(model({"token_ids": ids, "condition": c}))
+        for c in (labels, np.array([-1, -1]))
+    )
+    logits = known.copy()
+    logits[:, :guided] = (none + scale * (known - none))[:, :guided]
+    np.testing.assert_array_equal(numpy(ids), logits.argmax(-1))
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+def test_batches_and_parts_give_the_samples_of_one_batch(batch_size):
+    model, labels = lively_generator(), [0, 1, 2, 0, 1]
+    whole = numpy(model.generate(labels, seed=7))
+    parts = list(model.generate_batches(labels, seed=7, batch_size=batch_size))
+    assert [len(p) for p in parts[:-1]] == [batch_size] * (len(parts) - 1)
+    np.testing.assert_array_equal(
+        np.concatenate(list(map(numpy, parts))), whole
+    )
+    part = model.generate(
+        labels[3:], seed=7, first_sample=3, batch_size=batch_size
+    )
+    np.testing.assert_array_equal(numpy(part), whole[3:])
+
+
+def test_wrong_batches_are_refused_at_once():
+    for options in ({"batch_size": 0}, {"first_sample": -1}):
+        with pytest.raises(ValueError, match="Received: 1 samples"):
+            tiny_generator().generate_batches([0], **options)
+
+
+def test_heads_share_keys_and_values_in_the_cache():
+    model = lively_generator(num_kv_heads=1)
+    ids = model.generate([1], temperature=0)
+    logits = model({"token_ids": ids, "condition": np.array([1])})
+    np.testing.assert_array_equal(numpy(ids), numpy(logits).argmax(-1))
+
+
+@pytest.mark.parametrize("units", [5, 6])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_few_rows_dense_is_the_dense_layer(units, rows):
+    layer = keras.layers.Dense(units, use_bias=False)
+    layer.build((None, None, 4))
+    x = np.random.default_rng(0).standard_normal((rows, 1, 4), "float32")
+    received = numpy(few_rows_dense(layer)(ops.convert_to_tensor(x)))
+    np.testing.assert_allclose(received, numpy(layer(x)), rtol=1e-4, atol=1e-6)
+
+
+def test_int8_weights_give_close_logits_and_sample():
+    model = lively_generator()
+    ids, labels = model.generate([0, 1], seed=0), np.array([0, 1])
+    inputs = {"token_ids": ids, "condition": labels}
+    exact = numpy(model(inputs))
+    model.quantize("int8")
+    error = numpy(model(inputs)) - exact
+    assert 0 < np.std(error) < 0.1 * np.std(exact)
+    ids = model.generate(labels, temperature=0)
+    logits = model({"token_ids": ids, "condition": labels})
+    assert (numpy(ids) == numpy(logits).argmax(-1)).mean() > 0.8
+    assert isinstance(model.blocks[0], layers.CausalTransformerBlock)
