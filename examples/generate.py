@@ -1,68 +1,12 @@
 """Generates clips of classes, and writes them as video files and a grid.
 
-    python examples/generate.py --tokenizer=larp_l_long_tokenizer \
-        --generator=larp_l_long_generator --classes=0,5,42 --output=runs/clips
+    python examples/generate.py --help
 
-A preset is a name, a folder, or an address such as hf://owner/repository.
+The same as `keras-larp generate`, which installing the package provides.
 """
 
-import pathlib
-
-import numpy as np
-from absl import app, flags
-from keras import ops
-
-from keras_larp import data, models
-
-FLAGS = flags.FLAGS
-
-flags.DEFINE_string("tokenizer", None, "Preset of the tokenizer.")
-flags.DEFINE_string("generator", None, "Preset of the generator.")
-flags.mark_flags_as_required(["tokenizer", "generator"])
-flags.DEFINE_list("classes", None, "Class ids; all where not given.")
-flags.DEFINE_integer("num_samples", 4, "Clips of each class.", 1)
-flags.DEFINE_integer("batch_size", 8, "Clips generated at once.", 1)
-flags.DEFINE_float("guidance_scale", 1.25, "1 for no guidance.", 1.0)
-flags.DEFINE_integer("guidance_interval", -1, "Guided steps; -1 for all.", -1)
-flags.DEFINE_float("temperature", 1.0, "0 takes the likeliest token.", 0.0)
-flags.DEFINE_integer("top_k", 0, "Draw among so many tokens; 0 for all.", 0)
-flags.DEFINE_float("top_p", 1.0, "Draw among the likeliest tokens.")
-flags.DEFINE_integer("seed", 0, "Seed of the samples.", 0)
-flags.DEFINE_integer("fps", 8, "Frames a second of the files.", 1)
-flags.DEFINE_string("output", "runs/clips", "Folder of the video files.")
-
-
-def main(_):
-    output = pathlib.Path(FLAGS.output)
-    tokenizer = models.LARPTokenizer.from_preset(FLAGS.tokenizer)
-    generator = models.ARVideoGenerator.from_preset(FLAGS.generator)
-    classes = [int(c) for c in FLAGS.classes or range(generator.num_classes)]
-    labels = np.repeat(classes, FLAGS.num_samples)
-    videos = []
-    for start in range(0, len(labels), FLAGS.batch_size):
-        batch = labels[start : start + FLAGS.batch_size]
-        # The last batch is filled up, so that one function is compiled.
-        filled = np.resize(batch, FLAGS.batch_size)
-        clips = generator.generate(
-            filled,
-            guidance_scale=FLAGS.guidance_scale,
-            guidance_interval=FLAGS.guidance_interval,
-            temperature=FLAGS.temperature,
-            top_k=FLAGS.top_k,
-            top_p=FLAGS.top_p,
-            seed=FLAGS.seed + start,
-            decode=tokenizer,
-        )
-        videos.extend(ops.convert_to_numpy(clips)[: len(batch)])
-        print(f"{len(videos)} of {len(labels)} clips")
-    for i, (label, video) in enumerate(zip(labels, videos, strict=True)):
-        number = i % FLAGS.num_samples
-        path = output / f"class_{label:03d}_{number:03d}.mp4"
-        data.write_video(path, video, FLAGS.fps)
-    grid = data.video_grid(np.stack(videos), FLAGS.num_samples)
-    data.write_video(output / "grid.gif", grid, FLAGS.fps)
-    print(f"Wrote {len(videos)} clips and grid.gif to {output}")
-
+from keras_larp.cli import generate
+from keras_larp.cli.command import run
 
 if __name__ == "__main__":
-    app.run(main)
+    run(generate)

@@ -120,6 +120,79 @@ LARP_L_LONG_FRAME_PREDICTION = {
 }
 
 
+# What each setting is.
+DESCRIPTIONS = {
+    "num_frames": "Frames of a clip.",
+    "image_size": "Height and width of a clip.",
+    "batch_size": "Clips in a batch.",
+    "horizontal_flip": "Mirror half of the clips.",
+    "epochs": "Passes over the data.",
+    "patch_size": "Frames, height and width of a patch.",
+    "num_tokens": "Tokens a clip.",
+    "codebook_size": "Number of codes.",
+    "code_dim": "Width of a code.",
+    "hidden_dim": "Width of encoder and decoder.",
+    "num_heads": "Attention heads of both.",
+    "encoder_layers": "Blocks of the encoder.",
+    "decoder_layers": "Blocks of the decoder.",
+    "latent_norm": "Norm before the quantizer.",
+    "query_stddev": "Standard deviation of the first queries.",
+    "prior": 'Size of the prior, or "none".',
+    "dtype": "Policy: float32, mixed_float16 or mixed_bfloat16.",
+    "gradient_checkpointing": "Save memory for a third more time.",
+    "learning_rate": "Peak learning rate.",
+    "beta_1": "Adam's decay of the gradient's mean.",
+    "beta_2": "Adam's decay of its square's mean.",
+    "epsilon": "Adam's epsilon.",
+    "weight_decay": "Of linear kernels.",
+    "warmup_epochs": "Epochs up to the peak.",
+    "end_share": "Lowest learning rate over the peak.",
+    "prior_learning_rate_multiplier": "Learning rate of the prior over the "
+    "tokenizer's.",
+    "global_clipnorm": "Longest gradient; none where not given.",
+    "gradient_accumulation_steps": "Batches to an update.",
+    "ema_decay": "Decay of averaged weights; none where not given.",
+    "pixel_loss": '"absolute" or "squared" error.',
+    "pixel_loss_weight": "Its weight.",
+    "perceptual_model": 'Preset of LPIPS, a file of VGG16, "random" or "none".',
+    "perceptual_loss_weight": "Weight of the perceptual loss.",
+    "prior_loss_weight": "Weight of the prior's cross-entropy.",
+    "prior_loss_ramp_epochs": "Epochs in which that weight rises from 0.",
+    "prior_num_rounds": "Rounds of scheduled sampling.",
+    "prior_max_sampling_ratio": "Share of replaced inputs at its peak.",
+    "prior_sampling_peak": "Part of the run after which it is reached.",
+    "quantizer_loss_weight": "Weight of commitment and codebook loss.",
+    "quantizer_warmup_share": "Share of that weight at first.",
+    "quantizer_warmup_epochs": "Epochs in which it rises to the whole.",
+    "commitment_weight": "Weight of the commitment loss in it.",
+    "codebook_weight": "Weight of the codebook loss in it.",
+    "temperature": "Temperature of the quantizer's sampling.",
+    "temperature_start": "Temperature at first; none for no annealing.",
+    "temperature_epochs": "Epochs in which it goes to the temperature.",
+    "discriminator": "Train against a discriminator.",
+    "discriminator_hidden_dim": "Its width.",
+    "discriminator_layers": "Its blocks.",
+    "discriminator_heads": "Its attention heads.",
+    "discriminator_learning_rate": "Its peak learning rate.",
+    "discriminator_every": "It is trained on every so-many-th step.",
+    "discriminator_start_epoch": "Epochs before it is trained.",
+    "spectral_normalization": "Keep its spectral norms at 1.",
+    "adversarial_loss": '"non_saturating_smooth", "non_saturating", "hinge".',
+    "adversarial_loss_weight": "Weight of the tokenizer's adversarial loss.",
+    "adversarial_start_epoch": "Epochs before that loss counts.",
+    "lecam_weight": "Weight of the LeCam regularization.",
+    "gradient_penalty_weight": "Weight of the R1 penalty.",
+    "size": "Size of the generator by name.",
+    "vocab_size": "Number of codes.",
+    "num_classes": "Number of classes.",
+    "condition": '"class" or "frames".',
+    "class_dropout": "Share of labels that training leaves out.",
+    "token_dropout": "Dropout of the embedded sequence.",
+    "dropout": "Dropout after attention and MLP.",
+    "drop_path": "Stochastic depth of the last block.",
+}
+
+
 def larp_l_long_tokenizer(steps_per_epoch, **overrides):
     """The paper's tokenizer, LARP-L-Long, with prior and discriminator.
 
@@ -199,8 +272,10 @@ class Recipe:
     settings: dict
 
     def __str__(self):
-        width = max(map(len, self.settings))
-        lines = [f"{k:{width}} {v!r}" for k, v in self.settings.items()]
+        lines = [
+            f"{name:30} {str(value):22} {DESCRIPTIONS[name]}"
+            for name, value in self.settings.items()
+        ]
         head = f"{self.name}, {self.steps_per_epoch} steps an epoch"
         return "\n".join([head, *lines])
 
@@ -326,9 +401,12 @@ class TokenizerRecipe(Recipe):
         return LinearRamp(start, self.settings["temperature"], steps)
 
     def _perceptual_model(self):
-        from keras_larp import presets
+        from keras_larp import models, presets
 
         model = self.settings["perceptual_model"]
+        if model == "random":
+            # VGG16 with seeded weights: for trials without the real ones.
+            return models.LPIPS(seed=0)
         return presets.load(model) if isinstance(model, str) else model
 
     def _discriminator(self):
@@ -379,12 +457,14 @@ class GeneratorRecipe(Recipe):
 
 
 RECIPES = {
-    recipe.__name__: recipe
-    for recipe in (
-        larp_l_long_tokenizer,
-        larp_l_long_generator,
-        larp_l_long_frame_prediction,
-    )
+    "larp_l_long_tokenizer": larp_l_long_tokenizer,
+    "larp_l_long_generator": larp_l_long_generator,
+    "larp_l_long_frame_prediction": larp_l_long_frame_prediction,
+}
+SETTINGS = {
+    "larp_l_long_tokenizer": LARP_L_LONG_TOKENIZER,
+    "larp_l_long_generator": LARP_L_LONG_GENERATOR,
+    "larp_l_long_frame_prediction": LARP_L_LONG_FRAME_PREDICTION,
 }
 
 

@@ -7,7 +7,7 @@ from keras_larp.losses.adversarial import (
     generator_loss,
     lecam_penalty,
 )
-from keras_larp.metrics import PSNR, CodeStatistics
+from keras_larp.metrics import PSNR, SSIM, CodeStatistics
 from keras_larp.training.prior_loss import (
     prior_loss,
     prior_rounds,
@@ -179,6 +179,8 @@ class TokenizerTraining(TrainableModel):
             metrics,
             discriminator=discriminator,
             psnr_metric=PSNR(),
+            # Frames must hold the filter of 11 x 11 pixels.
+            ssim_metric=SSIM() if self.image_size >= 11 else None,
             code_metric=CodeStatistics(self.codebook_size),
         )
 
@@ -221,8 +223,10 @@ class TokenizerTraining(TrainableModel):
     def metrics(self):
         if not self.compiled:
             return []
-        own = [self.psnr_metric, self.code_metric, self.skipped_metric]
-        return [*self.term_metrics.values(), *own]
+        own = [self.psnr_metric, self.ssim_metric]
+        own += [self.code_metric, self.skipped_metric]
+        metrics = [*self.term_metrics.values(), *own]
+        return [metric for metric in metrics if metric is not None]
 
     def fit(
         self,
@@ -452,15 +456,14 @@ class TokenizerTraining(TrainableModel):
         updates = outputs.get("discriminator_updates", 0.0)
         outputs["weights"] = dict.fromkeys(DISCRIMINATOR_TERMS, updates)
         self.update_term_metrics(outputs)
-        finite = outputs["finite"]
+        finite, video = outputs["finite"], outputs["video"]
         clipped = ops.clip(outputs["reconstruction"], 0.0, 1.0)
-        clipped = ops.where(finite, clipped, outputs["video"])
+        clipped = ops.where(finite, clipped, video)
         weight = ops.cast(finite, "float32")
-        self.psnr_metric.update_state(
-            outputs["video"],
-            clipped,
-            ops.broadcast_to(weight, ops.shape(clipped)[:1]),
-        )
+        weight = ops.broadcast_to(weight, ops.shape(video)[:1])
+        self.psnr_metric.update_state(video, clipped, weight)
+        if self.ssim_metric is not None:
+            self.ssim_metric.update_state(video, clipped, weight)
         self.code_metric.update_state(ids)
 
 

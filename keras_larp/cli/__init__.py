@@ -1,0 +1,1 @@
+"""The command line, `keras-larp COMMAND --flag=value ...`."""

@@ -1,0 +1,35 @@
+import sys
+
+from absl import app, flags
+
+
+def run(command, arguments=None, name=None):
+    """Parses flags and runs a command of this package.
+
+    Args:
+        command: Module with `FLAGS`, a `flags.FlagValues`, and
+            `main(values)`.
+        arguments: List of strings; those of the process where `None`.
+        name: String, what the command is called in its help.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    name = name or sys.argv[0]
+    if {"--help", "-h", "--helpfull"} & set(arguments):
+        print(f"{command.__doc__}\nFlags of {name}:\n")
+        print(command.FLAGS.get_help())
+        return
+
+    def parse(argv):
+        try:
+            rest = command.FLAGS(argv)
+        except flags.Error as error:
+            sys.exit(f"{name}: {error}\nSee {name} --help.")
+        if len(rest) > 1:
+            sys.exit(f"{name}: flags begin with --. Received: {rest[1]!r}")
+        return rest
+
+    app.run(
+        lambda _: command.main(command.FLAGS),
+        argv=[name, *arguments],
+        flags_parser=parse,
+    )

@@ -1,0 +1,119 @@
+"""Flags that name video, and the sources and pipelines that they stand for."""
+
+from absl import flags
+
+from keras_larp import data
+
+FORMATS = ["moving_shapes", "ucf101", "kinetics600", "folder", "csv", "atari"]
+# Clips of the sources that are computed.
+_NUM_CLIPS = {"train": 4096, "test": 96}
+
+
+def define(values, batch_size=None):
+    """Defines the flags of data.
+
+    Args:
+        values: A `flags.FlagValues`.
+        batch_size: Optional integer, the default of a flag for it, for
+            commands that have no recipe.
+    """
+    flags.DEFINE_list(
+        "data",
+        None,
+        "Folders or csv files of video; several, of one format, are mixed.",
+        flag_values=values,
+    )
+    flags.DEFINE_list(
+        "test_data",
+        None,
+        "The same to evaluate on, for formats that have no test split.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "data_format",
+        None,
+        FORMATS,
+        "What --data is: UCF-101 as it unpacks, a csv of path,label of "
+        "Kinetics-600 or of your own, a folder (of classes); or, without "
+        "--data, moving_shapes or atari, which are computed. Defaults to "
+        "ucf101 with --data and to moving_shapes without.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "fold", 1, "Split of UCF101.", 1, 3, flag_values=values
+    )
+    flags.DEFINE_integer(
+        "num_workers", 0, "Processes that decode video.", 0, flag_values=values
+    )
+    flags.DEFINE_integer(
+        "seed", 0, "Seed of data and weights.", 0, flag_values=values
+    )
+    flags.DEFINE_bool(
+        "skip_broken",
+        False,
+        "Skip and count videos that do not decode.",
+        flag_values=values,
+    )
+    if batch_size is not None:
+        flags.DEFINE_integer(
+            "batch_size", batch_size, "Clips at once.", 1, flag_values=values
+        )
+
+
+def make_source(values, split, num_frames, image_size):
+    """The videos of `"train"` or `"test"`, as the flags say."""
+    kind = values.data_format or ("ucf101" if values.data else "moving_shapes")
+    if kind in ("moving_shapes", "atari"):
+        if values.data:
+            raise ValueError(
+                f"--data_format={kind} is computed and takes no --data. "
+                f"Received: --data={','.join(values.data)}"
+            )
+        sizes = _NUM_CLIPS[split], num_frames, image_size
+        if kind == "atari":
+            return data.AtariGameplay(*sizes, split=split, seed=values.seed)
+        seeds = {"train": values.seed, "test": values.seed + 1}
+        return data.MovingShapes(*sizes, seed=seeds[split])
+    if not values.data:
+        raise ValueError(f"--data_format={kind} needs --data.")
+    paths = values.data
+    if split == "test" and values.test_data:
+        paths, split = values.test_data, "all"
+    sources = [_make_files(kind, path, split, values.fold) for path in paths]
+    return sources[0] if len(sources) == 1 else data.Mixed(sources)
+
+
+def _make_files(kind, path, split, fold):
+    if kind == "ucf101":
+        return data.UCF101(path, split, fold, missing="skip")
+    makers = {
+        "kinetics600": data.Kinetics600,
+        "folder": data.VideoFolder,
+        "csv": data.VideoList,
+    }
+    return makers[kind](path)
+
+
+def make_dataset(
+    values,
+    source,
+    num_frames,
+    image_size,
+    batch_size,
+    training,
+    horizontal_flip=False,
+):
+    """Random clips for ever in training; else one pass over the middle ones."""
+    return data.video_dataset(
+        source,
+        num_frames,
+        image_size,
+        batch_size,
+        shuffle=training,
+        seed=values.seed,
+        sampling="random" if training else "center",
+        horizontal_flip=horizontal_flip and not source.has_direction,
+        repeat=training,
+        num_workers=values.num_workers,
+        on_error="skip" if values.skip_broken else "raise",
+    )

@@ -1,0 +1,73 @@
+"""A flag for each setting of a recipe."""
+
+from absl import flags
+
+from keras_larp.training.recipes import DESCRIPTIONS, RECIPES, SETTINGS
+
+
+def define(values, recipes, without=()):
+    """Defines `--recipe`, `--steps_per_epoch` and a flag for each setting.
+
+    Args:
+        values: A `flags.FlagValues`.
+        recipes: List of strings, names of recipes with the same settings;
+            the first is the default.
+        without: Names of settings that the command finds out itself.
+    """
+    flags.DEFINE_enum(
+        "recipe", recipes[0], recipes, "Recipe by name.", flag_values=values
+    )
+    flags.DEFINE_integer(
+        "steps_per_epoch",
+        None,
+        "Batches of an epoch; one pass over the data where not given.",
+        1,
+        flag_values=values,
+    )
+    for name, value in SETTINGS[recipes[0]].items():
+        if name not in without:
+            _define_setting(values, name, value)
+
+
+def _define_setting(values, name, value):
+    define = {
+        bool: flags.DEFINE_bool,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        str: flags.DEFINE_string,
+        tuple: flags.DEFINE_list,
+        type(None): flags.DEFINE_float,
+    }[type(value)]
+    text = f"{DESCRIPTIONS[name]} The recipe has {value!r}."
+    define(name, None, text, flag_values=values)
+
+
+def make_recipe(values, steps_per_epoch, **found):
+    """The recipe that the flags name, with the settings that they give.
+
+    Args:
+        values: The parsed flags.
+        steps_per_epoch: Integer, batches of one pass over the data.
+        **found: Settings that the command found out.
+    """
+    settings = SETTINGS[values.recipe]
+    given = {
+        name: value
+        for name in settings
+        if name in values and (value := values[name].value) is not None
+    }
+    for name, value in given.items():
+        if value == "none":
+            given[name] = None
+        elif isinstance(settings[name], tuple):
+            given[name] = tuple(int(v) for v in value)
+        elif name == "gradient_accumulation_steps":
+            given[name] = int(value)
+    steps = values.steps_per_epoch or steps_per_epoch
+    return RECIPES[values.recipe](steps, **given, **found)
+
+
+def setting(values, name):
+    """One setting, of the flags or else of the recipe."""
+    value = values[name].value
+    return SETTINGS[values.recipe][name] if value is None else value

@@ -1,0 +1,70 @@
+"""Shows clips beside what a tokenizer makes of them, and measures it.
+
+    keras-larp reconstruct --data=UCF-101 \\
+        --tokenizer=larp_l_long_tokenizer --output=runs/reconstructions
+"""
+
+import pathlib
+
+import numpy as np
+from absl import flags
+from keras import ops
+
+from keras_larp import data, metrics, models
+from keras_larp.cli import data_flags
+
+FLAGS = flags.FlagValues()
+data_flags.define(FLAGS, batch_size=8)
+flags.DEFINE_string(
+    "tokenizer", None, "Preset of the tokenizer.", flag_values=FLAGS
+)
+flags.mark_flag_as_required("tokenizer", flag_values=FLAGS)
+flags.DEFINE_integer("num_clips", 16, "How many clips.", 1, flag_values=FLAGS)
+flags.DEFINE_integer(
+    "fps", 8, "Frames a second of the files.", 1, flag_values=FLAGS
+)
+flags.DEFINE_string(
+    "output",
+    "runs/reconstructions",
+    "Folder of the files.",
+    flag_values=FLAGS,
+)
+
+
+def main(values):
+    """Reconstructs, writes grids and prints metrics.
+
+    Args:
+        values: The parsed `FLAGS`.
+    """
+    output = pathlib.Path(values.output)
+    tokenizer = models.LARPTokenizer.from_preset(values.tokenizer)
+    sizes = tokenizer.num_frames, tokenizer.image_size
+    source = data_flags.make_source(values, "test", *sizes)
+    clips = data_flags.make_dataset(
+        values, source, *sizes, values.batch_size, False
+    )
+    measured = {"PSNR": metrics.PSNR(), "SSIM": metrics.SSIM()}
+    codes = metrics.CodeStatistics(tokenizer.codebook_size)
+    pairs = []
+    for video, _ in clips:
+        video = video[: values.num_clips - len(pairs)]
+        token_ids = tokenizer.encode(video)
+        reconstruction = ops.convert_to_numpy(tokenizer.decode(token_ids))
+        for metric in measured.values():
+            metric.update_state(video, reconstruction)
+        codes.update_state(token_ids)
+        pairs.extend(zip(video, reconstruction, strict=True))
+        if len(pairs) >= values.num_clips:
+            break
+    grid = data.video_grid(
+        np.stack([clip for pair in pairs for clip in pair]), num_columns=8
+    )
+    for ending in ("mp4", "gif"):
+        path = output / f"originals_and_reconstructions.{ending}"
+        data.write_video(path, grid, values.fps)
+    results = [f"{k} {float(m.result()):.4f}" for k, m in measured.items()]
+    print(f"{len(pairs)} clips, {', '.join(results)}")
+    for name, value in codes.result().items():
+        print(f"{name} {float(value):.4f}")
+    print(f"Wrote originals beside reconstructions to {output}")

@@ -1,0 +1,108 @@
+"""Trains a generator on the tokens of a trained tokenizer.
+
+    keras-larp train-generator --tokens=runs/tokens --output=runs/generator
+    keras-larp train-generator --tokenizer=runs/tokenizer/preset --data=UCF-101
+
+Either on a token data set, which `keras-larp tokenize` wrote, or on video,
+which the tokenizer encodes again in each step. The settings are those of a
+recipe; each has a flag.
+"""
+
+import keras
+from absl import flags
+
+from keras_larp import data, models
+from keras_larp.callbacks import SampleGrid
+from keras_larp.cli import data_flags, recipe_flags, run_folder
+
+FLAGS = flags.FlagValues()
+data_flags.define(FLAGS)
+recipe_flags.define(
+    FLAGS,
+    ["larp_l_long_generator", "larp_l_long_frame_prediction"],
+    without=("vocab_size", "num_tokens", "num_classes", "condition"),
+)
+run_folder.define(FLAGS, "runs/generator")
+flags.DEFINE_string(
+    "tokenizer", None, "Preset of the tokenizer.", flag_values=FLAGS
+)
+flags.DEFINE_string(
+    "tokens", None, "Folder of a token data set.", flag_values=FLAGS
+)
+
+
+def main(values):
+    """Trains, and returns the generator.
+
+    Args:
+        values: The parsed `FLAGS`.
+    """
+    if not (values.tokens or values.tokenizer):
+        raise ValueError(
+            "Pass --tokens, what `keras-larp tokenize` wrote, or --tokenizer "
+            "and video. Received: neither"
+        )
+    run = run_folder.RunFolder(values.output, values.resume)
+    keras.utils.set_random_seed(values.seed)
+    tokenizer = None
+    if values.tokenizer:
+        tokenizer = models.LARPTokenizer.from_preset(values.tokenizer)
+    if values.tokens:
+        train, found = _token_data(values)
+    else:
+        train, found = _video_data(values, tokenizer)
+    recipe = recipe_flags.make_recipe(values, train.steps_per_epoch, **found)
+    run.write_config(values, recipe)
+    print(recipe)
+    generator = recipe.build()
+    arguments = recipe.fit_arguments()
+    callbacks = run.callbacks(values, train, "loss", "min")
+    by_class = recipe.settings["condition"] == "class"
+    if values.show_every and tokenizer is not None and by_class:
+        labels = list(range(min(generator.num_classes, 8)))
+        folder = run.path / "samples"
+        callbacks.append(
+            SampleGrid(labels, tokenizer, folder, values.show_every)
+        )
+    generator.fit(
+        train,
+        tokenizer=None if values.tokens else tokenizer,
+        verbose=values.verbose,
+        **{**arguments, "callbacks": callbacks + arguments["callbacks"]},
+    )
+    run.finish(generator)
+    return generator
+
+
+def _token_data(values):
+    """Batches of tokens, and the settings that follow from them."""
+    source = data.TokenSource(values.tokens)
+    train = data.token_dataset(
+        source, recipe_flags.setting(values, "batch_size"), seed=values.seed
+    )
+    found = {
+        "vocab_size": source.vocab_size,
+        "num_tokens": source.num_tokens,
+        "num_classes": max(len(source.class_names), 1),
+    }
+    return train, found
+
+
+def _video_data(values, tokenizer):
+    """Batches of clips and classes, and the settings that follow."""
+    sizes = tokenizer.num_frames, tokenizer.image_size
+    source = data_flags.make_source(values, "train", *sizes)
+    train = data_flags.make_dataset(
+        values,
+        source,
+        *sizes,
+        recipe_flags.setting(values, "batch_size"),
+        True,
+        recipe_flags.setting(values, "horizontal_flip"),
+    )
+    found = {
+        "vocab_size": tokenizer.codebook_size,
+        "num_tokens": tokenizer.num_tokens,
+        "num_classes": max(len(source.class_names), 1),
+    }
+    return train, found

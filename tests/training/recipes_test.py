@@ -1,0 +1,128 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from tiny_models import clips
+
+from keras_larp.training import recipes
+
+SMALL_TOKENIZER = {
+    "num_frames": 4,
+    "image_size": 16,
+    "patch_size": (2, 8, 8),
+    "num_tokens": 6,
+    "codebook_size": 32,
+    "code_dim": 4,
+    "hidden_dim": 16,
+    "num_heads": 2,
+    "encoder_layers": 1,
+    "decoder_layers": 1,
+    "prior": None,
+    "dtype": "float32",
+    "epochs": 2,
+    "warmup_epochs": 0.5,
+    "perceptual_model": None,
+    "discriminator_hidden_dim": 16,
+    "discriminator_heads": 2,
+    "discriminator_layers": 1,
+}
+
+
+def test_tokenizer_recipe_has_the_paper_settings():
+    recipe = recipes.larp_l_long_tokenizer(
+        1000, **SMALL_TOKENIZER, ema_decay=0.999
+    )
+    tokenizer = recipe.build()
+    adam = tokenizer.optimizer.main_optimizer
+    assert (adam.beta_1, adam.beta_2, adam.epsilon) == (0.5, 0.9, 1e-8)
+    assert adam.use_ema and adam.ema_momentum == 0.999
+    assert tokenizer.optimizer.multiplier == 50.0
+    rates = [
+        float(ops.convert_to_numpy(optimizer._learning_rate(499)))
+        for optimizer in (adam, tokenizer.discriminator_optimizer)
+    ]
+    np.testing.assert_allclose(rates, [1e-4, 3e-5], rtol=1e-6)
+    assert tokenizer.loss_weights == {
+        "pixel_loss": 1.0,
+        "perceptual_loss": 1.0,
+        "quantizer_loss": 0.1,
+        "prior_loss": 0.06,
+        "generator_loss": 0.3,
+    }
+    assert tokenizer.discriminator_every == 5
+    assert tokenizer.lecam_weight == 1e-6
+    assert tokenizer.given_total_steps == 2000
+
+
+def test_a_recipe_trains():
+    recipe = recipes.larp_l_long_tokenizer(2, **SMALL_TOKENIZER, ema_decay=0.9)
+    tokenizer = recipe.build()
+    history = tokenizer.fit(
+        np.tile(clips(), (2, 1, 1, 1, 1)),
+        batch_size=4,
+        verbose=0,
+        **recipe.fit_arguments(),
+    ).history
+    assert len(history["loss"]) == 2 and np.isfinite(history["loss"]).all()
+
+
+def test_ramps_and_annealing_reach_the_model():
+    recipe = recipes.larp_l_long_tokenizer(
+        10,
+        **{**SMALL_TOKENIZER, "epochs": 4},
+        prior_loss_ramp_epochs=1.0,
+        quantizer_warmup_share=0.5,
+        quantizer_warmup_epochs=2.0,
+        temperature_start=0.3,
+        temperature_epochs=1.0,
+        discriminator_start_epoch=1.5,
+        adversarial_start_epoch=2.0,
+    )
+    arguments = recipe.compile_arguments()
+
+    def at(name, step):
+        return float(ops.convert_to_numpy(arguments[name](step)))
+
+    np.testing.assert_allclose(at("prior_loss_weight", 5), 0.03, rtol=1e-6)
+    np.testing.assert_allclose(at("quantizer_loss_weight", 10), 0.075)
+    np.testing.assert_allclose(at("temperature_schedule", 20), 0.03, rtol=1e-6)
+    assert arguments["discriminator_start"] == 15
+    assert arguments["adversarial_start"] == 20
+
+
+@pytest.mark.parametrize(
+    "make, condition, epochs",
+    [
+        (recipes.larp_l_long_generator, "class", 3000),
+        (recipes.larp_l_long_frame_prediction, "frames", 75),
+    ],
+)
+def test_generator_recipes(make, condition, epochs):
+    recipe = make(10, size="llama-abs-S", vocab_size=8, num_tokens=4)
+    assert recipe.settings["epochs"] == epochs
+    generator = recipe.build()
+    assert generator.condition == condition
+    adam = generator.optimizer
+    assert (adam.beta_1, adam.beta_2, adam.epsilon) == (0.9, 0.95, 1e-8)
+    assert adam.weight_decay == 0.05
+    assert keras.backend.standardize_dtype(generator.compute_dtype) == (
+        "bfloat16"
+    )
+
+
+def test_a_recipe_prints_each_setting():
+    text = str(recipes.larp_l_long_tokenizer(10, learning_rate=0.125))
+    assert "10 steps an epoch" in text
+    for name in recipes.LARP_L_LONG_TOKENIZER:
+        assert f"\n{name} " in text
+    assert "0.125" in text
+
+
+def test_every_setting_has_a_description():
+    for settings in recipes.SETTINGS.values():
+        assert set(settings) <= set(recipes.DESCRIPTIONS)
+
+
+def test_unknown_settings_are_named_with_close_ones():
+    with pytest.raises(ValueError, match="'learning_rat'.*learning_rate"):
+        recipes.larp_l_long_tokenizer(10, learning_rat=0.1)

@@ -1,0 +1,46 @@
+import math
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_larp.training.schedules import LinearRamp, WarmupCosine
+
+
+def value(schedule, step):
+    return float(ops.convert_to_numpy(schedule(step)))
+
+
+def test_ramp_is_linear_between_its_ends():
+    ramp = LinearRamp(0.2, 1.0, num_steps=4, first_step=10)
+    received = [value(ramp, step) for step in (0, 10, 11, 12, 14, 99)]
+    expected = [0.2, 0.2, 0.4, 0.6, 1.0, 1.0]
+    np.testing.assert_allclose(received, expected, rtol=1e-6)
+
+
+def test_learning_rate_is_that_of_the_authors():
+    # Their step is counted from 1: linear from 0.1 to 1, half a cosine back.
+    schedule = WarmupCosine(2.0, 30, warmup_steps=10, end_share=0.1)
+    for number in range(1, 31):
+        if number <= 10:
+            share = 0.1 + 0.9 * number / 10
+        else:
+            turn = math.cos(math.pi * (number - 10) / 20)
+            share = 0.1 + 0.9 * 0.5 * (turn + 1)
+        received = value(schedule, number - 1)
+        np.testing.assert_allclose(received, 2.0 * share, rtol=1e-5)
+
+
+def test_schedules_serialize():
+    for schedule in (LinearRamp(0.0, 1.0, 5), WarmupCosine(1e-3, 20, 4)):
+        config = keras.saving.serialize_keras_object(schedule)
+        again = keras.saving.deserialize_keras_object(config)
+        assert value(again, 3) == value(schedule, 3)
+
+
+def test_a_warm_up_longer_than_the_run_is_refused():
+    with pytest.raises(ValueError, match="warmup_steps=20, total_steps=20"):
+        WarmupCosine(1e-3, 20, 20)
+    with pytest.raises(ValueError, match="Received: 0"):
+        LinearRamp(0.0, 1.0, 0)
