@@ -1,7 +1,21 @@
 """Metrics of reconstructions and of token statistics."""
 
 from keras_larp.metrics.code_statistics import CodeStatistics
+from keras_larp.metrics.feature_statistics import FeatureStatistics
+from keras_larp.metrics.frechet_video_distance import (
+    FrechetVideoDistance,
+    frechet_distance,
+)
 from keras_larp.metrics.psnr import PSNR, psnr
 from keras_larp.metrics.ssim import SSIM, ssim
 
-__all__ = ["CodeStatistics", "PSNR", "SSIM", "psnr", "ssim"]
+__all__ = [
+    "CodeStatistics",
+    "FeatureStatistics",
+    "FrechetVideoDistance",
+    "PSNR",
+    "SSIM",
+    "frechet_distance",
+    "psnr",
+    "ssim",
+]

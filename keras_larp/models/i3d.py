@@ -181,10 +181,11 @@ def check_clips(videos):
             f"I3D needs clips of at least {MIN_FRAMES} frames (FVD commonly "
             f"has 16). Received: {shape[1]} frames, shape={shape}"
         )
-    if "float" not in str(videos.dtype):
+    dtype = keras.backend.standardize_dtype(videos.dtype)
+    if "float" not in dtype:
         raise ValueError(
             "Expected floating-point clips with values in [0, 1]. Received: "
-            f"dtype={videos.dtype}. Divide 8-bit video by 255."
+            f"dtype={dtype}. Divide 8-bit video by 255."
         )
 
 

@@ -114,10 +114,11 @@ def _read_torch(path):
         state = torch.load(path, map_location="cpu", weights_only=True)
     # PyTorch raises errors of many kinds for files that are not its own.
     except Exception as error:
+        reason = str(error).partition("\n")[0]
         raise ValueError(
             "Expected a PyTorch state dict (for TorchScript use "
             f"`TorchScriptI3D`). Received: {path}, which is none or not whole "
-            f"({str(error).splitlines()[0]}).{_WHERE}"
+            f"({reason}).{_WHERE}"
         ) from error
     if not isinstance(state, dict) or not all(
         isinstance(weight, torch.Tensor) for weight in state.values()

@@ -61,9 +61,10 @@ class TorchScriptI3D:
             self.module = torch.jit.load(path, map_location=device).eval()
             names = {a.name for a in self.module.forward.schema.arguments}
         except RuntimeError as error:
+            reason = str(error).partition("\n")[0]
             raise ValueError(
                 f"Expected a TorchScript file. Received: {path} "
-                f"({str(error).splitlines()[0]}).{_WHERE}"
+                f"({reason}).{_WHERE}"
             ) from error
         if not {"rescale", "resize", "return_features"} <= names:
             raise ValueError(
