@@ -65,10 +65,10 @@ def measure(row):
     from keras import ops
 
     from keras_larp import models
-    from keras_larp.models import ar_video_generator
+    from keras_larp.models import video_generation
 
     if row["cache"] == "full":
-        ar_video_generator.CACHE_GROWTH = FLAGS.num_tokens
+        video_generation.CACHE_GROWTH = FLAGS.num_tokens
     generator = models.ARVideoGenerator.from_size(
         f"llama-abs-{row['size']}",
         num_tokens=FLAGS.num_tokens,

@@ -8,7 +8,7 @@ from tiny_models import tiny_generator
 
 from keras_larp import layers
 from keras_larp.layers.few_rows import few_rows_dense
-from keras_larp.models import ar_video_generator
+from keras_larp.models import video_generation
 
 
 def numpy(x):
@@ -29,7 +29,7 @@ def lively_generator(**kwargs):
 def test_a_growing_cache_gives_what_teacher_forcing_gives(
     monkeypatch, interval
 ):
-    monkeypatch.setattr(ar_video_generator, "CACHE_GROWTH", 2)
+    monkeypatch.setattr(video_generation, "CACHE_GROWTH", 2)
     model, labels = lively_generator(num_tokens=9), np.array([0, 2])
     scale, guided = 2.0, 9 if interval < 0 else interval + 2
     ids = model.generate(

@@ -123,7 +123,7 @@ def test_mixed_precision_keeps_quantizer_and_losses_in_float32(policy):
     "norm", ["none", "layer", "layer_joint", "batch", "batch_joint"]
 )
 def test_latent_norms_train(norm):
-    model = tiny_tokenizer(latent_norm=norm)
+    model = tiny_tokenizer(latent_norm=norm, prior=None)
     model.compile(keras.optimizers.Adam(1e-3))
     model.fit(clips(), batch_size=2, verbose=0)
     assert model.encode(clips()).shape == (4, 6)

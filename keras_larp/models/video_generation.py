@@ -1,0 +1,343 @@
+import keras
+import numpy as np
+from keras import ops
+
+from keras_larp.layers.attention import grow_cache
+from keras_larp.layers.few_rows import few_rows_dense
+from keras_larp.layers.frame_condition import repeat_last_frame, with_separator
+from keras_larp.layers.sampling import draw_categorical, filtered_probabilities
+from keras_larp.models.checks import check_ids
+from keras_larp.training import compile_function
+
+# Steps of sampling between two growths of the key-value cache, at least.
+CACHE_GROWTH = 64
+
+
+class VideoGeneration:
+    """How an `ARVideoGenerator` makes video: `generate`, `predict_frames`."""
+
+    def generate(
+        self,
+        condition=None,
+        guidance_scale=1.0,
+        guidance_interval=-1,
+        temperature=1.0,
+        top_k=0,
+        top_p=1.0,
+        seed=None,
+        num_samples=None,
+        decode=None,
+        batch_size=None,
+        first_sample=0,
+        verbose=0,
+    ):
+        """Generates clips' tokens, one by one, with a key-value cache.
+
+        Sample `i` draws from the random stream of `(seed, i)`: it depends
+        neither on the batch size nor on the backend, and with `first_sample`
+        a part of the samples can be made anywhere.
+
+        Args:
+            condition: int `(B,)`, class ids, negative for "no class"; or,
+                for frame prediction, int `(B, num_tokens + 1)`. `None`
+                for `num_samples` clips of no class.
+            guidance_scale: Float; above 1, logits are
+                `none + scale * (class - none)`.
+            guidance_interval: Integer, guides the first token and those up
+                to that step of the decoding; -1 guides all.
+            temperature: Float, that logits are divided by; 0 takes the
+                likeliest token.
+            top_k: Integer, draws among so many tokens; 0 for all.
+            top_p: Float in (0, 1], draws among the likeliest tokens with
+                that probability.
+            seed: Integer; another at each call where `None`.
+            num_samples: Integer, for `condition=None`.
+            decode: Optional `LARPTokenizer`; when given, clips are returned.
+            batch_size: Integer, clips at a time; all at once where `None`.
+            first_sample: Integer, number of the first of these samples.
+            verbose: 0, or 1 for a progress bar of batches.
+
+        Returns:
+            int32 `(B, num_tokens)`, ids in [0, vocab_size); with `decode`,
+            float32 `(B, T, H, W, C)` in [0, 1].
+
+        Raises:
+            ValueError: for labels out of range and impossible options.
+        """
+        batches = self.generate_batches(
+            condition,
+            guidance_scale=guidance_scale,
+            guidance_interval=guidance_interval,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+            num_samples=num_samples,
+            decode=decode,
+            batch_size=batch_size,
+            first_sample=first_sample,
+            verbose=verbose,
+        )
+        batches = list(batches)
+        return batches[0] if len(batches) == 1 else ops.concatenate(batches)
+
+    def generate_batches(
+        self,
+        condition=None,
+        guidance_scale=1.0,
+        guidance_interval=-1,
+        temperature=1.0,
+        top_k=0,
+        top_p=1.0,
+        seed=None,
+        num_samples=None,
+        decode=None,
+        batch_size=None,
+        first_sample=0,
+        verbose=0,
+    ):
+        """Yields what `generate` returns, batch by batch, as it is made.
+
+        The arguments are those of `generate`. All batches have
+        `batch_size` clips, the last fewer.
+        """
+        condition = self._check_condition(condition, num_samples)
+        self._check_options(guidance_scale, temperature, top_k, top_p)
+        count = len(condition)
+        batch_size = count if batch_size is None else batch_size
+        if count < 1 or batch_size < 1 or first_sample < 0:
+            raise ValueError(
+                "Expected at least one sample, batch_size >= 1 and "
+                f"first_sample >= 0. Received: {count} samples, "
+                f"batch_size={batch_size}, first_sample={first_sample}"
+            )
+        if seed is None:
+            seed = int(np.random.SeedSequence().entropy % 2**63)
+        guided = 0
+        if guidance_scale > 1.0:
+            guided = self.num_tokens
+            if guidance_interval >= 0:
+                guided = min(guided, guidance_interval + 2)
+        function = self._compiled(guided, top_k, top_p, temperature == 0)
+
+        def batch_from(start):
+            # The last batch is filled up, so that nothing compiles again.
+            samples = np.arange(start, start + batch_size)
+            samples = np.minimum(samples, count - 1)
+            token_ids = function(
+                ops.convert_to_tensor(condition[samples]),
+                ops.convert_to_tensor(
+                    self._uniforms(seed, first_sample + samples)
+                ),
+                ops.convert_to_tensor(guidance_scale, "float32"),
+                ops.convert_to_tensor(temperature or 1.0, "float32"),
+            )
+            batch = token_ids if decode is None else decode.decode(token_ids)
+            return batch[: min(batch_size, count - start)]
+
+        def batches():
+            starts = range(0, count, batch_size)
+            bar = keras.utils.Progbar(len(starts), verbose=verbose)
+            for i, start in enumerate(starts):
+                yield batch_from(start)
+                bar.update(i + 1)
+
+        # Not itself a generator function: it checks when it is called.
+        return batches()
+
+    def predict_frames(
+        self, video, tokenizer, num_condition_frames=None, **options
+    ):
+        """Continues clips from their first frames.
+
+        Args:
+            video: float `(B, T, H, W, C)` in [0, 1], with at least the frames
+                to go on from.
+            tokenizer: The `LARPTokenizer` of whose tokens this is a
+                generator.
+            num_condition_frames: Integer, how many frames are taken;
+                `num_condition_frames` of the model where `None`.
+            **options: Of `generate`: `temperature`, `top_k`, `top_p`, `seed`,
+                `batch_size`, `first_sample`, `verbose`.
+
+        Returns:
+            float32 `(B, tokenizer.num_frames, H, W, C)` in [0, 1], whole
+            clips: the first frames as the tokens tell them, and what follows.
+
+        Raises:
+            ValueError: for a class-conditional generator, and for clips of
+                other sizes or of too few frames.
+
+        Reference:
+            - [LARP](https://arxiv.org/abs/2410.21264), section 4.3
+        """
+        if self.condition != "frames":
+            raise ValueError(
+                "Frame prediction needs a generator that was built with "
+                "condition='frames'. Received: one of classes"
+            )
+        count = num_condition_frames or self.num_condition_frames
+        if not 0 < count <= min(video.shape[1], tokenizer.num_frames):
+            raise ValueError(
+                "`num_condition_frames` must be positive, and no more than "
+                f"the clips' frames. Received: num_condition_frames={count} "
+                f"with {video.shape[1]} frames, and a tokenizer of "
+                f"{tokenizer.num_frames}"
+            )
+        video = ops.convert_to_tensor(video)
+        first = repeat_last_frame(video, count, tokenizer.num_frames)
+        condition = with_separator(tokenizer.encode(first), self.vocab_size)
+        return self.generate(condition, decode=tokenizer, **options)
+
+    def quantize(self, *args, **kwargs):
+        """Makes the weights int8, as `keras.Model.quantize`; for sampling."""
+        super().quantize(*args, **kwargs)
+        self._generators = {}
+
+    def _compiled(self, *options):
+        """The compiled `_generate` with these static options."""
+        if options not in self._generators:
+            self._generators[options] = compile_function(
+                self, lambda *args: self._generate(*args, *options)
+            )
+        return self._generators[options]
+
+    def _uniforms(self, seed, samples):
+        """float32 `(len(samples), num_tokens)` in [0, 1), a stream each."""
+        streams = [
+            np.random.Generator(np.random.Philox(key=[seed, int(i)]))
+            for i in samples
+        ]
+        return np.stack([s.random(self.num_tokens, "float32") for s in streams])
+
+    def _generate(
+        self,
+        condition,
+        uniforms,
+        guidance_scale,
+        temperature,
+        guided,
+        top_k,
+        top_p,
+        greedy,
+    ):
+        """The tokens, as a function of tensors and static options.
+
+        The first `guided` tokens are guided: conditioned and unconditioned
+        sequences are one doubled batch, which is halved after them.
+        """
+        batch = condition.shape[0]
+
+        def next_token(logits, step):
+            if logits.shape[0] == 2 * batch:
+                known, none = logits[:batch], logits[batch:]
+                logits = none + guidance_scale * (known - none)
+            if greedy:
+                return ops.cast(ops.argmax(logits, axis=-1), "int32")
+            probabilities = filtered_probabilities(
+                logits, temperature, top_k, top_p
+            )
+            return draw_categorical(
+                probabilities, ops.take(uniforms, step, axis=1)
+            )
+
+        def one_step(step, state):
+            tokens, current, caches = state
+            rows = caches[0][0].shape[0] // batch
+            position = self.condition_length - 1 + step
+            x = self.token_embedding(ops.tile(current, (rows,))[:, None])
+            logits, caches = self._decode(x, position, caches, dense)
+            current = next_token(logits, step)
+            tokens = ops.slice_update(tokens, (0, step), current[:, None])
+            return tokens, current, caches
+
+        if guided:
+            none = ops.full_like(condition, self.num_classes)
+            condition = ops.concatenate([condition, none])
+        caches = [
+            block.empty_cache(condition.shape[0], self.condition_length)
+            for block in self.blocks
+        ]
+        x = self.embed_condition(condition)
+        logits, caches = self._decode(x, 0, caches)
+        current = next_token(logits, 0)
+        tokens = ops.zeros((batch, self.num_tokens), "int32")
+        tokens = ops.slice_update(tokens, (0, 0), current[:, None])
+
+        dense = [block.few_rows() for block in self.blocks]
+        dense.append(few_rows_dense(self.head))
+        start = 1
+        for stop in _growth(self.num_tokens, guided):
+            if guided and start == guided:
+                caches = [(k[:batch], v[:batch]) for k, v in caches]
+            length = self.condition_length + stop - 1
+            caches = [grow_cache(cache, length) for cache in caches]
+            tokens, current, caches = ops.fori_loop(
+                start, stop, one_step, (tokens, current, caches)
+            )
+            start = stop
+        return tokens
+
+    def _decode(self, x, position, caches, dense=None):
+        """Logits `(B, K)` behind the last of `x` `(B, n, D)`, whose first is
+        at `position`, and the caches with these."""
+        table = self.positions.values()
+        start = (0, position, 0)
+        x = x + ops.slice(table, start, (1, x.shape[1], self.hidden_dim))
+        dense = dense or [None] * len(self.blocks) + [self.head]
+        written = []
+        for block, cache, fast in zip(
+            self.blocks, caches, dense[:-1], strict=True
+        ):
+            x, cache = block(x, cache=cache, index=position, dense=fast)
+            written.append(cache)
+        logits = dense[-1](self.norm(x[:, -1:]))[:, 0]
+        return ops.cast(logits, "float32"), written
+
+    def _check_condition(self, condition, num_samples):
+        if condition is None:
+            if num_samples is None or self.condition == "frames":
+                raise ValueError(
+                    "Pass class ids, or `num_samples` for clips of no class; "
+                    "frame prediction needs a condition. Received: "
+                    f"condition=None, num_samples={num_samples}"
+                )
+            condition = np.full((num_samples,), -1)
+        if self.condition == "frames":
+            shape = (None, self.num_tokens + 1)
+            return check_ids(
+                condition, "condition ids", self.vocab_size + 1, shape
+            )
+        condition = np.asarray(condition)
+        if (condition < 0).any() and not self.class_dropout:
+            raise ValueError(
+                "This generator was built with class_dropout=0 and knows no "
+                "'no class'. Received: a negative class id"
+            )
+        named = np.where(condition < 0, 0, condition)
+        check_ids(named, "class ids", self.num_classes, (None,))
+        return condition.astype("int32")
+
+    def _check_options(self, guidance_scale, temperature, top_k, top_p):
+        if guidance_scale > 1.0 and (
+            self.condition == "frames" or not self.class_dropout
+        ):
+            raise ValueError(
+                "Guidance needs a class-conditional generator that was "
+                "trained with class_dropout above 0. Received: "
+                f"guidance_scale={guidance_scale}"
+            )
+        if temperature < 0 or top_k < 0 or not 0 < top_p <= 1:
+            raise ValueError(
+                "Expected temperature >= 0, top_k >= 0 and 0 < top_p <= 1. "
+                f"Received: temperature={temperature}, top_k={top_k}, "
+                f"top_p={top_p}"
+            )
+
+
+def _growth(num_tokens, guided):
+    """Steps before which the cache grows, in order, and the last: a few for
+    each clip, since each is compiled. Guidance ends at one of them."""
+    every = max(CACHE_GROWTH, num_tokens // 8)
+    stops = {*range(every, num_tokens, every), guided, num_tokens}
+    return sorted(stop for stop in stops if stop > 1)

@@ -1,0 +1,77 @@
+"""Frame prediction, from video to video."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from tiny_models import clips, tiny_generator, tiny_tokenizer
+
+from keras_larp.layers.frame_condition import repeat_last_frame
+
+
+def numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+def frame_generator(**options):
+    generator = tiny_generator(
+        condition="frames", class_dropout=0.0, num_condition_frames=2, **options
+    )
+    # A new generator hardly looks at its condition.
+    random = np.random.default_rng(0)
+    for weight in generator.trainable_variables:
+        weight.assign(random.normal(size=weight.shape))
+    return generator
+
+
+def test_the_last_known_frame_is_repeated():
+    video = clips()
+    first = numpy(repeat_last_frame(ops.convert_to_tensor(video), 2))
+    np.testing.assert_array_equal(first[:, :2], video[:, :2])
+    np.testing.assert_array_equal(first[:, 2], video[:, 1])
+    np.testing.assert_array_equal(first[:, 3], video[:, 1])
+
+
+def test_predictions_depend_on_the_known_frames_alone():
+    tokenizer, generator = tiny_tokenizer(), frame_generator()
+    tokenizer.decoder.pixels.kernel.assign(
+        np.random.default_rng(1).normal(size=(16, 384))
+    )
+    video = clips(2)
+    options = {"tokenizer": tokenizer, "seed": 0}
+    expected = numpy(generator.predict_frames(video, **options))
+    assert expected.shape == (2, 4, 16, 16, 3)
+    assert 0 <= expected.min() < expected.max() <= 1
+    # Shorter and other frames behind the known ones change nothing.
+    received = numpy(generator.predict_frames(video[:, :2], **options))
+    np.testing.assert_array_equal(received, expected)
+    received = generator.predict_frames(video[:, :1], **options,
+                                        num_condition_frames=1)  # fmt: skip
+    assert not np.array_equal(numpy(received), expected)
+
+
+def test_training_on_video_equals_training_on_its_tokens():
+    tokenizer, video = tiny_tokenizer(), clips(4)
+    ids = numpy(tokenizer.encode(video))
+    first = video.copy()
+    first[:, 2:] = video[:, 1:2]
+    separator = np.full((4, 1), 32, "int32")
+    condition = np.concatenate([numpy(tokenizer.encode(first)), separator], 1)
+    tokens = {"token_ids": ids, "condition": condition.astype("int32")}
+    options = {"batch_size": 4, "epochs": 2, "shuffle": False, "verbose": 0}
+    losses = []
+    for data, through in ((tokens, None), (video, tokenizer)):
+        keras.utils.set_random_seed(0)
+        generator = frame_generator(seed=0)
+        generator.compile(keras.optimizers.AdamW(1e-2))
+        history = generator.fit(data, tokenizer=through, **options).history
+        losses.append(history["loss"])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
+def test_impossible_predictions_are_refused():
+    tokenizer = tiny_tokenizer()
+    with pytest.raises(ValueError, match="condition='frames'"):
+        tiny_generator().predict_frames(clips(), tokenizer)
+    with pytest.raises(ValueError, match="num_condition_frames=5 with 4"):
+        frame_generator().predict_frames(clips(), tokenizer, 5)
