@@ -31,16 +31,10 @@ def resize_shorter_side(video, image_size):
     """
     video = check_video(video)
     image_size = check_integer("image_size", image_size, 1)
-    height, width = video.shape[1:3]
-    if height <= width:
-        size = (image_size, int(image_size * width / height))
-    else:
-        size = (int(image_size * height / width), image_size)
-    if video.dtype != np.uint8:
-        video = video.astype(np.float32)
-    if size == (height, width):
-        return video
-    return np.stack([_resize_frame(frame, size) for frame in video])
+    size = _resized_size(*video.shape[1:3], image_size)
+    if size == video.shape[1:3]:
+        return video if video.dtype == np.uint8 else video.astype(np.float32)
+    return _resize(video, size)
 
 
 def center_crop(video, image_size):
@@ -71,8 +65,7 @@ def center_crop(video, image_size):
             f"Frames must be at least {image_size} pixels high and wide to "
             f"crop them; resize them first. Received: shape={video.shape}"
         )
-    top = int(round((height - image_size) / 2))
-    left = int(round((width - image_size) / 2))
+    top, left = _center_corner(height, width, image_size)
     return video[:, top : top + image_size, left : left + image_size]
 
 
@@ -131,10 +124,7 @@ def resized_crop(video, box, image_size):
     video = check_video(video)
     top, left, height, width = box
     video = video[:, top : top + height, left : left + width]
-    if video.dtype != np.uint8:
-        video = video.astype(np.float32)
-    size = (image_size, image_size)
-    return np.stack([_resize_frame(frame, size) for frame in video])
+    return _resize(video, (image_size, image_size))
 
 
 def preprocess_clip(video, image_size, flip=False, crop_box=None):
@@ -165,7 +155,7 @@ def preprocess_clip(video, image_size, flip=False, crop_box=None):
     ```
     """
     if crop_box is None:
-        video = center_crop(resize_shorter_side(video, image_size), image_size)
+        video = _resize_and_crop(check_video(video), image_size)
     else:
         video = resized_crop(video, crop_box, image_size)
     if flip:
@@ -196,19 +186,53 @@ def check_video(video):
     return video
 
 
-def _resize_frame(frame, size):
-    """`(H, W, 3)` to `(*size, 3)`."""
+def _resize_and_crop(video, image_size):
+    """The middle square of `resize_shorter_side`, but for rounding: what is
+    cut off afterwards is not computed."""
+    image_size = check_integer("image_size", image_size, 1)
+    height, width = video.shape[1:3]
+    size = _resized_size(height, width, image_size)
+    if size == (height, width):
+        return center_crop(video, image_size)
+    top, left = _center_corner(*size, image_size)
+    rows, columns = height / size[0], width / size[1]  # a new pixel's size
+    box = (
+        left * columns,
+        top * rows,
+        (left + image_size) * columns,
+        (top + image_size) * rows,
+    )
+    return _resize(video, (image_size, image_size), box)
+
+
+def _resized_size(height, width, image_size):
+    if height <= width:
+        return image_size, int(image_size * width / height)
+    return int(image_size * height / width), image_size
+
+
+def _center_corner(height, width, image_size):
+    return round((height - image_size) / 2), round((width - image_size) / 2)
+
+
+def _resize(video, size, box=None):
+    if video.dtype != np.uint8:
+        video = video.astype(np.float32)
+    return np.stack([_resize_frame(frame, size, box) for frame in video])
+
+
+def _resize_frame(frame, size, box=None):
+    """`(H, W, 3)`, or the part in `box` (left, top, right, bottom, which may
+    lie between pixels), to `(*size, 3)`."""
     image = require("PIL.Image")
     size = size[::-1]  # Pillow names the width first
-    if frame.dtype == np.uint8:
-        resized = image.fromarray(frame).resize(size, image.Resampling.BILINEAR)
-        return np.asarray(resized)
-    channels = [
+    planes = [frame]
+    if frame.dtype != np.uint8:  # Pillow's floats have one channel
+        planes = np.ascontiguousarray(np.moveaxis(frame, -1, 0))
+    resized = [
         np.asarray(
-            image.fromarray(np.ascontiguousarray(channel)).resize(
-                size, image.Resampling.BILINEAR
-            )
+            image.fromarray(plane).resize(size, image.Resampling.BILINEAR, box)
         )
-        for channel in np.moveaxis(frame, -1, 0)
+        for plane in planes
     ]
-    return np.stack(channels, axis=-1)
+    return resized[0] if len(resized) == 1 else np.stack(resized, axis=-1)

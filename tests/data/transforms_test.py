@@ -51,6 +51,24 @@ def test_crop_takes_the_middle():
     np.testing.assert_array_equal(crop[0, 0, :, 0], [2, 3])
 
 
+@settings(max_examples=30, deadline=None)
+@given(
+    height=st.integers(1, 60),
+    width=st.integers(1, 60),
+    image_size=st.integers(1, 24),
+    dtype=st.sampled_from(["uint8", "float64"]),
+)
+def test_preprocessing_is_resizing_and_then_cropping(
+    height, width, image_size, dtype
+):
+    video = noise(1, height, width, 3, dtype=dtype)
+    resized = data.resize_shorter_side(video, image_size)
+    expected = data.center_crop(resized, image_size)
+    clip = data.preprocess_clip(video, image_size)
+    scale = 255 if dtype == "uint8" else 1
+    assert np.abs(clip - expected / scale).max() < 1.01 / 255
+
+
 def test_flip_mirrors_the_whole_clip():
     video = noise(3, 4, 4, 3)
     flipped = data.preprocess_clip(video, 4, flip=True)
