@@ -1,6 +1,7 @@
 # The two commands of the README: `make demo` and `make test`.
 PYTHON ?= python3
 BACKENDS = $(or $(BACKEND),jax tensorflow torch)
+WORKERS ?= 2
 VENV = .venv
 BIN = $(VENV)/bin
 
@@ -13,11 +14,21 @@ $(VENV)/installed: setup.py constraints.txt
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[all,dev]"
 	touch $@
 
+# One thread for each worker, so that workers do not fight for cores, and what
+# JAX compiles is kept for other workers, for scripts that tests start and for
+# the next run. The bound on its size is what makes JAX lock these files.
+TEST_ENV = TF_CPP_MIN_LOG_LEVEL=2 \
+  OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
+  JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.pytest_cache/jax \
+  JAX_COMPILATION_CACHE_MAX_SIZE=1000000000 \
+  JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
+
+# `make test BACKEND=jax` tests one backend, `WORKERS=8` in more processes.
 test: env
 	@for backend in $(BACKENDS); do \
 	  echo "== $$backend"; \
-	  KERAS_BACKEND=$$backend TF_CPP_MIN_LOG_LEVEL=2 \
-	    $(BIN)/python -m pytest || exit 1; \
+	  KERAS_BACKEND=$$backend $(TEST_ENV) \
+	    $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal || exit 1; \
 	done
 
 # The alternative video reader, in an environment of its own: tensorflow-io
