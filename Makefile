@@ -21,7 +21,9 @@ TEST_ENV = TF_CPP_MIN_LOG_LEVEL=2 \
   OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
   JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.pytest_cache/jax \
   JAX_COMPILATION_CACHE_MAX_SIZE=1000000000 \
-  JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
+  JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
+  XLA_FLAGS="--xla_backend_optimization_level=0 \
+    --xla_llvm_disable_expensive_passes=true"
 
 # `make test BACKEND=jax` tests one backend, `WORKERS=8` in more processes.
 test: env

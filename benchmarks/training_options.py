@@ -1,0 +1,173 @@
+"""Measures what options of training do, and writes it as JSON and Markdown.
+
+    python benchmarks/training_options.py --table=precision
+    python benchmarks/training_options.py --table=checkpointing
+
+`precision`: the mean loss of the last steps of the paper's recipe at small
+size on moving shapes (with discriminator and prior), under each policy.
+`checkpointing`: peak memory of the process and seconds a step, with gradient
+checkpointing and without, of a tokenizer for 16x64x64 of width 384 with 6 + 6
+layers and the prior XS, batch 4. Each number is of a process of its own.
+"""
+
+import json
+import os
+import pathlib
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+from absl import app, flags
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_enum(
+    "table", "precision", ["precision", "checkpointing"], "What to measure."
+)
+flags.DEFINE_list("backends", ["jax", "tensorflow", "torch"], "On which.")
+flags.DEFINE_integer("steps", 200, "Steps of a run for `precision`.", 20)
+flags.DEFINE_string("child", None, "Measure this option in this process.")
+
+FOLDER = pathlib.Path(__file__).parent / "results"
+OPTIONS = {
+    "precision": ["float32", "mixed_bfloat16", "mixed_float16"],
+    "checkpointing": ["kept", "computed_twice"],
+}
+
+
+def main(_):
+    if FLAGS.child:
+        measure = {
+            "precision": measure_precision,
+            "checkpointing": measure_checkpointing,
+        }[FLAGS.table]
+        print("RESULT" + json.dumps(measure(FLAGS.child)))
+        return
+    results = {
+        backend: {option: run_child(backend, option) for option in options()}
+        for backend in FLAGS.backends
+    }
+    write(results)
+
+
+def options():
+    return OPTIONS[FLAGS.table]
+
+
+def measure_precision(dtype):
+    """The loss that a run ends with, and how many steps were skipped."""
+    import keras
+
+    from keras_larp import data
+    from keras_larp.training import recipes
+
+    keras.utils.set_random_seed(0)
+    source = data.MovingShapes(512, num_frames=8, image_size=32)
+    dataset = data.video_dataset(source, batch_size=8)
+    recipe = recipes.larp_l_long_tokenizer(
+        FLAGS.steps // 10,
+        epochs=10,
+        warmup_epochs=0.5,
+        learning_rate=2e-3,
+        discriminator_learning_rate=2e-4,
+        prior_learning_rate_multiplier=1.0,
+        num_frames=8,
+        image_size=32,
+        num_tokens=16,
+        codebook_size=128,
+        code_dim=8,
+        hidden_dim=64,
+        num_heads=4,
+        encoder_layers=2,
+        decoder_layers=2,
+        latent_norm="batch_joint",
+        query_stddev=1.0,
+        prior="gptc-XXS",
+        perceptual_model=None,
+        discriminator_hidden_dim=64,
+        discriminator_heads=4,
+        discriminator_layers=2,
+        dtype=dtype,
+    )
+    tokenizer = recipe.build()
+    history = tokenizer.fit(
+        dataset, verbose=0, **recipe.fit_arguments()
+    ).history
+    return {
+        "last_loss": history["loss"][-1],
+        "last_pixel_loss": history["pixel_loss"][-1],
+        "skipped_steps": sum(history["skipped_steps"]),
+    }
+
+
+def measure_checkpointing(option):
+    """Peak memory in MB, before and while training, and seconds a step."""
+    import keras
+    import numpy as np
+
+    from keras_larp import models
+
+    tokenizer = models.LARPTokenizer(
+        image_size=64,
+        num_tokens=256,
+        hidden_dim=384,
+        num_heads=6,
+        encoder_layers=6,
+        decoder_layers=6,
+        prior="gptc-XS",
+        gradient_checkpointing=option == "computed_twice",
+    )
+    tokenizer.compile(keras.optimizers.Adam(1e-4), total_steps=100)
+    video = np.random.default_rng(0).random((4, 16, 64, 64, 3), "float32")
+    before = peak_megabytes()
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        tokenizer.train_on_batch(video)
+        times.append(time.perf_counter() - start)
+    return {
+        "megabytes_before": before,
+        "megabytes": peak_megabytes(),
+        "step_seconds": statistics.median(times[2:]),
+    }
+
+
+def peak_megabytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def run_child(backend, option):
+    command = [sys.executable, __file__, f"--child={option}"]
+    command += [f"--table={FLAGS.table}", f"--steps={FLAGS.steps}"]
+    result = subprocess.run(
+        command,
+        env={**os.environ, "KERAS_BACKEND": backend},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    (line,) = [s for s in result.stdout.splitlines() if s.startswith("RESULT")]
+    print(backend, option, line.removeprefix("RESULT"), flush=True)
+    return json.loads(line.removeprefix("RESULT"))
+
+
+def write(results):
+    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / f"{FLAGS.table}.json"
+    path.write_text(json.dumps(results, indent=2) + "\n")
+    first = next(iter(next(iter(results.values())).values()))
+    lines = [f"| backend | option | {' | '.join(first)} |"]
+    lines.append("|---" * (2 + len(first)) + "|")
+    for backend, rows in results.items():
+        for option, row in rows.items():
+            cells = " | ".join(f"{value:.4g}" for value in row.values())
+            lines.append(f"| {backend} | {option} | {cells} |")
+    table = "\n".join(lines) + "\n"
+    path.with_suffix(".md").write_text(table)
+    print(table)
+
+
+if __name__ == "__main__":
+    app.run(main)

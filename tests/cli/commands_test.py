@@ -1,0 +1,136 @@
+"""The command line, as people use it, at the smallest sizes."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from keras_larp import data, models
+from keras_larp.cli import main as command_line
+
+TOKENIZER = [
+    *("--num_frames=4", "--image_size=16", "--batch_size=4", "--epochs=3"),
+    *("--patch_size=2,8,8", "--num_tokens=6", "--codebook_size=32"),
+    *("--code_dim=4", "--hidden_dim=16", "--num_heads=2", "--dtype=float32"),
+    *("--encoder_layers=1", "--decoder_layers=1", "--prior=gptc-XXS"),
+    *("--discriminator_hidden_dim=16", "--discriminator_heads=2"),
+    *("--discriminator_layers=1", "--discriminator_every=2"),
+    *("--warmup_epochs=0.5", "--learning_rate=0.001", "--show_every=3"),
+    *("--perceptual_model=random", "--steps_per_epoch=4", "--verbose=2"),
+]
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", "keras_larp.cli.main", *arguments]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_help_lists_commands_and_flags(capsys):
+    command_line.main(["--help"])
+    listed = capsys.readouterr().out
+    for name in command_line.COMMANDS:
+        assert name in listed
+    command_line.main(["train-tokenizer", "--help"])
+    text = capsys.readouterr().out
+    assert "--learning_rate" in text and "Peak learning rate." in text
+
+
+def test_unknown_commands_and_flags_are_named():
+    with pytest.raises(SystemExit, match="Did you mean 'tokenize'"):
+        command_line.main(["tokenise"])
+    with pytest.raises(SystemExit, match="learning_rat"):
+        command_line.main(["train-tokenizer", "--learning_rat=1"])
+
+
+def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(FileExistsError, match="--resume"):
+        command_line.main(["train-tokenizer", f"--output={tmp_path}"])
+
+
+def last_row(folder):
+    with (folder / "log.csv").open() as stream:
+        return list(csv.DictReader(stream))[-1]
+
+
+def kill_after(folder, step, *arguments):
+    """Starts a run and kills it when its checkpoint of a step is there."""
+    command = [sys.executable, "-m", "keras_larp.cli.main", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    checkpoint = folder / "checkpoints" / f"step_{step:08d}"
+    while not checkpoint.exists():
+        assert process.poll() is None, "the run ended before it was killed"
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_a_run_that_is_killed_twice_ends_as_the_unbroken_one(tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    start = ["train-tokenizer", *TOKENIZER, "--save_every_steps=1"]
+    run(*start, f"--output={whole}")
+    kill_after(broken, 3, *start, f"--output={broken}")
+    go_on = [*start, f"--output={broken}", "--resume"]
+    kill_after(broken, 6, *go_on)
+    run(*go_on)
+
+    expected, received = last_row(whole), last_row(broken)
+    for name, value in expected.items():
+        if name not in ("clips_per_second", "epoch"):
+            np.testing.assert_allclose(
+                float(received[name]), float(value), rtol=1e-5, err_msg=name
+            )
+    pair = [
+        models.LARPTokenizer.from_preset(folder / "preset").get_weights()
+        for folder in (whole, broken)
+    ]
+    for one, other in zip(*pair, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+    config = json.loads((whole / "config.json").read_text())
+    assert config["settings"]["learning_rate"] == 0.001
+    assert config["versions"]["keras"] == keras.version()
+    assert (whole / "curves.png").stat().st_size > 1000
+    assert list((whole / "reconstructions").iterdir())
+    for name in ("ssim", "perceptual_loss", "logits_real", "learning_rate"):
+        assert float(expected[name]) is not None
+
+
+@pytest.fixture(scope="module")
+def tokenizer_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tokenizer") / "preset"
+    from tiny_models import tiny_tokenizer
+
+    tiny_tokenizer().save_to_preset(folder)
+    return folder
+
+
+def test_tokens_are_written_and_trained_on(tokenizer_folder, tmp_path):
+    tokens, run_folder = tmp_path / "tokens", tmp_path / "generator"
+    tokenizer = f"--tokenizer={tokenizer_folder}"
+    text = run(
+        "tokenize", tokenizer, f"--output={tokens}", "--split=test"
+    )  # fmt: skip
+    assert "96 clips of 6 tokens" in text
+    assert len(data.TokenSource(tokens)) == 96
+    run(
+        "train-generator",
+        f"--tokens={tokens}",
+        tokenizer,
+        f"--output={run_folder}",
+        *("--size=llama-abs-S", "--epochs=1", "--steps_per_epoch=2"),
+        *("--batch_size=4", "--dtype=float32", "--warmup_epochs=0"),
+    )
+    assert float(last_row(run_folder)["loss"]) > 0
+    generator = models.ARVideoGenerator.from_preset(run_folder / "preset")
+    assert generator.num_classes == 12
+    assert list((run_folder / "samples").iterdir())
