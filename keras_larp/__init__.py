@@ -4,7 +4,17 @@ import importlib
 
 from keras_larp.version import __version__
 
-_SUBPACKAGES = ("data", "layers", "losses", "metrics", "models", "presets")
+_SUBPACKAGES = (
+    "callbacks",
+    "cli",
+    "data",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "presets",
+    "training",
+)
 
 __all__ = [*_SUBPACKAGES, "__version__"]
 

@@ -23,7 +23,8 @@ def test_import_brings_no_extra_and_no_keras():
 def test_models_import_without_extras():
     code = (
         f"import sys\nfor m in {EXTRAS}: sys.modules[m] = None\n"
-        "from keras_larp import data, layers, losses, metrics, models\n"
+        "from keras_larp import callbacks, cli, data, layers, losses\n"
+        "from keras_larp import metrics, models, training\n"
         "from keras_larp import presets\n"
         "data.MovingShapes(1)[0]; print('imported')"
     )
@@ -43,7 +44,7 @@ def test_backends_are_imported_by_their_drivers_alone():
 
 
 def test_every_public_name_has_documentation():
-    for package in ("data", "layers", "losses", "metrics", "models", "presets"):
+    for package in keras_larp._SUBPACKAGES:
         module = getattr(keras_larp, package)
         assert module.__doc__
         for name in getattr(module, "__all__", []):

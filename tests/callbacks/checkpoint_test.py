@@ -1,0 +1,278 @@
+"""Runs that are killed, and go on as if they had not been."""
+
+import importlib.util
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from tiny_models import tiny_tokenizer
+
+from keras_larp.callbacks import Checkpoint, checkpoint_files
+
+SCRIPT = pathlib.Path(__file__).with_name("resumable_run.py")
+
+
+def load_script():
+    spec = importlib.util.spec_from_file_location("resumable_run", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+run = load_script().run
+
+
+def assert_same_state(received, expected, **tolerance):
+    """Compares what steps carry, but for metrics."""
+    for a, b in zip(variables(received), variables(expected), strict=True):
+        values = ops.convert_to_numpy(a), ops.convert_to_numpy(b)
+        np.testing.assert_allclose(*values, err_msg=a.path, **tolerance)
+
+
+def variables(model):
+    found = [*model.variables, *model.optimizer.variables]
+    # The optimizer of optimizers has a learning rate without a use.
+    return [v for v in found if v.path != "tokenizer_optimizer/learning_rate"]
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def steps(*numbers):
+    return [f"step_{number:08d}" for number in numbers]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("unbroken") / "run")
+
+
+@pytest.mark.parametrize("kill", ["step", "save"])
+def test_killed_run_goes_on_as_the_unbroken_one(kill, unbroken, tmp_path):
+    expected_model, expected = unbroken
+    process = subprocess.run([sys.executable, SCRIPT, tmp_path, kill])
+    assert process.returncode == -signal.SIGKILL
+    # Killed in step 8, after the save of step 6, or in the save of step 9.
+    found = names(tmp_path)
+    assert found[-2:] == steps(3, 6)
+    assert (kill == "save") == (".part-step_00000009" in found)
+
+    model, received = run(tmp_path, seed=1)
+
+    # The first epoch that it ends is the one that it was inside.
+    assert received.epoch == [1, 2]
+    for name, values in expected.history.items():
+        np.testing.assert_allclose(
+            received.history[name], values[1:], rtol=1e-6, err_msg=name
+        )
+    assert_same_state(model, expected_model, rtol=1e-6, atol=1e-7)
+    assert names(tmp_path) == steps(6, 9, 12)
+
+
+class Batches(keras.callbacks.Callback):
+    """The batches that each epoch counts, and whatever else is asked."""
+
+    def __init__(self, on_epoch_end=None):
+        super().__init__()
+        self.batches = []
+        self.at_end = on_epoch_end
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.batches.append(0)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.batches[-1] += 1
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.at_end:
+            self.at_end(self.model)
+
+
+def cut(folder, last):
+    """Leaves a run's folder as if it had been killed after step `last`."""
+    for path in folder.glob("step_*"):
+        if path.name > f"step_{last:08d}":
+            checkpoint_files.remove_whole(path)
+
+
+def test_resumed_run_takes_the_steps_that_are_left(tmp_path):
+    run(tmp_path, save_every_steps=1, keep_last=20)
+    cut(tmp_path, 7)
+    batches = Batches()
+    run(tmp_path, extra=[batches])
+    assert batches.batches == [1, 4]
+
+
+def test_others_can_stop_a_run_in_its_resumed_epoch(tmp_path):
+    run(tmp_path, save_every_steps=1, keep_last=20)
+    cut(tmp_path, 6)
+
+    def stop(model):
+        model.stop_training = True
+
+    batches = Batches(stop)
+    run(tmp_path, extra=[batches])
+    assert batches.batches == [2]
+
+
+def test_finished_run_stays_finished(tmp_path, unbroken):
+    run(tmp_path)
+    model, history = run(tmp_path, seed=1)
+    assert history.epoch == []
+    assert_same_state(model, unbroken[0])
+
+
+def test_checkpoints_are_saved_at_epochs_and_the_last_kept(tmp_path):
+    run(tmp_path, save_every_steps=None, keep_last=2)
+    assert names(tmp_path) == steps(8, 12)
+
+
+def test_best_epoch_is_kept(tmp_path):
+    class Score(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["score"] = [1.0, 2.0, 0.0][epoch]
+
+    model = tiny_model()
+    callback = Checkpoint(tmp_path, keep_last=1, monitor="score", mode="max")
+    x = np.ones((4, 2), "float32")
+    model.fit(x, x, 2, epochs=3, callbacks=[Score(), callback], verbose=0)
+    assert names(tmp_path) == ["best", *steps(4, 6)]
+    assert (tmp_path / "best").resolve().name == "step_00000004"
+    state = json.loads((tmp_path / "best" / "state.json").read_text())
+    assert state["best"] == {"value": 2.0, "step": 4}
+
+    # A resumed run knows the best value of the run before it.
+    model.fit(x, x, 2, epochs=5, callbacks=[Worse(), callback], verbose=0)
+    assert names(tmp_path) == ["best", *steps(4, 10)]
+
+
+class Worse(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        logs["score"] = 1.5
+
+
+def test_unknown_monitor_is_an_error(tmp_path):
+    x = np.ones((4, 2), "float32")
+    callback = Checkpoint(tmp_path, monitor="psnr")
+    with pytest.raises(ValueError, match="logs, which have: loss.*'psnr'"):
+        tiny_model().fit(x, x, callbacks=[callback], verbose=0)
+
+
+def tiny_model(units=2, optimizer="adam"):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(units)])
+    model.compile(optimizer, "mse")
+    return model
+
+
+def test_all_state_of_a_tokenizer_comes_back(tmp_path):
+    model = tiny_tokenizer()
+    model.compile(keras.optimizers.Adam(1e-3), 2.0)
+    state = [*variables(model), *model.metrics_variables]
+    folder = tmp_path / "step_00000001"
+    values = [
+        np.random.default_rng(i).integers(1, 99, v.shape).astype(v.dtype)
+        for i, v in enumerate(state)
+    ]
+    for variable, value in zip(state, values, strict=True):
+        variable.assign(value)
+    checkpoint_files.write_whole(
+        folder, lambda part: checkpoint_files.write_variables(model, part)
+    )
+    for variable in state:
+        variable.assign(ops.zeros_like(variable))
+    metrics = checkpoint_files.read_variables(model, folder)
+    for variable, value in zip(model.metrics_variables, metrics, strict=True):
+        variable.assign(value)
+    for variable, value in zip(state, values, strict=True):
+        np.testing.assert_array_equal(
+            ops.convert_to_numpy(variable), value, err_msg=variable.path
+        )
+
+
+def fit_once(model, folder, **options):
+    width = model.output_shape[-1]
+    model.fit(
+        np.ones((4, 2), "float32"),
+        np.ones((4, width), "float32"),
+        callbacks=[Checkpoint(folder, **options)],
+        verbose=0,
+    )
+
+
+@pytest.mark.parametrize(
+    "other, message",
+    [
+        ({"units": 3}, r"misshapen: .*layers/dense/0 is \(2, 2\), expected"),
+        ({"optimizer": "sgd"}, "extra: optimizer/2, optimizer/3"),
+    ],
+)
+def test_checkpoint_that_does_not_fit_says_how(other, message, tmp_path):
+    fit_once(tiny_model(), tmp_path)
+    model = tiny_model(**other)
+    before = [ops.convert_to_numpy(w) for w in model.weights]
+    with pytest.raises(ValueError, match=message):
+        fit_once(model, tmp_path)
+    for old, new in zip(before, model.weights, strict=True):
+        np.testing.assert_array_equal(old, ops.convert_to_numpy(new))
+    assert names(tmp_path) == steps(1)
+
+
+def test_broken_file_is_named(tmp_path):
+    fit_once(tiny_model(), tmp_path)
+    (tmp_path / steps(1)[0] / "model.weights.h5").write_bytes(b"no weights")
+    with pytest.raises(ValueError, match="step_00000001 cannot be read.*Rem"):
+        fit_once(tiny_model(), tmp_path)
+
+
+def test_folder_of_another_run_is_not_overwritten(tmp_path):
+    fit_once(tiny_model(), tmp_path)
+    with pytest.raises(FileExistsError, match="step_00000001.*another folder"):
+        fit_once(tiny_model(), tmp_path, resume=False)
+
+
+def test_weights_of_a_checkpoint_load_by_themselves(tmp_path):
+    model = tiny_model()
+    fit_once(model, tmp_path)
+    other = tiny_model()
+    other.optimizer.build(other.trainable_variables)
+    other.load_weights(tmp_path / steps(1)[0] / "model.weights.h5")
+    assert_same_state(other, model)
+
+
+def test_other_epoch_length_is_an_error_inside_an_epoch(tmp_path):
+    run(tmp_path, save_every_steps=1, keep_last=20)
+    cut(tmp_path, 6)
+    state = tmp_path / steps(6)[0] / "state.json"
+    state.write_text(state.read_text().replace('_epoch": 4', '_epoch": 5'))
+    with pytest.raises(
+        ValueError, match="epoch of 5 steps. Received data of 4"
+    ):
+        run(tmp_path)
+
+
+def test_place_in_the_data_is_not_left_out(tmp_path):
+    run(tmp_path)
+    with pytest.raises(ValueError, match="Pass `dataset`"):
+        fit_once(tiny_model(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"save_every_steps": 5}, "Pass `dataset`"),
+        ({"save_every_steps": 0}, "save_every_steps=0"),
+        ({"keep_last": 0}, "keep_last=0"),
+        ({"mode": "auto"}, "mode='auto'"),
+        ({"dataset": [1]}, "Received: list"),
+    ],
+)
+def test_bad_arguments_are_named(options, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        Checkpoint(tmp_path, **options)
