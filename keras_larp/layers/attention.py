@@ -3,6 +3,10 @@
 import keras
 from keras import ops
 
+# From so many scores a head on, queries attend in parts of so many, so that
+# the scores of a part stay in a processor's cache.
+LONG, PART = 2**20, 128
+
 
 def split_heads(x, num_heads, num_kv_heads=None):
     """Splits a joint projection into query, key and value heads.
@@ -61,14 +65,24 @@ def attend(query, key, value, mask=None, dropout=None, training=False):
     query = ops.reshape(query, (-1, query_length, head_dim))  # (B * H, Nq, d)
     key = ops.reshape(key, (-1, key_length, head_dim))
     value = ops.reshape(value, (-1, key_length, head_dim))
-    scores = ops.matmul(query * head_dim**-0.5, ops.swapaxes(key, 1, 2))
-    scores = ops.cast(scores, "float32")
-    if mask is not None:
-        scores = ops.where(mask, scores, -1e30)
-    weights = ops.cast(ops.softmax(scores), value.dtype)
-    if drops:
-        weights = dropout(weights, training=True)
-    x = ops.matmul(weights, value)  # (B * H, Nq, d)
+
+    def weighted_values(query):
+        scores = ops.matmul(query * head_dim**-0.5, ops.swapaxes(key, 1, 2))
+        scores = ops.cast(scores, "float32")
+        if mask is not None:
+            scores = ops.where(mask, scores, -1e30)
+        weights = ops.cast(ops.softmax(scores), value.dtype)
+        if drops:
+            weights = dropout(weights, training=True)
+        return ops.matmul(weights, value)  # (B * H, Nq, d)
+
+    long = query_length % PART == 0 and query_length * key_length >= LONG
+    if long and mask is None and not training:
+        parts = ops.reshape(query, (-1, query_length // PART, PART, head_dim))
+        x = ops.map(weighted_values, ops.swapaxes(parts, 0, 1))
+        x = ops.swapaxes(x, 0, 1)  # (B * H, Nq / PART, PART, d)
+    else:
+        x = weighted_values(query)
     x = ops.reshape(x, (-1, heads, query_length, head_dim))
     x = ops.transpose(x, (0, 2, 1, 3))  # (B, Nq, H, d)
     return ops.reshape(x, (-1, query_length, heads * head_dim))

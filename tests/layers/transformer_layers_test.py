@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
+from tiny_models import gradient
 
 from keras_larp import layers
+from keras_larp.layers import attention
 from keras_larp.layers.patches import patchify, unpatchify
 
 # The layer and the shape of an input, batch included.
@@ -107,6 +109,22 @@ def test_cached_steps_give_what_one_pass_gives():
         parts.append(part)
     received = np.concatenate([numpy(p) for p in parts], axis=1)
     np.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_attention_in_parts_is_attention(monkeypatch):
+    query, key, value = (inputs((2, 3, 8, 4)) + 0.1 * i for i in range(3))
+
+    def squares(query):
+        return ops.sum(attention.attend(query, key, value) ** 2)
+
+    whole = numpy(attention.attend(query, key, value))
+    whole_gradient = gradient(squares, query)
+    monkeypatch.setattr(attention, "LONG", 64)
+    monkeypatch.setattr(attention, "PART", 2)
+    parts = numpy(attention.attend(query, key, value))
+    np.testing.assert_allclose(parts, whole, rtol=1e-5, atol=1e-6)
+    received = gradient(squares, query)
+    np.testing.assert_allclose(received, whole_gradient, rtol=1e-4, atol=1e-6)
 
 
 def test_last_outputs_alone_are_those_of_the_whole():
