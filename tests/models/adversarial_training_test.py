@@ -13,11 +13,13 @@ def numpy(x):
     return ops.convert_to_numpy(x)
 
 
-def adversarial_tokenizer(prior=None, learning_rate=1e-2, **options):
+def adversarial_tokenizer(
+    prior=None, learning_rate=1e-2, dtype="float32", **options
+):
     keras.utils.set_random_seed(0)
-    tokenizer = tiny_tokenizer(seed=0, prior=prior)
+    tokenizer = tiny_tokenizer(seed=0, prior=prior, dtype=dtype)
     arguments = {
-        "discriminator": tiny_discriminator(),
+        "discriminator": tiny_discriminator(dtype=dtype),
         "discriminator_optimizer": keras.optimizers.Adam(1e-2),
         "discriminator_every": 2,
         "total_steps": 8,
@@ -199,6 +201,20 @@ def test_too_many_skipped_steps_end_the_run_and_name_the_term():
         adversarial_tokenizer(max_skipped_steps=3).fit(
             broken, batch_size=1, verbose=0
         )
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_scales_the_losses_of_both_and_trains(dtype):
+    tokenizer = adversarial_tokenizer(dtype=dtype, discriminator_every=1)
+    scaled = dtype == "mixed_float16"
+    for optimizer in (tokenizer.optimizer, tokenizer.discriminator_optimizer):
+        kind = keras.optimizers.LossScaleOptimizer
+        assert isinstance(optimizer, kind) == scaled
+    before = weights_of(tokenizer.discriminator)
+    history = tokenizer.fit(clips(), batch_size=4, epochs=8, verbose=0).history
+    assert changed(before, tokenizer.discriminator)
+    assert history["pixel_loss"][-1] < history["pixel_loss"][0]
+    assert history["skipped_steps"][-1] == 0
 
 
 def test_undoing_on_an_accelerator_equals_not_applying():
