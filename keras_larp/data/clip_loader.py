@@ -28,6 +28,7 @@ class ClipLoader:
         crop_scale: Optional pair of floats; see `video_dataset`.
         crop_ratio: Pair of floats; see `video_dataset`.
         augment: Optional function; see `video_dataset`.
+        resize: String; see `video_dataset`.
         seed: Integer.
         on_error: String, `"raise"` or `"skip"`.
     """
@@ -42,6 +43,7 @@ class ClipLoader:
         crop_scale=None,
         crop_ratio=(3 / 4, 4 / 3),
         augment=None,
+        resize="pillow",
         seed=0,
         on_error="raise",
     ):
@@ -69,6 +71,12 @@ class ClipLoader:
                 f"Received: augment={augment!r}"
             )
         self.augment = augment
+        self.resize = check_choice("resize", resize, ("pillow", "ffmpeg"))
+        if resize == "ffmpeg" and crop_scale is not None:
+            raise ValueError(
+                "Random crops are cut out of frames of full size. Received: "
+                f"resize='ffmpeg' with crop_scale={crop_scale}"
+            )
         self.source = source
         # What could not be read: the error's text by the video's name.
         self.skipped = {}
@@ -98,7 +106,8 @@ class ClipLoader:
                 )
             else:
                 chosen = start + np.arange(self.num_frames)
-            frames, label = _read(item, chosen)
+            image_size = self.image_size if self.resize == "ffmpeg" else None
+            frames, label = _read(item, chosen, image_size)
         except VideoDecodeError as error:
             return error
         flip = self.horizontal_flip and generator.random() < 0.5
@@ -179,8 +188,8 @@ def _count(item):
     )
 
 
-def _read(item, chosen):
+def _read(item, chosen, image_size):
     """Frames and label of a ready clip or of a file."""
     if isinstance(item, dict):
         return np.asarray(item["video"])[chosen], item["label"]
-    return read_frames(item.path, chosen), item.label
+    return read_frames(item.path, chosen, image_size), item.label

@@ -10,6 +10,7 @@ from keras_larp.data.frame_index import (
     open_video,
 )
 from keras_larp.data.frame_sampling import frame_indices
+from keras_larp.data.transforms import resized_size
 
 
 def count_frames(path):
@@ -72,7 +73,7 @@ def read_clip(path, start=0, num_frames=16):
     )
 
 
-def read_frames(path, indices):
+def read_frames(path, indices, image_size=None):
     """Reads the named frames of a video file.
 
     Decoding starts at the last keyframe before the first frame that is asked
@@ -86,6 +87,10 @@ def read_frames(path, indices):
         path: String or path, the file.
         indices: Integers `(T,)`, numbers of frames from 0, in any order; one
             may be named several times.
+        image_size: Optional integer. Where given, FFmpeg makes the shorter
+            side that long (bilinear) while it converts to RGB, which takes no
+            longer than converting alone. Pixels differ by about 1 of 255 from
+            those of `resize_shorter_side`.
 
     Returns:
         uint8 array `(T, height, width, 3)`, RGB.
@@ -117,13 +122,13 @@ def read_frames(path, indices):
     wanted = set(indices.tolist())
     frames = None
     if index.times is not None and max(wanted) > 0:
-        frames = _decode_from_keyframe(path, index, wanted)
+        frames = _decode_from_keyframe(path, index, wanted, image_size)
     if frames is None:
-        frames = _decode_from_beginning(path, index, wanted)
+        frames = _decode_from_beginning(path, index, wanted, image_size)
     return np.stack([frames[i] for i in indices.tolist()])
 
 
-def _decode_from_keyframe(path, index, wanted):
+def _decode_from_keyframe(path, index, wanted, image_size):
     """Frames by number, or `None` where they are not what the index says."""
     first = min(wanted)
     position = np.searchsorted(index.keyframes, first, side="right") - 1
@@ -133,7 +138,7 @@ def _decode_from_keyframe(path, index, wanted):
     with open_video(path) as (container, stream):
         container.seek(keyframe_time, stream=stream)
         for frame in container.decode(stream):
-            size = size or (frame.width, frame.height)
+            size = size or _size(frame, image_size)
             if frame.pts in numbers:
                 if frame.is_corrupt:
                     return None
@@ -143,13 +148,13 @@ def _decode_from_keyframe(path, index, wanted):
     return None
 
 
-def _decode_from_beginning(path, index, wanted):
+def _decode_from_beginning(path, index, wanted, image_size):
     """Frames by number."""
     frames, size, last = {}, None, max(wanted)
     number = -1
     with open_video(path) as (container, stream):
         for number, frame in enumerate(container.decode(stream)):
-            size = size or (frame.width, frame.height)
+            size = size or _size(frame, image_size)
             # The frames that stand in for ones that were never coded.
             is_near_end = number >= index.num_frames - 1 - (
                 TOLERATED_MISSING_FRAMES
@@ -171,6 +176,15 @@ def _decode_from_beginning(path, index, wanted):
     return frames
 
 
+def _size(frame, image_size):
+    height, width = frame.height, frame.width
+    if image_size is None:
+        return height, width
+    return resized_size(height, width, image_size)
+
+
 def _to_rgb(frame, size):
     # All frames get the size of the first, should it change on the way.
-    return frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
+    return frame.to_ndarray(
+        format="rgb24", height=size[0], width=size[1], interpolation="BILINEAR"
+    )

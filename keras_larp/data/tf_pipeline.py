@@ -18,6 +18,7 @@ def tf_video_dataset(
     crop_scale=None,
     crop_ratio=(3 / 4, 4 / 3),
     augment=None,
+    resize="pillow",
     repeat=False,
     drop_remainder=False,
     with_labels=True,
@@ -43,6 +44,7 @@ def tf_video_dataset(
         crop_scale: Optional pair of floats, to crop at random.
         crop_ratio: Pair of floats, width over height of such a crop.
         augment: Optional function of a clip and a seed.
+        resize: String, `"pillow"` or `"ffmpeg"`.
         repeat: Boolean, whether to go on for ever.
         drop_remainder: Boolean, whether a last batch that is not full is left
             out.
@@ -81,6 +83,7 @@ def tf_video_dataset(
         crop_scale,
         crop_ratio,
         augment,
+        resize,
         seed,
         on_error,
     )

@@ -31,7 +31,7 @@ def resize_shorter_side(video, image_size):
     """
     video = check_video(video)
     image_size = check_integer("image_size", image_size, 1)
-    size = _resized_size(*video.shape[1:3], image_size)
+    size = resized_size(*video.shape[1:3], image_size)
     if size == video.shape[1:3]:
         return video if video.dtype == np.uint8 else video.astype(np.float32)
     return _resize(video, size)
@@ -191,7 +191,7 @@ def _resize_and_crop(video, image_size):
     cut off afterwards is not computed."""
     image_size = check_integer("image_size", image_size, 1)
     height, width = video.shape[1:3]
-    size = _resized_size(height, width, image_size)
+    size = resized_size(height, width, image_size)
     if size == (height, width):
         return center_crop(video, image_size)
     top, left = _center_corner(*size, image_size)
@@ -205,7 +205,8 @@ def _resize_and_crop(video, image_size):
     return _resize(video, (image_size, image_size), box)
 
 
-def _resized_size(height, width, image_size):
+def resized_size(height, width, image_size):
+    """Height and width of frames whose shorter side becomes `image_size`."""
     if height <= width:
         return image_size, int(image_size * width / height)
     return int(image_size * height / width), image_size

@@ -29,6 +29,14 @@ def test_preprocessing_gives_the_authors_frames(golden_dir, shared_dir):
     assert np.abs(clip - case["frames"]).mean() < 1.5
 
 
+def test_resizing_while_converting_changes_little(files):
+    for path in files:
+        expected = data.resize_shorter_side(data.read_frames(path, [9, 60]), 64)
+        frames = data.read_frames(path, [9, 60], image_size=64)
+        assert frames.shape == expected.shape
+        assert np.abs(frames - expected.astype(float)).mean() < 3.0
+
+
 def test_seeking_gives_the_frames_of_decoding_in_order(files):
     av = pytest.importorskip("av")
     assert len(files) == 4

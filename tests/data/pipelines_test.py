@@ -117,6 +117,7 @@ def test_one_pass_has_as_many_batches_as_it_says(
         {"batch_size": 0},
         {"sampling": "last"},
         {"on_error": "ignore"},
+        {"resize": "opencv"},
         {"seed": -1},
         {"num_workers": -1},
         {"shard_index": 2, "shard_count": 2},
@@ -132,6 +133,20 @@ def test_impossible_options(options):
 def test_mirroring_is_refused_where_it_changes_the_class():
     with pytest.raises(ValueError, match="MovingShapes"):
         data.video_dataset(data.MovingShapes(4), horizontal_flip=True)
+
+
+def test_ffmpeg_may_resize(tmp_path):
+    clip = data.MovingShapes(1, 4, 64)[0]["video"]
+    data.write_video(tmp_path / "clip.mp4", clip)
+    source = data.VideoFolder(tmp_path)
+    (slow, _), (fast, _) = (
+        next(iter(data.video_dataset(source, 4, 16, 1, resize=resize)))
+        for resize in ("pillow", "ffmpeg")
+    )
+    assert slow.shape == fast.shape == (1, 4, 16, 16, 3)
+    assert 0 < np.abs(slow - fast).mean() < 0.03
+    with pytest.raises(ValueError, match="resize='ffmpeg' with crop_scale"):
+        data.video_dataset(source, resize="ffmpeg", crop_scale=(0.5, 1))
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
