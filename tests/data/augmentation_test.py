@@ -37,6 +37,16 @@ def test_a_layer_changes_all_frames_alike_and_by_seed(layer):
     np.testing.assert_array_equal(augment(video, 1), changed[1])
 
 
+def test_a_layer_of_keras_cv_changes_all_frames_alike_and_by_seed():
+    keras_cv = pytest.importorskip("keras_cv")
+    layer = keras_cv.layers.RandAugment(value_range=(0, 1), magnitude=0.5)
+    augment = data.LayerAugmentation(layer)
+    one, other = augment(clip(), 1), augment(clip(), 2)
+    np.testing.assert_array_equal(one, np.repeat(one[:1], 3, axis=0))
+    np.testing.assert_array_equal(augment(clip(), 1), one)
+    assert (one != other).any()
+
+
 def test_a_layer_gets_into_worker_processes():
     import pickle
 
