@@ -67,27 +67,23 @@ def main(values):
     generator = models.ARVideoGenerator.from_preset(values.generator)
     classes = [int(c) for c in values.classes or range(generator.num_classes)]
     labels = np.repeat(classes, values.num_samples)
-    videos = []
-    for start in range(0, len(labels), values.batch_size):
-        batch = labels[start : start + values.batch_size]
-        # The last batch is filled up, so that one function is compiled.
-        filled = np.resize(batch, values.batch_size)
-        clips = generator.generate(
-            filled,
-            guidance_scale=values.guidance_scale,
-            guidance_interval=values.guidance_interval,
-            temperature=values.temperature,
-            top_k=values.top_k,
-            top_p=values.top_p,
-            seed=values.seed + start,
-            decode=tokenizer,
-        )
-        videos.extend(ops.convert_to_numpy(clips)[: len(batch)])
-        print(f"{len(videos)} of {len(labels)} clips")
+    videos = generator.generate(
+        labels,
+        guidance_scale=values.guidance_scale,
+        guidance_interval=values.guidance_interval,
+        temperature=values.temperature,
+        top_k=values.top_k,
+        top_p=values.top_p,
+        seed=values.seed,
+        decode=tokenizer,
+        batch_size=min(values.batch_size, len(labels)),
+        verbose=1,
+    )
+    videos = ops.convert_to_numpy(videos)
     for i, (label, video) in enumerate(zip(labels, videos, strict=True)):
         number = i % values.num_samples
         path = output / f"class_{label:03d}_{number:03d}.mp4"
         data.write_video(path, video, values.fps)
-    grid = data.video_grid(np.stack(videos), values.num_samples)
+    grid = data.video_grid(videos, values.num_samples)
     data.write_video(output / "grid.gif", grid, values.fps)
     print(f"Wrote {len(videos)} clips and grid.gif to {output}")
