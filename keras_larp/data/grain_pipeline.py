@@ -3,12 +3,12 @@ import os
 from keras_larp.data._optional import require
 from keras_larp.data.batch_dataset import BatchDataset, ItemStream
 from keras_larp.data.checks import check_integer
-from keras_larp.data.clip_loader import ClipLoader
+from keras_larp.data.clip_loader import ClipLoader, batch_clips
 
 grain = require("grain")
 
 # Threads that decode, in each process: FFmpeg works outside of Python's lock.
-_NUM_THREADS = 4
+_NUM_THREADS = min(4, os.cpu_count() or 1)
 
 
 def video_dataset(
@@ -154,14 +154,16 @@ def video_dataset(
             )
         # Errors are met here, in the process that trains, and batches are
         # made here, so that they are the same for any number of workers.
-        clips = clips.filter(lambda item: loader.keep(item[1]))
+        batches = clips.filter(lambda item: loader.keep(item[1])).batch(
+            batch_size,
+            drop_remainder=stream.drop_remainder,
+            batch_fn=batch_clips,
+        )
         if with_labels:
-            clips = clips.map(
+            return batches.map(
                 lambda item: (item[0], (item[1]["video"], item[1]["label"]))
             )
-        else:
-            clips = clips.map(lambda item: (item[0], item[1]["video"]))
-        return clips.batch(batch_size, drop_remainder=stream.drop_remainder)
+        return batches.map(lambda item: (item[0], item[1]["video"]))
 
     return VideoDataset(clips, make_batches, stream, loader)
 

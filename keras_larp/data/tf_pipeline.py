@@ -4,6 +4,7 @@ from keras_larp.data._optional import require
 from keras_larp.data.checks import check_choice, check_integer
 from keras_larp.data.clip_loader import ClipLoader
 from keras_larp.data.tfio_reader import TfioReader
+from keras_larp.data.transforms import to_unit_range
 
 
 def tf_video_dataset(
@@ -94,7 +95,7 @@ def tf_video_dataset(
     def load(draw, index):
         clip = loader.load(int(draw), int(index))
         if loader.keep(clip):
-            return clip["video"], clip["label"], True
+            return to_unit_range(clip["video"]), clip["label"], True
         return np.zeros(shape, "float32"), np.int32(-1), False
 
     def load_in_graph(draw, index):

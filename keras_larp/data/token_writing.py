@@ -8,7 +8,11 @@ from absl import flags, logging
 
 from keras_larp.data._optional import require
 from keras_larp.data.checks import check_integer
-from keras_larp.data.clip_loader import ClipLoader, check_mirroring
+from keras_larp.data.clip_loader import (
+    ClipLoader,
+    batch_clips,
+    check_mirroring,
+)
 from keras_larp.data.token_records import (
     VERSION,
     pack_record,
@@ -188,7 +192,9 @@ def _batches(loader, shards, clips_per_shard, batch_size, num_workers):
         clips = clips.mp_prefetch(
             grain.MultiprocessingOptions(num_workers, per_worker_buffer_size=4)
         )
-    return clips.filter(lambda item: loader.keep(item[1])).batch(batch_size)
+    return clips.filter(lambda item: loader.keep(item[1])).batch(
+        batch_size, batch_fn=batch_clips
+    )
 
 
 class _ShardWriter:

@@ -154,13 +154,16 @@ def preprocess_clip(video, image_size, flip=False, crop_box=None):
     clip.shape  # (16, 128, 128, 3)
     ```
     """
+    return to_unit_range(fit_clip(video, image_size, flip, crop_box))
+
+
+def fit_clip(video, image_size, flip=False, crop_box=None):
+    """`preprocess_clip` without the scaling to [0, 1]: bytes stay bytes."""
     if crop_box is None:
         video = _resize_and_crop(check_video(video), image_size)
     else:
         video = resized_crop(video, crop_box, image_size)
-    if flip:
-        video = horizontal_flip(video)
-    return to_unit_range(video)
+    return horizontal_flip(video) if flip else video
 
 
 def to_unit_range(video):
@@ -168,6 +171,18 @@ def to_unit_range(video):
     if video.dtype == np.uint8:
         return video.astype(np.float32) / np.float32(255)
     return np.ascontiguousarray(video, np.float32)
+
+
+def stack_clips(videos):
+    """float32 `(B, T, H, W, 3)` in [0, 1], of clips each of which is uint8 or
+    of floats in that range."""
+    batch = np.empty((len(videos), *videos[0].shape), np.float32)
+    for row, video in zip(batch, videos, strict=True):
+        if video.dtype == np.uint8:
+            np.divide(video, np.float32(255), out=row)
+        else:
+            row[...] = video
+    return batch
 
 
 def check_video(video):
