@@ -169,12 +169,13 @@ class LPIPS(keras.Model):
             frames = ops.pad(frames, padding)
             return ops.reshape(frames, (chunks, size, *ops.shape(frames)[1:]))
 
-        again = keras.remat(distances)
-        # A scan, for it alone is a loop without overlap on all backends.
+        again = keras.remat(lambda pair: distances(pair[0], pair[1]))
+        # A scan, for it alone is a loop without overlap on all backends; of
+        # one tensor, for of two Keras' scan wants a known batch.
         _, found = ops.scan(
-            lambda carry, pair: (carry, again(*pair)),
+            lambda carry, pair: (carry, again(pair)),
             ops.zeros((size,), "float32"),
-            (split(videos), split(reconstructions)),
+            ops.stack([split(videos), split(reconstructions)], axis=1),
         )  # (chunks, size)
         return ops.reshape(found, (-1,))[:count]
 
