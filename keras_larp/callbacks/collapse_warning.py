@@ -1,0 +1,58 @@
+import warnings
+
+import keras
+
+
+class CollapseWarning(keras.callbacks.Callback):
+    """Warns when a tokenizer uses few of its codes, and says what to try.
+
+    It warns once when usage falls below `minimum` at the end of an epoch, and
+    again after usage had recovered.
+
+    Args:
+        minimum: Float in (0, 1), the least share of codes that an epoch
+            should use. An epoch of few tokens cannot use all codes.
+        monitor: String, the share's name in the logs.
+
+    Raises:
+        ValueError: If `minimum` is out of range; in `fit`, if `monitor` is
+            not in the logs.
+
+    Example:
+
+    ```python
+    warning = keras_larp.callbacks.CollapseWarning(minimum=0.2)
+    tokenizer.fit(train, epochs=2, callbacks=[warning])
+    ```
+    """
+
+    def __init__(self, minimum=0.1, monitor="codebook_usage"):
+        super().__init__()
+        if not 0 < minimum < 1:
+            raise ValueError(
+                "`minimum` must be between 0 and 1. "
+                f"Received: minimum={minimum!r}"
+            )
+        self.minimum = minimum
+        self.monitor = monitor
+        self._warned = False
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs = logs or {}
+        if self.monitor not in logs:
+            raise ValueError(
+                f"`monitor` must be in the logs, which have: "
+                f"{', '.join(logs)}. Received: monitor={self.monitor!r}"
+            )
+        low = logs[self.monitor] < self.minimum
+        if low and not self._warned:
+            warnings.warn(
+                f"The codebook collapses: epoch {epoch + 1} used "
+                f"{logs[self.monitor]:.1%} of the codes. Try a lower learning "
+                "rate or a longer warm-up; a higher temperature of the "
+                "quantizer, annealed (`temperature_schedule` of `compile`); "
+                "an entropy regularizer (`quantizer={'entropy_weight': 0.1}`);"
+                " a lower `prior_loss_weight`; or a smaller codebook.",
+                stacklevel=2,
+            )
+        self._warned = low

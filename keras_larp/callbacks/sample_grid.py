@@ -1,0 +1,79 @@
+import pathlib
+
+import keras
+from keras import ops
+
+from keras_larp import data
+from keras_larp.data.checks import check_integer
+
+
+class SampleGrid(keras.callbacks.Callback):
+    """Writes clips that a generator makes as video, while it trains.
+
+    After every `every`-th epoch the folder gets `epoch_0001.mp4`, and so on.
+    The seed is the same each time, so that the clips can be compared.
+
+    Args:
+        condition: What `generate` takes as condition, such as a list of class
+            ids, one a clip.
+        tokenizer: The `LARPTokenizer` that makes clips from tokens.
+        folder: Path, where to write.
+        every: Integer, epochs between two videos.
+        num_columns: Integer, clips in a row.
+        fps: Integer, frames a second.
+        suffix: String, `".mp4"`, `".gif"` or another ending that
+            `keras_larp.data.write_video` knows.
+        seed: Integer, of the samples.
+        **options: Further arguments of `generate`, such as `guidance_scale`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+        ImportError: In `fit`, if the extra `viz` is not installed.
+
+    Example:
+
+    ```python
+    grid = keras_larp.callbacks.SampleGrid(
+        [0, 0, 5, 5], tokenizer, "run/samples", guidance_scale=1.25
+    )
+    generator.fit(train, tokenizer=tokenizer, epochs=2, callbacks=[grid])
+    ```
+    """
+
+    def __init__(
+        self,
+        condition,
+        tokenizer,
+        folder,
+        every=1,
+        num_columns=4,
+        fps=8,
+        suffix=".mp4",
+        seed=0,
+        **options,
+    ):
+        super().__init__()
+        self.condition = condition
+        self.tokenizer = tokenizer
+        self.folder = pathlib.Path(folder)
+        self.every = check_integer("every", every, 1)
+        self.num_columns = check_integer("num_columns", num_columns, 1)
+        self.fps = check_integer("fps", fps, 1)
+        self.suffix = suffix
+        self.seed = seed
+        self.options = options
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every:
+            return
+        videos = self.model.generate(
+            self.condition,
+            decode=self.tokenizer,
+            seed=self.seed,
+            **self.options,
+        )
+        data.write_video(
+            self.folder / f"epoch_{epoch + 1:04d}{self.suffix}",
+            data.video_grid(ops.convert_to_numpy(videos), self.num_columns),
+            self.fps,
+        )

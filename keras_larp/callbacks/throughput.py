@@ -1,0 +1,72 @@
+import time
+
+import keras
+from keras import ops
+
+from keras_larp.data.checks import check_integer
+
+
+class Throughput(keras.callbacks.Callback):
+    """Adds speed and learning rates to the logs of each epoch.
+
+    - `clips_per_second`: of training, without validation and saving grids;
+    - `learning_rate`, and where there are a prior and a discriminator,
+      `prior_learning_rate` and `discriminator_learning_rate`.
+
+    Nothing is read from the device before the last step of an epoch. The bar
+    shows them at the end of an epoch; `CSVLogger` and `TensorBoard` get them
+    where they come later in `callbacks`.
+
+    Args:
+        batch_size: Integer, clips in a batch.
+
+    Example:
+
+    ```python
+    throughput = keras_larp.callbacks.Throughput(batch_size=8)
+    log = keras.callbacks.CSVLogger("log.csv")
+    tokenizer.fit(train, epochs=2, callbacks=[throughput, log])
+    ```
+    """
+
+    async_safe = True  # Counting does not have to be done between steps.
+
+    def __init__(self, batch_size):
+        super().__init__()
+        self.batch_size = check_integer("batch_size", batch_size, 1)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._steps = 0
+        self._seconds = None
+        self._start = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._steps = max(self._steps, batch + 1)
+
+    def on_test_begin(self, logs=None):
+        self._stop()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._stop()
+        clips = self._steps * self.batch_size
+        logs["clips_per_second"] = clips / self._seconds
+        for name, optimizer in self._optimizers():
+            rate = ops.convert_to_numpy(optimizer.learning_rate)
+            logs[name] = float(rate)
+
+    def _stop(self):
+        if self._seconds is None:
+            # Steps may be still under way; their count is there at their end.
+            ops.convert_to_numpy(self.model.optimizer.iterations)
+            self._seconds = time.perf_counter() - self._start
+
+    def _optimizers(self):
+        """Names in the logs and optimizers; see `TokenizerOptimizer`."""
+        optimizer = self.model.optimizer
+        yield "learning_rate", optimizer
+        # A `LossScaleOptimizer` may be around it.
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        for part in ("prior", "discriminator"):
+            inner = getattr(optimizer, f"{part}_optimizer", None)
+            if getattr(self.model, part, None) is not None and inner:
+                yield f"{part}_learning_rate", inner
