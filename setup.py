@@ -22,7 +22,14 @@ extras = {
     "tfio": ["tensorflow-io==0.37.1", "tensorflow==2.16.*"],
     "hub": ["huggingface_hub>=0.30", "kagglehub>=0.3.10"],
     "viz": ["av>=14", "matplotlib>=3.9", "pillow>=11"],
-    "dev": ["hypothesis>=6", "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.12"],
+    "dev": [
+        # The emulator is under the GPL, and therefore not in `all`.
+        "ale-py>=0.11",
+        "hypothesis>=6",
+        "pytest>=8",
+        "pytest-xdist>=3.6",
+        "ruff>=0.12",
+    ],
 }
 extras["all"] = sorted(
     {
@@ -32,7 +39,6 @@ extras["all"] = sorted(
             "tensorflow",
             "torch",
             "data",
-            "atari",
             "hub",
             "viz",
         )

@@ -156,6 +156,8 @@ def run_child(backend, option):
 def write(results):
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{FLAGS.table}.json"
+    if path.exists():  # Of backends that were measured before.
+        results = {**json.loads(path.read_text()), **results}
     path.write_text(json.dumps(results, indent=2) + "\n")
     first = next(iter(next(iter(results.values())).values()))
     lines = [f"| backend | option | {' | '.join(first)} |"]

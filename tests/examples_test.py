@@ -40,7 +40,7 @@ def test_quickstart_writes_clips_curves_and_metrics(tmp_path):
 @pytest.mark.parametrize("script", ["train_tokenizer", "train_generator"])
 def test_training_scripts_are_the_commands(script):
     output = run(f"{script}.py", "--help")
-    assert "--learning_rate" in output and "--resume" in output
+    assert "--learning_rate" in output and "resume" in output
 
 
 def test_scripts_reconstruct_and_generate(tmp_path):

@@ -8,7 +8,8 @@ def run(command, arguments=None, name=None):
 
     Args:
         command: Module with `FLAGS`, a `flags.FlagValues`, and
-            `main(values)`.
+            `main(values)`; optionally with `POSITIONAL`, the name of a flag
+            that an argument without a name stands for.
         arguments: List of strings; those of the process where `None`.
         name: String, what the command is called in its help.
     """
@@ -24,8 +25,11 @@ def run(command, arguments=None, name=None):
             rest = command.FLAGS(argv)
         except flags.Error as error:
             sys.exit(f"{name}: {error}\nSee {name} --help.")
+        if len(rest) == 2 and hasattr(command, "POSITIONAL"):
+            command.FLAGS[command.POSITIONAL].parse(rest.pop())
         if len(rest) > 1:
             sys.exit(f"{name}: flags begin with --. Received: {rest[1]!r}")
+        flags.FLAGS(argv[:1])  # absl's own, of logging
         return rest
 
     app.run(
