@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
-# From so many scores a head on, queries attend in parts of so many, so that
-# the scores of a part stay in a processor's cache.
-LONG, PART = 2**20, 128
+# From so many scores a head on, a CPU computes one head after the other, and
+# queries in parts of so many: their scores stay in its cache.
+LONG, PART = 2**20, 512
 
 
 def split_heads(x, num_heads, num_kv_heads=None):
@@ -66,8 +66,8 @@ def attend(query, key, value, mask=None, dropout=None, training=False):
     key = ops.reshape(key, (-1, key_length, head_dim))
     value = ops.reshape(value, (-1, key_length, head_dim))
 
-    def weighted_values(query):
-        scores = ops.matmul(query * head_dim**-0.5, ops.swapaxes(key, 1, 2))
+    def weighted_values(query, key, value):
+        scores = ops.matmul(query * head_dim**-0.5, ops.swapaxes(key, -1, -2))
         scores = ops.cast(scores, "float32")
         if mask is not None:
             scores = ops.where(mask, scores, -1e30)
@@ -76,13 +76,16 @@ def attend(query, key, value, mask=None, dropout=None, training=False):
             weights = dropout(weights, training=True)
         return ops.matmul(weights, value)  # (B * H, Nq, d)
 
+    def one_head(tensors):
+        query, key, value = tensors  # (Nq, d), (Nk, d), (Nk, d)
+        parts = ops.reshape(query, (-1, PART, head_dim))
+        return ops.map(lambda part: weighted_values(part, key, value), parts)
+
     long = query_length % PART == 0 and query_length * key_length >= LONG
-    if long and mask is None and not training:
-        parts = ops.reshape(query, (-1, query_length // PART, PART, head_dim))
-        x = ops.map(weighted_values, ops.swapaxes(parts, 0, 1))
-        x = ops.swapaxes(x, 0, 1)  # (B * H, Nq / PART, PART, d)
+    if long and mask is None and not training and _on_cpu():
+        x = ops.map(one_head, (query, key, value))  # (B * H, Nq/PART, PART, d)
     else:
-        x = weighted_values(query)
+        x = weighted_values(query, key, value)
     x = ops.reshape(x, (-1, heads, query_length, head_dim))
     x = ops.transpose(x, (0, 2, 1, 3))  # (B, Nq, H, d)
     return ops.reshape(x, (-1, query_length, heads * head_dim))
@@ -141,3 +144,8 @@ def check_heads(hidden_dim, num_heads, num_kv_heads=None):
 
 def _is_torch():
     return keras.backend.backend() == "torch"
+
+
+def _on_cpu():
+    devices = keras.distribution.list_devices()
+    return all(name.lower().startswith("cpu") for name in devices)
