@@ -48,9 +48,12 @@ def test_plain_frames_compare_by_brightness_alone():
 def test_similarity_is_symmetric_and_at_most_one(size, seed):
     x, y = (clips((1, *size, 3), seed + i) for i in range(2))
     received = numpy(metrics.ssim(x, y))
-    assert_close(metrics.ssim(y, x), received)
     turned = [np.swapaxes(a, 1, 2) for a in (x, y)]
-    assert_close(metrics.ssim(*turned), received)
+    for pair in ((y, x), turned):
+        # Of unlike noise it is nearly 0, without relative accuracy.
+        np.testing.assert_allclose(
+            numpy(metrics.ssim(*pair)), received, rtol=1e-4, atol=1e-5
+        )
     assert (np.abs(received) <= 1).all()
 
 
