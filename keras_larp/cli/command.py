@@ -32,8 +32,11 @@ def run(command, arguments=None, name=None):
         flags.FLAGS(argv[:1])  # absl's own, of logging
         return rest
 
+    def main(_):
+        command.main(command.FLAGS)
+
     app.run(
-        lambda _: command.main(command.FLAGS),
+        main,
         argv=[name, *arguments],
         flags_parser=parse,
     )

@@ -54,7 +54,7 @@ class RunFolder:
         text = json.dumps(config, indent=2, default=str)
         (self.path / "config.json").write_text(text + "\n")
 
-    def callbacks(self, values, dataset, monitor, mode):
+    def callbacks(self, values, dataset, batch_size, monitor, mode):
         """The callbacks of every run: checkpoints, log and throughput."""
         found = [
             Checkpoint(
@@ -65,7 +65,7 @@ class RunFolder:
                 monitor=monitor,
                 mode=mode,
             ),
-            Throughput(values.seed),
+            Throughput(batch_size),
             keras.callbacks.CSVLogger(self.path / "log.csv", append=True),
         ]
         if values.tensorboard:

@@ -56,7 +56,8 @@ def main(values):
     print(recipe)
     generator = recipe.build()
     arguments = recipe.fit_arguments()
-    callbacks = run.callbacks(values, train, "loss", "min")
+    batch_size = recipe.settings["batch_size"]
+    callbacks = run.callbacks(values, train, batch_size, "loss", "min")
     by_class = recipe.settings["condition"] == "class"
     if values.show_every and tokenizer is not None and by_class:
         labels = list(range(min(generator.num_classes, 8)))

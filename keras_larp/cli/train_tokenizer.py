@@ -9,7 +9,7 @@ by default the paper's LARP-L, which wants GPUs; each has a flag.
 import keras
 from absl import flags
 
-from keras_larp.callbacks import ReconstructionGrid
+from keras_larp.callbacks import CollapseWarning, ReconstructionGrid
 from keras_larp.cli import data_flags, recipe_flags, run_folder
 
 FLAGS = flags.FlagValues()
@@ -41,7 +41,8 @@ def main(values):
     print(recipe)
     tokenizer = recipe.build()
     arguments = recipe.fit_arguments()
-    callbacks = run.callbacks(values, train, "val_psnr", "max")
+    callbacks = run.callbacks(values, train, sizes[2], "val_psnr", "max")
+    callbacks.append(CollapseWarning())
     if values.show_every:
         clips, _ = next(iter(test))
         callbacks.append(

@@ -63,10 +63,14 @@ class TrainableModel(TrainStep, keras.Model):
             "skipped_metric": keras.metrics.Sum("skipped_steps"),
             **parts,
         }
-        # Keras takes no new parts of a model that is built.
+        # Keras takes no new parts of a model that is built, and keeps those
+        # of an earlier `compile` among its layers.
         self._tracker.unlock()
         for name, part in parts.items():
-            if getattr(self, name, None) is not None:
+            old = getattr(self, name, None)
+            if old is not None:
+                for item in keras.tree.flatten(old):
+                    self._tracker.untrack(item)
                 delattr(self, name)
             setattr(self, name, part)
         self._tracker.lock()

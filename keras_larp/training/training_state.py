@@ -89,9 +89,10 @@ class StopWhenNotFinite(keras.callbacks.Callback):
         super().__init__()
         self.patience = patience
 
-    def on_train_batch_end(self, batch, logs=None):
-        # Reading waits for the device, and so is not done at each step.
-        if (batch + 1) % self.patience == 0:
+    def on_train_batch_begin(self, batch, logs=None):
+        # Reading waits for the device, and so is not done at each step. (At
+        # the end of a batch, Keras would read the logs for it.)
+        if batch and batch % self.patience == 0:
             self._check()
 
     def on_epoch_end(self, epoch, logs=None):

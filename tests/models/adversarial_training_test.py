@@ -160,6 +160,19 @@ def test_a_perceptual_model_is_asked_for_after_loading(tmp_path):
         loaded.fit(clips(), verbose=0)
 
 
+def test_compiling_again_leaves_nothing_of_before():
+    tokenizer = adversarial_tokenizer()
+    count = len(tokenizer.weights)
+    tokenizer.compile(discriminator=tiny_discriminator())
+    assert len(tokenizer.weights) == count
+    assert len(tokenizer.metrics) == len({m.name for m in tokenizer.metrics})
+    tokenizer.compile()
+    plain = len(tiny_tokenizer(prior=None).weights)
+    assert len(tokenizer.weights) == plain + 6  # the state of training
+    logs = tokenizer.train_on_batch(clips(), return_dict=True)
+    assert "generator_loss" not in logs
+
+
 def test_a_preset_leaves_the_discriminator_out(tmp_path):
     tokenizer = adversarial_tokenizer()
     tokenizer.train_on_batch(clips())
