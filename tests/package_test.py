@@ -8,7 +8,15 @@ import sys
 import keras_larp
 
 PACKAGE = pathlib.Path(keras_larp.__file__).parent
-EXTRAS = ["av", "grain", "huggingface_hub", "kagglehub", "matplotlib", "PIL"]
+EXTRAS = [
+    "ale_py",
+    "av",
+    "grain",
+    "huggingface_hub",
+    "kagglehub",
+    "matplotlib",
+    "PIL",
+]
 
 
 def test_import_brings_no_extra_and_no_keras():

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_larp.data.atari_emulator import AtariEmulator, game_names
 from keras_larp.data.checks import check_choice, check_integer
-from keras_larp.data.transforms import _resize_frame, to_unit_range
+from keras_larp.data.transforms import resize_frame, to_unit_range
 
 SPLITS = ("train", "test")
 # From how many playthroughs of a game clips begin, for each split and seed.
@@ -101,7 +101,7 @@ class AtariGameplay:
         label = index % len(self.class_names)
         frames = self._draw(self.class_names[label], index)
         size = (self.image_size, self.image_size)
-        video = np.stack([_resize_frame(frame, size) for frame in frames])
+        video = np.stack([resize_frame(frame, size) for frame in frames])
         return {"video": to_unit_range(video), "label": label}
 
     def _draw(self, game, index):

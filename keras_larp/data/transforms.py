@@ -234,10 +234,10 @@ def _center_corner(height, width, image_size):
 def _resize(video, size, box=None):
     if video.dtype != np.uint8:
         video = video.astype(np.float32)
-    return np.stack([_resize_frame(frame, size, box) for frame in video])
+    return np.stack([resize_frame(frame, size, box) for frame in video])
 
 
-def _resize_frame(frame, size, box=None):
+def resize_frame(frame, size, box=None):
     """`(H, W, 3)`, or the part in `box` (left, top, right, bottom, which may
     lie between pixels), to `(*size, 3)`."""
     image = require("PIL.Image")

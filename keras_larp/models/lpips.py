@@ -33,7 +33,7 @@ class LPIPS(keras.Model):
             features of a chunk are computed again for the gradient, so that
             memory is that of one chunk, however many frames there are.
             `None` passes all frames at once and keeps their features: at
-            most 1.7 times as fast, with memory for every frame.
+            most 2.7 times as fast, with memory for every frame.
         seed: Integer or `None`, seed of the random weights, which are the
             same on every backend.
 
