@@ -3,7 +3,7 @@
 import pathlib
 import re
 
-from keras_larp.training.recipes import LARP_L_LONG_TOKENIZER
+from keras_larp.training.recipe_settings import LARP_L_LONG_TOKENIZER
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
 

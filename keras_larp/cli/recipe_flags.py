@@ -2,7 +2,8 @@
 
 from absl import flags
 
-from keras_larp.training.recipes import DESCRIPTIONS, RECIPES, SETTINGS
+from keras_larp.training.recipe_settings import DESCRIPTIONS, SETTINGS
+from keras_larp.training.recipes import RECIPES
 
 
 def define(values, recipes, without=()):

@@ -13,184 +13,13 @@ import difflib
 
 import keras
 
+from keras_larp.training.recipe_settings import (
+    DESCRIPTIONS,
+    LARP_L_LONG_FRAME_PREDICTION,
+    LARP_L_LONG_GENERATOR,
+    LARP_L_LONG_TOKENIZER,
+)
 from keras_larp.training.schedules import LinearRamp, WarmupCosine
-
-# The tokenizer of `hywang66/LARP-L-long-tokenizer`: UCF101 and Kinetics-600.
-LARP_L_LONG_TOKENIZER = {
-    # Data.
-    "num_frames": 16,
-    "image_size": 128,
-    "batch_size": 128,
-    "horizontal_flip": True,
-    "epochs": 150,
-    # Model.
-    "patch_size": (4, 8, 8),
-    "num_tokens": 1024,
-    "codebook_size": 8192,
-    "code_dim": 16,
-    "hidden_dim": 768,
-    "num_heads": 12,
-    "encoder_layers": 12,
-    "decoder_layers": 12,
-    "latent_norm": "none",
-    "query_stddev": 0.02,
-    "prior": "gptc-S",
-    "dtype": "mixed_float16",
-    "gradient_checkpointing": False,
-    # Optimizer.
-    "learning_rate": 1e-4,
-    "beta_1": 0.5,
-    "beta_2": 0.9,
-    "epsilon": 1e-8,
-    "warmup_epochs": 8.0,
-    "end_share": 0.01,
-    "prior_learning_rate_multiplier": 50.0,
-    "global_clipnorm": None,
-    "gradient_accumulation_steps": None,
-    "ema_decay": None,
-    # Losses.
-    "pixel_loss": "absolute",
-    "pixel_loss_weight": 1.0,
-    "perceptual_model": "lpips_vgg16",
-    "perceptual_loss_weight": 1.0,
-    "prior_loss_weight": 0.06,
-    "prior_loss_ramp_epochs": 0.0,
-    "prior_num_rounds": 2,
-    "prior_max_sampling_ratio": 0.5,
-    "prior_sampling_peak": 0.3,
-    "quantizer_loss_weight": 0.1,
-    "quantizer_warmup_share": 1.0,
-    "quantizer_warmup_epochs": 0.0,
-    "commitment_weight": 0.25,
-    "codebook_weight": 1.0,
-    "temperature": 0.03,
-    "temperature_start": None,
-    "temperature_epochs": 0.0,
-    # Discriminator.
-    "discriminator": True,
-    "discriminator_hidden_dim": 512,
-    "discriminator_layers": 12,
-    "discriminator_heads": 8,
-    "discriminator_learning_rate": 3e-5,
-    "discriminator_every": 5,
-    "discriminator_start_epoch": 0.0,
-    "spectral_normalization": False,
-    "adversarial_loss": "non_saturating_smooth",
-    "adversarial_loss_weight": 0.3,
-    "adversarial_start_epoch": 0.0,
-    "lecam_weight": 1e-6,
-    "gradient_penalty_weight": 0.0,
-}
-
-# The generator of `hywang66/LARP-L-long-AR`: classes of UCF101.
-LARP_L_LONG_GENERATOR = {
-    "batch_size": 64,
-    "horizontal_flip": True,
-    "epochs": 3000,
-    "size": "llama-abs-LP",
-    "vocab_size": 8192,
-    "num_tokens": 1024,
-    "num_classes": 101,
-    "condition": "class",
-    "class_dropout": 0.1,
-    "token_dropout": 0.1,
-    "dropout": 0.1,
-    "drop_path": 0.0,
-    "dtype": "mixed_bfloat16",
-    "gradient_checkpointing": False,
-    "learning_rate": 6e-4,
-    "beta_1": 0.9,
-    "beta_2": 0.95,
-    "epsilon": 1e-8,
-    "weight_decay": 0.05,
-    "warmup_epochs": 4.0,
-    "end_share": 0.01,
-    "global_clipnorm": None,
-    "gradient_accumulation_steps": None,
-    "ema_decay": None,
-}
-
-# The generator of `hywang66/LARP-L-long-AR-FP`: frames of Kinetics-600.
-LARP_L_LONG_FRAME_PREDICTION = {
-    **LARP_L_LONG_GENERATOR,
-    "epochs": 75,
-    "condition": "frames",
-    "class_dropout": 0.0,
-    "warmup_epochs": 1.0,
-}
-
-
-# What each setting is.
-DESCRIPTIONS = {
-    "num_frames": "Frames of a clip.",
-    "image_size": "Height and width of a clip.",
-    "batch_size": "Clips in a batch.",
-    "horizontal_flip": "Mirror half of the clips.",
-    "epochs": "Passes over the data.",
-    "patch_size": "Frames, height and width of a patch.",
-    "num_tokens": "Tokens a clip.",
-    "codebook_size": "Number of codes.",
-    "code_dim": "Width of a code.",
-    "hidden_dim": "Width of encoder and decoder.",
-    "num_heads": "Attention heads of both.",
-    "encoder_layers": "Blocks of the encoder.",
-    "decoder_layers": "Blocks of the decoder.",
-    "latent_norm": "Norm before the quantizer.",
-    "query_stddev": "Standard deviation of the first queries.",
-    "prior": 'Size of the prior, or "none".',
-    "dtype": "Policy: float32, mixed_float16 or mixed_bfloat16.",
-    "gradient_checkpointing": "Save memory for a third more time.",
-    "learning_rate": "Peak learning rate.",
-    "beta_1": "Adam's decay of the gradient's mean.",
-    "beta_2": "Adam's decay of its square's mean.",
-    "epsilon": "Adam's epsilon.",
-    "weight_decay": "Of linear kernels.",
-    "warmup_epochs": "Epochs up to the peak.",
-    "end_share": "Lowest learning rate over the peak.",
-    "prior_learning_rate_multiplier": "Learning rate of the prior over the "
-    "tokenizer's.",
-    "global_clipnorm": "Longest gradient; none where not given.",
-    "gradient_accumulation_steps": "Batches to an update.",
-    "ema_decay": "Decay of averaged weights; none where not given.",
-    "pixel_loss": '"absolute" or "squared" error.',
-    "pixel_loss_weight": "Its weight.",
-    "perceptual_model": 'Preset of LPIPS, a file of VGG16, "random" or "none".',
-    "perceptual_loss_weight": "Weight of the perceptual loss.",
-    "prior_loss_weight": "Weight of the prior's cross-entropy.",
-    "prior_loss_ramp_epochs": "Epochs in which that weight rises from 0.",
-    "prior_num_rounds": "Rounds of scheduled sampling.",
-    "prior_max_sampling_ratio": "Share of replaced inputs at its peak.",
-    "prior_sampling_peak": "Part of the run after which it is reached.",
-    "quantizer_loss_weight": "Weight of commitment and codebook loss.",
-    "quantizer_warmup_share": "Share of that weight at first.",
-    "quantizer_warmup_epochs": "Epochs in which it rises to the whole.",
-    "commitment_weight": "Weight of the commitment loss in it.",
-    "codebook_weight": "Weight of the codebook loss in it.",
-    "temperature": "Temperature of the quantizer's sampling.",
-    "temperature_start": "Temperature at first; none for no annealing.",
-    "temperature_epochs": "Epochs in which it goes to the temperature.",
-    "discriminator": "Train against a discriminator.",
-    "discriminator_hidden_dim": "Its width.",
-    "discriminator_layers": "Its blocks.",
-    "discriminator_heads": "Its attention heads.",
-    "discriminator_learning_rate": "Its peak learning rate.",
-    "discriminator_every": "It is trained on every so-many-th step.",
-    "discriminator_start_epoch": "Epochs before it is trained.",
-    "spectral_normalization": "Keep its spectral norms at 1.",
-    "adversarial_loss": '"non_saturating_smooth", "non_saturating", "hinge".',
-    "adversarial_loss_weight": "Weight of the tokenizer's adversarial loss.",
-    "adversarial_start_epoch": "Epochs before that loss counts.",
-    "lecam_weight": "Weight of the LeCam regularization.",
-    "gradient_penalty_weight": "Weight of the R1 penalty.",
-    "size": "Size of the generator by name.",
-    "vocab_size": "Number of codes.",
-    "num_classes": "Number of classes.",
-    "condition": '"class" or "frames".',
-    "class_dropout": "Share of labels that training leaves out.",
-    "token_dropout": "Dropout of the embedded sequence.",
-    "dropout": "Dropout after attention and MLP.",
-    "drop_path": "Stochastic depth of the last block.",
-}
 
 
 def larp_l_long_tokenizer(steps_per_epoch, **overrides):
@@ -205,7 +34,7 @@ def larp_l_long_tokenizer(steps_per_epoch, **overrides):
     Args:
         steps_per_epoch: Integer, batches of an epoch.
         **overrides: Settings to take in place of the paper's; see
-            `LARP_L_LONG_TOKENIZER` for names and values.
+            `keras_larp.training.recipe_settings` for names and values.
 
     Returns:
         A `TokenizerRecipe`.
@@ -238,7 +67,7 @@ def larp_l_long_tokenizer(steps_per_epoch, **overrides):
 
 def larp_l_long_generator(steps_per_epoch, **overrides):
     """The paper's class-conditional generator on UCF101; see
-    `larp_l_long_tokenizer`, and `LARP_L_LONG_GENERATOR` for the settings."""
+    `larp_l_long_tokenizer`."""
     return GeneratorRecipe(
         "larp_l_long_generator",
         steps_per_epoch,
@@ -248,8 +77,7 @@ def larp_l_long_generator(steps_per_epoch, **overrides):
 
 def larp_l_long_frame_prediction(steps_per_epoch, **overrides):
     """The paper's frame prediction on Kinetics-600; see
-    `larp_l_long_tokenizer`, and `LARP_L_LONG_FRAME_PREDICTION` for the
-    settings."""
+    `larp_l_long_tokenizer`."""
     return GeneratorRecipe(
         "larp_l_long_frame_prediction",
         steps_per_epoch,
@@ -460,11 +288,6 @@ RECIPES = {
     "larp_l_long_tokenizer": larp_l_long_tokenizer,
     "larp_l_long_generator": larp_l_long_generator,
     "larp_l_long_frame_prediction": larp_l_long_frame_prediction,
-}
-SETTINGS = {
-    "larp_l_long_tokenizer": LARP_L_LONG_TOKENIZER,
-    "larp_l_long_generator": LARP_L_LONG_GENERATOR,
-    "larp_l_long_frame_prediction": LARP_L_LONG_FRAME_PREDICTION,
 }
 
 

@@ -103,3 +103,8 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
             "warmup_steps": self.warmup_steps,
             "end_share": self.end_share,
         }
+
+
+def value_at(weight, step):
+    """A loss weight at a step: a number, or a schedule's value."""
+    return weight(step) if callable(weight) else weight

@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 from tiny_models import clips
 
-from keras_larp.training import recipes
+from keras_larp.training import recipe_settings, recipes
 
 SMALL_TOKENIZER = {
     "num_frames": 4,
@@ -113,14 +113,14 @@ def test_generator_recipes(make, condition, epochs):
 def test_a_recipe_prints_each_setting():
     text = str(recipes.larp_l_long_tokenizer(10, learning_rate=0.125))
     assert "10 steps an epoch" in text
-    for name in recipes.LARP_L_LONG_TOKENIZER:
+    for name in recipe_settings.LARP_L_LONG_TOKENIZER:
         assert f"\n{name} " in text
     assert "0.125" in text
 
 
 def test_every_setting_has_a_description():
-    for settings in recipes.SETTINGS.values():
-        assert set(settings) <= set(recipes.DESCRIPTIONS)
+    for settings in recipe_settings.SETTINGS.values():
+        assert set(settings) <= set(recipe_settings.DESCRIPTIONS)
 
 
 def test_unknown_settings_are_named_with_close_ones():
