@@ -8,6 +8,7 @@ _SUBPACKAGES = (
     "callbacks",
     "cli",
     "data",
+    "evaluation",
     "layers",
     "losses",
     "metrics",

@@ -4,13 +4,18 @@ import sys
 
 from keras_larp.cli.command import run
 
-# Each command is a module of this package with `FLAGS` and `main`.
+# Each command is a module of this package with `FLAGS` and `main`. A name may
+# have two words: `evaluate merge` is `evaluate_merge.py`.
 COMMANDS = {
     "train-tokenizer": "train a tokenizer and its prior",
     "train-generator": "train a generator on the tokens of a tokenizer",
     "tokenize": "write the tokens of videos to a data set for training",
     "reconstruct": "show clips beside their reconstructions, and measure them",
     "generate": "generate clips of classes",
+    "evaluate reconstruction": "measure clips against their reconstructions",
+    "evaluate generation": "measure generated clips against real ones",
+    "evaluate frame-prediction": "measure continued clips against the clips",
+    "evaluate merge": "put the shards of an evaluation together",
     "plot-run": "draw the curves of a run",
 }
 
@@ -21,18 +26,20 @@ def main(argv=None):
     if name in ("--help", "-h", "help"):
         print(usage())
         return
+    if arguments and f"{name} {arguments[0]}" in COMMANDS:
+        name = f"{name} {arguments.pop(0)}"
     if name not in COMMANDS:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         sys.exit(f"There is no command {name!r}.{hint}\n\n{usage()}")
-    module = name.replace("-", "_")
+    module = name.replace("-", "_").replace(" ", "_")
     command = importlib.import_module(f"keras_larp.cli.{module}")
     run(command, arguments, f"keras-larp {name}")
 
 
 def usage():
     """The list of commands, as text."""
-    lines = [f"  {name:16} {text}" for name, text in COMMANDS.items()]
+    lines = [f"  {name:25} {text}" for name, text in COMMANDS.items()]
     return "\n".join(
         [
             "keras-larp COMMAND --flag=value ...",

@@ -1,0 +1,254 @@
+"""Flags that the evaluations share, and what they stand for."""
+
+import pathlib
+
+from absl import flags, logging
+
+from keras_larp import evaluation, models
+from keras_larp.cli import data_flags
+from keras_larp.evaluation.shards import parse_shard
+
+# Flags of data that results depend on, for the report.
+_DATA_FLAGS = ("data", "test_data", "data_format", "fold", "skip_broken")
+
+
+def define(values, output, num_clips=None):
+    """Defines the flags of data, shards, extractor and report.
+
+    Args:
+        values: A `flags.FlagValues`.
+        output: String, the default folder.
+        num_clips: Integer, the default of clips; all of them where `None`.
+    """
+    data_flags.define(values, batch_size=8)
+    flags.DEFINE_string(
+        "tokenizer", None, "Preset of the tokenizer.", flag_values=values
+    )
+    flags.mark_flag_as_required("tokenizer", flag_values=values)
+    flags.DEFINE_integer(
+        "num_clips",
+        num_clips,
+        "How many clips, drawn with --seed; all where not given.",
+        1,
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "i3d",
+        None,
+        "File of I3D's weights for FVD: i3d_pretrained_400.pt, "
+        "rgb_imagenet.pt (with --i3d_epsilon=1e-3) or i3d_torchscript.pt.",
+        flag_values=values,
+    )
+    flags.DEFINE_float(
+        "i3d_epsilon",
+        1e-5,
+        "Of I3D's batch normalization.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "i3d_sha256", None, "Checksum of --i3d.", flag_values=values
+    )
+    flags.DEFINE_enum(
+        "features",
+        None,
+        ["random", "shapes"],
+        "Without --i3d: features of a small network that is random, or was "
+        "trained on moving shapes. Their distances are not called FVD.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "output",
+        output,
+        "Folder of this evaluation and its shards.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "shard",
+        None,
+        "i/n, to do only a part, i from 0; then `evaluate merge`. Everything "
+        "where not given.",
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
+        "redo",
+        False,
+        "Do again what --output has already.",
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
+        "save_videos", False, "Write the clips too.", flag_values=values
+    )
+    define_report(values)
+
+
+def define_sampling(values, guided):
+    """Defines the flags of drawing tokens."""
+    flags.DEFINE_string(
+        "generator", None, "Preset of the generator.", flag_values=values
+    )
+    flags.mark_flag_as_required("generator", flag_values=values)
+    flags.DEFINE_integer(
+        "sampling_seed", 0, "Seed of the samples.", 0, flag_values=values
+    )
+    flags.DEFINE_float(
+        "temperature", 1.0, "0 takes the likeliest.", 0.0, flag_values=values
+    )
+    flags.DEFINE_integer(
+        "top_k", 0, "Draw among so many; 0 for all.", 0, flag_values=values
+    )
+    flags.DEFINE_float(
+        "top_p", 1.0, "Draw among the likeliest.", flag_values=values
+    )
+    if guided:
+        flags.DEFINE_float(
+            "guidance_scale", 1.25, "1 for none.", 1.0, flag_values=values
+        )
+        flags.DEFINE_integer(
+            "guidance_interval",
+            -1,
+            "Guided steps; -1 for all.",
+            -1,
+            flag_values=values,
+        )
+
+
+def define_report(values):
+    """Defines the flag of the report."""
+    flags.DEFINE_string(
+        "report",
+        None,
+        "Path without ending of the report, .csv and .md, to append to; "
+        "`report` in the folder of the evaluation where not given.",
+        flag_values=values,
+    )
+
+
+def sampling_options(values):
+    """Options of `generate` or `predict_frames`."""
+    names = ("temperature", "top_k", "top_p", "guidance_scale")
+    options = {
+        name: values[name].value
+        for name in (*names, "guidance_interval")
+        if name in values
+    }
+    return {**options, "seed": values.sampling_seed}
+
+
+def load_tokenizer(values):
+    """The tokenizer."""
+    return models.LARPTokenizer.from_preset(values.tokenizer)
+
+
+def load_generator(values):
+    """The generator."""
+    return models.ARVideoGenerator.from_preset(values.generator)
+
+
+def load_extractor(values, num_frames, default=None):
+    """The `FeatureExtractor` that the flags name, or `None`."""
+    features = values.features or (None if values.i3d else default)
+    if values.i3d and features:
+        raise ValueError(
+            "Pass --i3d or --features. Received: both, --i3d="
+            f"{values.i3d} and --features={features}"
+        )
+    if values.i3d:
+        return evaluation.i3d_features(
+            values.i3d, values.i3d_sha256, values.i3d_epsilon
+        )
+    if features == "shapes":
+        return evaluation.shape_features(load_classifier(values, num_frames))
+    return evaluation.random_features() if features else None
+
+
+def load_classifier(values, num_frames):
+    """The classifier of moving shapes, trained once in the folder."""
+    path = pathlib.Path(values.output) / "shape_classifier.weights.h5"
+    return evaluation.load_or_train_shape_classifier(path, num_frames)
+
+
+def choose_clips(values, split, tokenizer, sampling, num_clips):
+    """`ChosenClips` of the tokenizer's size."""
+    sizes = tokenizer.num_frames, tokenizer.image_size
+    return evaluation.ChosenClips(
+        data_flags.make_source(values, split, *sizes),
+        *sizes,
+        sampling=sampling,
+        num_clips=num_clips,
+        seed=values.seed,
+        on_error="skip" if values.skip_broken else "raise",
+    )
+
+
+def check_overlap(values, clips):
+    """What to report of real clips that are among the training videos.
+
+    Args:
+        values: The parsed flags.
+        clips: `ChosenClips` that should not be.
+
+    Returns:
+        String; also printed where there are such.
+    """
+    source = clips.loader.source
+    if isinstance(source[0], dict):
+        return "none, clips are computed"
+    if values.data_format not in (None, "ucf101") and not values.test_data:
+        return "not known: there is no --test_data beside --data"
+    sizes = clips.loader.num_frames, clips.loader.image_size
+    training = data_flags.make_source(values, "train", *sizes)
+    files = evaluation.overlapping_files(source, training)
+    if not files:
+        return "none"
+    text = (
+        f"{len(files)} of {len(source)} videos are in the training list: "
+        f"{', '.join(pathlib.PurePath(file).name for file in files[:10])}"
+        f"{', ...' if len(files) > 10 else ''}"
+    )
+    logging.warning("%s", text)
+    print(f"Overlap: {text}")
+    return text
+
+
+def settings(values, **more):
+    """The flags that results depend on, for the report."""
+    return {
+        **{name: values[name].value for name in _DATA_FLAGS},
+        "tokenizer": values.tokenizer,
+        **({"generator": values.generator} if "generator" in values else {}),
+        **more,
+    }
+
+
+def shard_options(values):
+    """Arguments of the functions of `keras_larp.evaluation`."""
+    return {
+        "batch_size": values.batch_size,
+        "shard": parse_shard(values.shard or "0/1"),
+        "save_videos": values.save_videos,
+        "redo": values.redo,
+    }
+
+
+def finish(values, shard):
+    """Merges and reports, unless only a part was asked for.
+
+    Args:
+        values: The parsed flags.
+        shard: Path that was written.
+    """
+    if values.shard:
+        print(f"Wrote {shard}")
+        return
+    report(values.output, values.report)
+
+
+def report(folder, path):
+    """Merges the shards of a folder, prints the results and appends them."""
+    results, settings_ = evaluation.merge(folder)
+    path = path or pathlib.Path(folder) / "report"
+    evaluation.append_to_report(path, results, settings_)
+    for name, value in results.items():
+        text = f"{value:.6g}" if isinstance(value, float) else value
+        print(f"{name} {text}")
+    print(f"Reported to {path}.csv and {path}.md")

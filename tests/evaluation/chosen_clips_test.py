@@ -1,0 +1,78 @@
+"""Which clips are evaluated."""
+
+import random
+
+import numpy as np
+import pytest
+
+from keras_larp import data
+from keras_larp.evaluation import ChosenClips, overlapping_files
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for i in range(3):
+        video = np.random.default_rng(i).random((9 + i, 16, 16, 3))
+        data.write_video(tmp_path / "train" / f"{i}.mp4", video)
+    return tmp_path
+
+
+def test_windows_are_drawn_by_the_authors_rule(folder):
+    source = data.VideoFolder(folder / "train")
+    clips = ChosenClips(source, 4, 16, num_clips=5, seed=42)
+    chosen = random.Random(42).sample(range(6), 5)
+    assert clips.indices == chosen
+    ((videos, _, numbers),) = clips.batches([range(2, 5)])
+    assert numbers == [2, 3, 4]
+    windows = [(video, start) for video in range(3) for start in (0, 4)]
+    for clip, index in zip(videos, chosen[2:], strict=True):
+        video, start = windows[index]
+        frames = data.read_clip(source[video].path, start, 4)
+        np.testing.assert_allclose(clip, frames / 255, atol=1e-6)
+    settings = clips.settings()
+    assert settings["num_available_clips"] == 6
+    other = ChosenClips(source, 4, 16, num_clips=5, seed=43)
+    assert settings["names_sha256"] != other.settings()["names_sha256"]
+
+
+def test_labels_are_those_of_the_clips():
+    source = data.MovingShapes(24, num_frames=8, image_size=8)
+    clips = ChosenClips(source, 4, 8, num_clips=10)
+    ((_, labels, _),) = clips.batches([range(10)])
+    np.testing.assert_array_equal(clips.labels(), labels)
+
+
+def test_more_clips_than_there_are():
+    source = data.MovingShapes(24, num_frames=8, image_size=8)
+    with pytest.raises(ValueError, match="There are 48 clips of 4 frames"):
+        ChosenClips(source, 4, 8, num_clips=49)
+
+
+def test_videos_that_do_not_decode_are_skipped_and_counted(folder):
+    broken = folder / "broken.mp4"
+    broken.write_bytes(b"no video")
+    source = [
+        data.VideoFile(str(folder / "train" / "0.mp4"), 1),
+        data.VideoFile(str(broken), 2),
+        data.VideoFile(str(folder / "train" / "1.mp4"), 3),
+    ]
+    clips = ChosenClips(source, 4, 16, "first", on_error="skip")
+    ((videos, labels, numbers),) = clips.batches([range(3)])
+    assert (len(videos), labels.tolist(), numbers) == (2, [1, 3], [0, 2])
+    assert len(clips.skipped) == 1
+    clips = ChosenClips(source, 4, 16, "first")
+    with pytest.raises(data.VideoDecodeError, match="broken.mp4"):
+        list(clips.batches([range(3)]))
+
+
+def test_files_that_are_in_the_training_list_are_found(folder):
+    training = data.VideoFolder(folder / "train")
+    copy = folder / "test" / "1.mp4"
+    copy.parent.mkdir()
+    copy.write_bytes((folder / "train" / "1.mp4").read_bytes())
+    (folder / "test" / "0.mp4").write_bytes(b"another video of that name")
+    test = data.VideoFolder(folder / "test")
+    assert overlapping_files(test, training) == [str(copy)]
+    assert len(overlapping_files(training, training)) == 3
+    shapes = data.MovingShapes(4)
+    assert overlapping_files(shapes, shapes) == []

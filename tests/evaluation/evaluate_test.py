@@ -1,0 +1,245 @@
+"""The three evaluations at the smallest size, whole and in parts."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from tiny_models import tiny_generator, tiny_tokenizer
+
+from keras_larp import data, evaluation
+from keras_larp.models import LPIPS
+
+NUM_CLIPS, BATCH_SIZE = 13, 3
+
+
+def mean_colors(clips):
+    return np.asarray(clips).mean(axis=(1, 2, 3))
+
+
+@pytest.fixture
+def extractor():
+    return evaluation.FeatureExtractor(mean_colors, "mean colors")
+
+
+@pytest.fixture(scope="module")
+def models():
+    keras.utils.set_random_seed(1)
+    return {
+        "tokenizer": tiny_tokenizer(),
+        "generator": tiny_generator(num_classes=12),
+        "frame_generator": tiny_generator(
+            condition="frames", num_condition_frames=2
+        ),
+    }
+
+
+def choose(num_clips=NUM_CLIPS, **kwargs):
+    source = data.MovingShapes(24, num_frames=4, image_size=16)
+    return evaluation.ChosenClips(source, 4, 16, num_clips=num_clips, **kwargs)
+
+
+def run(kind, folder, models, extractor, shard=(0, 1), clips=None, **options):
+    clips = clips or choose()
+    options |= {"shard": shard, "verbose": 0, "batch_size": BATCH_SIZE}
+    if kind == "reconstruction":
+        return evaluation.evaluate_reconstruction(
+            folder, models["tokenizer"], clips, extractor, **options
+        )
+    if kind == "generation":
+        return evaluation.evaluate_generation(
+            folder,
+            models["generator"],
+            models["tokenizer"],
+            np.arange(10) % 12,
+            clips,
+            extractor,
+            **options,
+        )
+    return evaluation.evaluate_frame_prediction(
+        folder,
+        models["frame_generator"],
+        models["tokenizer"],
+        clips,
+        extractor,
+        compare_size=8,
+        **options,
+    )
+
+
+@pytest.mark.parametrize(
+    "kind", ["reconstruction", "generation", "frame-prediction"]
+)
+def test_parts_equal_the_whole_exactly(kind, models, extractor, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run(kind, whole, models, extractor)
+    for i in (2, 0, 1):
+        run(kind, parts, models, extractor, (i, 3))
+    expected, _ = evaluation.merge(whole)
+    results, settings = evaluation.merge(parts)
+    assert results == expected
+    assert results["frechet_distance"] > 0
+    assert settings["kind"] == kind
+    assert settings["extractors"] == {"frechet_distance": "mean colors"}
+    for name in ("real", "generated"):
+        pair = [
+            np.load(folder / f"{name}_frechet_distance.npz")
+            for folder in (whole, parts)
+        ]
+        np.testing.assert_array_equal(*(x["sum_of_products"] for x in pair))
+
+
+def test_reconstruction_is_measured(models, extractor, tmp_path):
+    lpips = LPIPS(seed=0)
+    clips = choose()
+    run(
+        "reconstruction",
+        tmp_path,
+        models,
+        extractor,
+        perceptual_model=lpips,
+        save_videos=True,
+    )
+    results, settings = evaluation.merge(tmp_path)
+    videos = np.concatenate(
+        [video for video, _, _ in clips.batches([range(0, 6), range(6, 13)])]
+    )
+    assert len(videos) == results["num_real_clips"] == NUM_CLIPS
+    tokenizer = models["tokenizer"]
+    rebuilt = tokenizer.decode(tokenizer.encode(videos))
+    rebuilt = keras.ops.convert_to_numpy(rebuilt)
+    error = ((videos - rebuilt) ** 2).mean(axis=(1, 2, 3, 4))
+    np.testing.assert_allclose(results["MSE"], error.mean(), rtol=1e-5)
+    np.testing.assert_allclose(
+        results["PSNR"], (-10 * np.log10(error)).mean(), rtol=1e-5
+    )
+    distances = keras.ops.convert_to_numpy(lpips(videos, rebuilt))
+    np.testing.assert_allclose(results["LPIPS"], distances.mean(), rtol=1e-4)
+    assert results["SSIM"] < 1
+    assert 1 / 32 <= results["codebook_usage"] <= 1
+    files = list(tmp_path.glob("shard_*/videos/*.mp4"))
+    assert len(files) == NUM_CLIPS
+    assert json.loads((tmp_path / "results.json").read_text()) == {
+        "results": results,
+        "settings": settings,
+    }
+
+
+def test_predicted_frames_alone_have_a_psnr(models, extractor, tmp_path):
+    class Copying:
+        """Knows the clips, but forgot the frames it was given."""
+
+        num_condition_frames, num_tokens, vocab_size = 2, 6, 32
+
+        def predict_frames(self, video, *args, **kwargs):
+            return np.concatenate([0 * video[:, :2], video[:, 2:]], axis=1)
+
+        def get_config(self):
+            return {}
+
+        def get_weights(self):
+            return []
+
+    models = {**models, "frame_generator": Copying()}
+    run("frame-prediction", tmp_path, models, extractor)
+    results, _ = evaluation.merge(tmp_path)
+    assert results["PSNR_of_predicted_frames"] == pytest.approx(120.0)
+    assert results["frechet_distance"] > 0.01
+
+
+def test_only_distances_of_i3d_are_called_fvd(models, tmp_path):
+    i3d = evaluation.FeatureExtractor(mean_colors, "I3D", "FVD")
+    names = {"reconstruction": "rFVD", "generation": "gFVD"}
+    for kind, name in {**names, "frame-prediction": "FVD"}.items():
+        run(kind, tmp_path / kind, models, i3d)
+        assert name in evaluation.merge(tmp_path / kind)[0]
+
+
+def test_a_shard_that_died_is_named_and_redone(
+    models, extractor, tmp_path, monkeypatch
+):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run("reconstruction", whole, models, extractor)
+    run("reconstruction", parts, models, extractor, (0, 2))
+
+    def dying(videos):
+        dying.calls += 1
+        if dying.calls > 2:
+            raise KeyboardInterrupt
+        return mean_colors(videos)
+
+    dying.calls = 0
+    monkeypatch.setattr(extractor, "function", dying)
+    with pytest.raises(KeyboardInterrupt):
+        run("reconstruction", parts, models, extractor, (1, 2))
+    monkeypatch.undo()
+    with pytest.raises(
+        FileNotFoundError, match=r"shard_0001_of_0002 \(begun and not ended\)"
+    ):
+        evaluation.merge(parts)
+    run("reconstruction", parts, models, extractor, (1, 2))
+    assert evaluation.merge(parts)[0] == evaluation.merge(whole)[0]
+    assert not list(parts.glob("*.partial"))
+
+
+def test_a_whole_shard_is_done_again_only_when_asked(
+    models, extractor, tmp_path, monkeypatch
+):
+    run("reconstruction", tmp_path, models, extractor)
+    calls = []
+    monkeypatch.setattr(
+        extractor,
+        "function",
+        lambda videos: calls.append(1) or mean_colors(videos),
+    )
+    run("reconstruction", tmp_path, models, extractor)
+    assert not calls
+    run("reconstruction", tmp_path, models, extractor, redo=True)
+    assert len(calls) == 10
+    assert evaluation.merge(tmp_path)[0]["num_real_clips"] == NUM_CLIPS
+
+
+def test_other_settings_are_refused_before_work(models, extractor, tmp_path):
+    run("reconstruction", tmp_path, models, extractor, (0, 2))
+    with pytest.raises(ValueError, match="'seed': 0.*shard_0000_of_0002"):
+        run(
+            "reconstruction",
+            tmp_path,
+            models,
+            extractor,
+            (1, 2),
+            clips=choose(seed=1),
+        )
+
+
+def test_impossible_evaluations_are_refused(models, extractor, tmp_path):
+    with pytest.raises(ValueError, match="5 batches.*Received: 6 shards"):
+        run("reconstruction", tmp_path, models, extractor, (0, 6))
+    long = evaluation.FeatureExtractor(mean_colors, "I3D sha256:0", "FVD", 9)
+    with pytest.raises(ValueError, match="I3D needs.*9 frames.*of 4 frames"):
+        run("generation", tmp_path, models, long)
+    source = data.MovingShapes(4, num_frames=4, image_size=32)
+    clips = evaluation.ChosenClips(source, 4, 32)
+    with pytest.raises(ValueError, match=r"\(4, 16\).*Received: \(4, 32\)"):
+        run("reconstruction", tmp_path, models, extractor, clips=clips)
+    other = {**models, "generator": tiny_generator(vocab_size=16)}
+    with pytest.raises(ValueError, match="another tokenizer.*32.*16"):
+        run("generation", tmp_path, other, extractor)
+    assert not list(tmp_path.iterdir())
+
+
+def test_classes_of_generated_clips_are_judged(models, extractor, tmp_path):
+    class Knowing(keras.Model):
+        """Puts every clip in class 0."""
+
+        accuracy = 1.0
+
+        def call(self, videos):
+            first = keras.ops.one_hot(keras.ops.zeros(len(videos), "int32"), 12)
+            return first
+
+    run("generation", tmp_path, models, extractor, classifier=Knowing())
+    results, settings = evaluation.merge(tmp_path)
+    assert results["class_fidelity"] == pytest.approx(0.1)  # 1 label of 10
+    assert 0 <= results["class_fidelity_of_real_clips"] < 0.5
+    assert settings["classifier_accuracy"] == 1.0

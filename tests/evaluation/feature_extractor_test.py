@@ -1,0 +1,65 @@
+"""What computes the features, and what it is called."""
+
+import hashlib
+import zipfile
+
+import numpy as np
+import pytest
+
+from keras_larp import evaluation
+from keras_larp.evaluation import feature_extractor
+
+
+def test_files_that_are_no_weights_of_i3d_are_refused(tmp_path):
+    path = tmp_path / "i3d.safetensors"
+    with pytest.raises(FileNotFoundError, match="rgb_imagenet.pt"):
+        evaluation.i3d_features(path)
+    path.write_bytes(b"no weights")
+    with pytest.raises(ValueError, match="which is none"):
+        evaluation.i3d_features(path)
+    with pytest.raises(ValueError, match="SHA-256 abc"):
+        evaluation.i3d_features(path, sha256="abc")
+
+
+def test_a_program_is_told_from_a_state_dict(tmp_path, monkeypatch):
+    path = tmp_path / "i3d.pt"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("i3d/code/__torch__.py", "")
+
+    class Program:
+        extractor = "TorchScriptI3D sha256:0"
+
+        def __init__(self, source, sha256=None):
+            assert source == path
+
+        def __call__(self, videos):
+            return videos[:, 0, 0, 0]
+
+    monkeypatch.setattr(feature_extractor, "TorchScriptI3D", Program)
+    extractor = evaluation.i3d_features(path)
+    assert extractor.distance == "FVD"
+    assert extractor.name == "TorchScriptI3D sha256:0"
+    with pytest.raises(ValueError, match="TorchScriptI3D needs.*8 frames"):
+        extractor.check(8)
+
+
+def test_weights_of_i3d_are_named_by_their_checksum(tmp_path, monkeypatch):
+    path = tmp_path / "i3d.pt"
+    path.write_bytes(b"")
+    received = {}
+
+    def load(source, epsilon):
+        received.update(source=source, epsilon=epsilon)
+        return lambda videos: videos[:, 0, 0, 0]
+
+    monkeypatch.setattr(feature_extractor, "load_i3d", load)
+    extractor = evaluation.i3d_features(path, epsilon=1e-3)
+    assert received == {"source": path, "epsilon": 1e-3}
+    checksum = hashlib.sha256(b"").hexdigest()
+    assert extractor.name == f"I3D epsilon=0.001 sha256:{checksum}"
+
+
+def test_features_of_another_shape_are_refused():
+    extractor = evaluation.FeatureExtractor(lambda clips: clips, "itself")
+    with pytest.raises(ValueError, match="from itself.*of 2 clips"):
+        extractor(np.zeros((2, 4, 8, 8, 3)))

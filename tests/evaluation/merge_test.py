@@ -1,0 +1,118 @@
+"""Putting shards together, and what is refused."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from keras_larp.evaluation import append_to_report, merge
+from keras_larp.evaluation.shards import parse_shard, shard_batches, write_shard
+from keras_larp.metrics import FeatureStatistics
+
+SETTINGS = {"kind": "trial", "extractors": {"distance": "rows"}}
+
+
+def measure(ranges, _):
+    for numbers in ranges:
+        rows = np.array(numbers, "float64")
+        features = np.stack([rows, rows**2], axis=1)
+        yield {
+            "number": rows,
+            "real_distance": features,
+            "generated_distance": features + 1,
+        }
+
+
+def write(folder, *shards, settings=SETTINGS):
+    for shard in shards:
+        write_shard(folder, settings, 20, 2, measure, shard, verbose=0)
+
+
+def test_rows_are_put_in_their_order(tmp_path):
+    write(tmp_path, (2, 3), (0, 3), (1, 3))
+    results, settings = merge(tmp_path)
+    assert settings == SETTINGS
+    assert results["number"] == 9.5
+    assert results["num_real_clips"] == 20
+    assert results["distance"] == pytest.approx(2.0)
+    statistics = FeatureStatistics.load(tmp_path / "real_distance.npz")
+    assert (statistics.count, statistics.extractor) == (20, "rows")
+
+
+def test_parts_of_two_splits_that_fit_are_taken(tmp_path):
+    write(tmp_path, (0, 2), (2, 4), (3, 4))
+    assert merge(tmp_path)[0]["number"] == 9.5
+
+
+@pytest.mark.parametrize(
+    "shards, error, message",
+    [
+        ([], FileNotFoundError, "no shards"),
+        ([(0, 3), (2, 3)], FileNotFoundError, "shard_0001_of_0003"),
+        ([(1, 2)], FileNotFoundError, "Batches 0 to 4 of 10.*shard_0000_of_00"),
+        ([(0, 2)], FileNotFoundError, "Batches 5 to 9 of 10"),
+        (
+            [(0, 2), (1, 2), (1, 3)],
+            ValueError,
+            "shard_0000_of_0002 and shard_0001_of_0003 both hold batch 3",
+        ),
+        ([(0, 2), (3, 4)], FileNotFoundError, "Batches 5 to 6.*which has"),
+    ],
+)
+def test_missing_and_overlapping_shards_are_named(
+    shards, error, message, tmp_path
+):
+    write(tmp_path, *shards)
+    with pytest.raises(error, match=message):
+        merge(tmp_path)
+
+
+def test_shards_of_other_settings_are_named(tmp_path):
+    write(tmp_path, (0, 2), (1, 2))
+    path = tmp_path / "shard_0001_of_0002" / "shard.json"
+    description = json.loads(path.read_text())
+    description["settings"]["extractors"]["distance"] = "others"
+    path.write_text(json.dumps(description))
+    with pytest.raises(ValueError, match="extractors is .*'rows'.* in shard_0"):
+        merge(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["shard.json", "rows.npz"])
+def test_broken_files_are_named(name, tmp_path):
+    write(tmp_path, (0, 1))
+    (tmp_path / "shard_0000_of_0001" / name).write_bytes(b"broken")
+    with pytest.raises(ValueError, match=f"shard_0000_of_0001.*{name}|{name}"):
+        merge(tmp_path)
+
+
+def test_shards_hold_all_batches_once():
+    for count in range(1, 8):
+        parts = [shard_batches(7, i, count) for i in range(count)]
+        assert [b for part in parts for b in part] == list(range(7))
+        assert min(map(len, parts)) >= 1
+
+
+def test_shards_are_read_from_text():
+    assert parse_shard("3/8") == (3, 8)
+    for text in ("8/8", "1", "-1/2", "a/b", "0/0"):
+        with pytest.raises(ValueError, match=f"Received: '{text}'"):
+            parse_shard(text)
+
+
+def test_evaluations_are_appended_to_a_report(tmp_path):
+    report = tmp_path / "reports" / "v1.0"
+    first = {"kind": "generation", "real": {"seed": 3}, "data": ["a", "b"]}
+    second = {"kind": "reconstruction", "text": "a | b"}
+    append_to_report(report, {"gFVD": 0.1 + 0.2}, first)
+    append_to_report(report, {"MSE": 0.5}, second)
+    append_to_report(report, {"MSE": 0.5}, second)
+    with (tmp_path / "reports" / "v1.0.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2
+    assert float(rows[0]["gFVD"]) == 0.1 + 0.2
+    assert rows[0]["real.seed"] == "3" and rows[0]["data"] == '["a", "b"]'
+    assert rows[1]["MSE"] == "0.5" and rows[1]["gFVD"] == ""
+    page = (tmp_path / "reports" / "v1.0.md").read_text()
+    assert page.count("## ") == 2
+    assert "| gFVD | 0.3 |" in page and "| text | a \\| b |" in page
