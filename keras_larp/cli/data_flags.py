@@ -1,5 +1,7 @@
 """Flags that name video, and the sources and pipelines that they stand for."""
 
+import pathlib
+
 from absl import flags
 
 from keras_larp import data
@@ -86,12 +88,9 @@ def make_source(values, split, num_frames, image_size):
 def _make_files(kind, path, split, fold):
     if kind == "ucf101":
         return data.UCF101(path, split, fold, missing="skip")
-    makers = {
-        "kinetics600": data.Kinetics600,
-        "folder": data.VideoFolder,
-        "csv": data.VideoList,
-    }
-    return makers[kind](path)
+    if kind == "kinetics600":  # Paths are relative to the list.
+        return data.Kinetics600(pathlib.Path(path).parent, path)
+    return {"folder": data.VideoFolder, "csv": data.VideoList}[kind](path)
 
 
 def make_dataset(

@@ -23,8 +23,11 @@ TOKENIZER = [
     *("--discriminator_hidden_dim=16", "--discriminator_heads=2"),
     *("--discriminator_layers=1", "--discriminator_every=2"),
     *("--warmup_epochs=0.5", "--learning_rate=0.001", "--show_every=3"),
-    *("--perceptual_model=random", "--steps_per_epoch=4", "--verbose=2"),
+    *("--steps_per_epoch=4", "--verbose=2"),
 ]
+# VGG16's random weights, where they do not take minutes to compile.
+PERCEPTUAL = "random" if keras.backend.backend() == "torch" else "none"
+TOKENIZER.append(f"--perceptual_model={PERCEPTUAL}")
 
 
 def run(*arguments):
@@ -101,8 +104,9 @@ def test_a_run_that_is_killed_twice_ends_as_the_unbroken_one(tmp_path):
     assert config["versions"]["keras"] == keras.version()
     assert (whole / "curves.png").stat().st_size > 1000
     assert list((whole / "reconstructions").iterdir())
-    for name in ("ssim", "perceptual_loss", "logits_real", "learning_rate"):
-        assert float(expected[name]) is not None
+    names = {"ssim", "logits_real", "learning_rate", "clips_per_second"}
+    assert names <= set(expected)
+    assert ("perceptual_loss" in expected) == (PERCEPTUAL == "random")
 
 
 @pytest.fixture(scope="module")
