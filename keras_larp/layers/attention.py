@@ -47,9 +47,17 @@ def attend(query, key, value, mask=None, dropout=None, training=False):
     _, heads, query_length, head_dim = query.shape
     kv_heads, key_length = key.shape[1], key.shape[2]
     drops = training and dropout is not None and dropout.rate > 0
-    if kv_heads != heads:
-        key = ops.repeat(key, heads // kv_heads, axis=1)
-        value = ops.repeat(value, heads // kv_heads, axis=1)
+    groups = heads // kv_heads
+    rows = groups * query_length
+    if groups > 1:
+        # Heads that share keys, as one head with more queries.
+        query = ops.reshape(query, (-1, kv_heads, rows, head_dim))
+        mask = None if mask is None else ops.tile(mask, (groups, 1))
+
+    def joined(x):
+        x = ops.reshape(x, (-1, heads, query_length, head_dim))
+        x = ops.transpose(x, (0, 2, 1, 3))  # (B, Nq, H, d)
+        return ops.reshape(x, (-1, query_length, heads * head_dim))
 
     if _is_torch() and not drops:
         # PyTorch's fused kernel wants (B, N, H, d); the swaps are views.
@@ -59,10 +67,10 @@ def attend(query, key, value, mask=None, dropout=None, training=False):
             if mask is None
             else ops.reshape(mask, (1, 1) + mask.shape),
         )
-        return ops.reshape(x, (-1, query_length, heads * head_dim))
+        return joined(ops.swapaxes(x, 1, 2))
 
     # Batched 3D products: compilers for CPUs handle them best.
-    query = ops.reshape(query, (-1, query_length, head_dim))  # (B * H, Nq, d)
+    query = ops.reshape(query, (-1, rows, head_dim))  # (B * Hkv, rows, d)
     key = ops.reshape(key, (-1, key_length, head_dim))
     value = ops.reshape(value, (-1, key_length, head_dim))
 
@@ -74,50 +82,52 @@ def attend(query, key, value, mask=None, dropout=None, training=False):
         weights = ops.cast(ops.softmax(scores), value.dtype)
         if drops:
             weights = dropout(weights, training=True)
-        return ops.matmul(weights, value)  # (B * H, Nq, d)
+        return ops.matmul(weights, value)  # (B * Hkv, rows, d)
 
     def one_head(tensors):
-        query, key, value = tensors  # (Nq, d), (Nk, d), (Nk, d)
+        query, key, value = tensors  # (rows, d), (Nk, d), (Nk, d)
         parts = ops.reshape(query, (-1, PART, head_dim))
         return ops.map(lambda part: weighted_values(part, key, value), parts)
 
-    long = query_length % PART == 0 and query_length * key_length >= LONG
+    long = rows % PART == 0 and rows * key_length >= LONG
     if long and mask is None and not training and _on_cpu():
-        x = ops.map(one_head, (query, key, value))  # (B * H, Nq/PART, PART, d)
-    else:
-        x = weighted_values(query, key, value)
-    x = ops.reshape(x, (-1, heads, query_length, head_dim))
-    x = ops.transpose(x, (0, 2, 1, 3))  # (B, Nq, H, d)
-    return ops.reshape(x, (-1, query_length, heads * head_dim))
+        # (B * Hkv, rows / PART, PART, d)
+        return joined(ops.map(one_head, (query, key, value)))
+    return joined(weighted_values(query, key, value))
+
+
+# A cache is a pair of keys and values `(B * Hkv, L, d)`. In three axes XLA
+# writes to it in place; with more it copies all of it at each step.
 
 
 def grow_cache(cache, length):
     """The cache with room for `length` positions."""
-    more = length - cache[0].shape[2]
+    more = length - cache[0].shape[1]
     if not more:
         return cache
-    padding = ((0, 0), (0, 0), (0, more), (0, 0))
-    return tuple(ops.pad(x, padding) for x in cache)
+    return tuple(ops.pad(x, ((0, 0), (0, more), (0, 0))) for x in cache)
 
 
 def write_cache(cache, key, value, index):
     """Writes keys and values `(B, Hkv, n, d)` at position `index`.
 
     Returns:
-        The new cache, and the keys and values to attend to: at least those
-        up to `index + n`. PyTorch writes in place and attends to just these.
+        The new cache, and its keys and values as `(B, Hkv, L, d)`. PyTorch
+        writes in place.
     """
+    _, heads, length, head_dim = key.shape
+    new = [ops.reshape(x, (-1, length, head_dim)) for x in (key, value)]
     if _is_torch():
-        stop = index + key.shape[2]
-        for old, new in zip(cache, (key, value), strict=True):
-            old[:, :, index:stop] = new
-        return cache, tuple(x[:, :, :stop] for x in cache)
-    start = (0, 0, index, 0)
-    cache = tuple(
-        ops.slice_update(old, start, new)
-        for old, new in zip(cache, (key, value), strict=True)
-    )
-    return cache, cache
+        positions = index + ops.arange(length, dtype="int64")
+        for old, x in zip(cache, new, strict=True):
+            old.index_copy_(1, positions, x)
+    else:
+        cache = tuple(
+            ops.slice_update(old, (0, index, 0), x)
+            for old, x in zip(cache, new, strict=True)
+        )
+    shape = (-1, heads, cache[0].shape[1], head_dim)
+    return cache, [ops.reshape(x, shape) for x in cache]
 
 
 def causal_mask(length):

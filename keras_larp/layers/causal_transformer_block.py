@@ -1,5 +1,3 @@
-from types import SimpleNamespace
-
 import keras
 from keras import layers, ops
 
@@ -10,7 +8,7 @@ from keras_larp.layers.attention import (
     split_heads,
     write_cache,
 )
-from keras_larp.layers.few_rows import few_rows_dense
+from keras_larp.layers.few_rows import few_rows_kernel, few_rows_product
 from keras_larp.layers.seeded_dropout import seeded_dropout
 
 
@@ -39,11 +37,11 @@ class CausalTransformerBlock(layers.Layer):
     Call arguments:
         tokens: float `(B, n, hidden_dim)`.
         cache: Optional pair of keys and values, each
-            `(B, num_kv_heads, L, hidden_dim / num_heads)`, see
+            `(B * num_kv_heads, L, hidden_dim / num_heads)`, see
             `empty_cache`. The `n` tokens are written into it at `index`.
         index: Integer scalar, position of the first token, with `cache`.
-        dense: Optional, what `few_rows` returned: makes calls with one token
-            a sequence faster.
+        kernels: Optional, what `few_rows_kernels` returned: makes calls with
+            one token a sequence faster.
         training: Boolean, whether dropout acts.
 
     Returns:
@@ -121,24 +119,28 @@ class CausalTransformerBlock(layers.Layer):
 
     def empty_cache(self, batch_size, length):
         """Zero keys and values for `length` positions."""
-        shape = (batch_size, self.num_kv_heads, length, self.head_dim)
+        shape = (batch_size * self.num_kv_heads, length, self.head_dim)
         zeros = ops.zeros(shape, dtype=self.compute_dtype)
         return zeros, ops.zeros(shape, dtype=self.compute_dtype)
 
-    def few_rows(self):
-        """The linear layers, prepared for many calls with one token."""
-        return SimpleNamespace(
-            qkv=few_rows_dense(self.qkv),
-            projection=few_rows_dense(self.projection),
-            mlp_in=few_rows_dense(self.mlp_in),
-            mlp_out=few_rows_dense(self.mlp_out),
-        )
+    def few_rows_kernels(self):
+        """The kernels of linear layers that are not quantized, by name, laid
+        out for many calls with one token a sequence."""
+        names = ("qkv", "projection", "mlp_in", "mlp_out")
+        kernels = {name: few_rows_kernel(getattr(self, name)) for name in names}
+        return {name: k for name, k in kernels.items() if k is not None}
 
-    def call(self, tokens, cache=None, index=None, dense=None, training=False):
-        dense = dense or self
+    def call(
+        self, tokens, cache=None, index=None, kernels=None, training=False
+    ):
+        def dense(name, x):
+            if kernels and name in kernels:
+                return few_rows_product(x, kernels[name])
+            return getattr(self, name)(x)
+
         length = tokens.shape[1]
         query, key, value = split_heads(
-            dense.qkv(self.attention_norm(tokens)),
+            dense("qkv", self.attention_norm(tokens)),
             self.num_heads,
             self.num_kv_heads,
         )
@@ -149,11 +151,11 @@ class CausalTransformerBlock(layers.Layer):
             own = index + ops.arange(length)
             mask = own[:, None] >= ops.arange(key.shape[2])[None, :]
         x = attend(query, key, value, mask, self.weights_dropout, training)
-        tokens = tokens + self._drop(dense.projection(x), training)
+        tokens = tokens + self._drop(dense("projection", x), training)
 
-        x = dense.mlp_in(self.mlp_norm(tokens))
+        x = dense("mlp_in", self.mlp_norm(tokens))
         gate, x = ops.split(x, 2, axis=-1)
-        x = dense.mlp_out(ops.silu(gate) * x)
+        x = dense("mlp_out", ops.silu(gate) * x)
         tokens = tokens + self._drop(x, training)
         return tokens if cache is None else (tokens, cache)
 

@@ -1,13 +1,15 @@
+from functools import partial
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_larp.layers.attention import grow_cache
-from keras_larp.layers.few_rows import few_rows_dense
+from keras_larp.layers.few_rows import few_rows_kernel, few_rows_product
 from keras_larp.layers.frame_condition import repeat_last_frame, with_separator
 from keras_larp.layers.sampling import draw_categorical, filtered_probabilities
 from keras_larp.models.checks import check_ids
-from keras_larp.training import compile_function
+from keras_larp.training import compile_function, compile_loop
 
 # Steps of sampling between two growths of the key-value cache, at least.
 CACHE_GROWTH = 64
@@ -118,7 +120,7 @@ class VideoGeneration:
             guided = self.num_tokens
             if guidance_interval >= 0:
                 guided = min(guided, guidance_interval + 2)
-        function = self._compiled(guided, top_k, top_p, temperature == 0)
+        function = self._compiled(guided, (top_k, top_p, temperature == 0))
 
         def batch_from(start):
             # The last batch is filled up, so that nothing compiles again.
@@ -194,13 +196,15 @@ class VideoGeneration:
         super().quantize(*args, **kwargs)
         self._generators = {}
 
-    def _compiled(self, *options):
+    def _compiled(self, guided, choice):
         """The compiled `_generate` with these static options."""
-        if options not in self._generators:
-            self._generators[options] = compile_function(
-                self, lambda *args: self._generate(*args, *options)
+        key = guided, *choice
+        if key not in self._generators:
+            loop = compile_loop(partial(self._one_step, choice))
+            self._generators[key] = compile_function(
+                self, partial(self._generate, loop, guided, choice)
             )
-        return self._generators[options]
+        return self._generators[key]
 
     def _uniforms(self, seed, samples):
         """float32 `(len(samples), num_tokens)` in [0, 1), a stream each."""
@@ -212,14 +216,13 @@ class VideoGeneration:
 
     def _generate(
         self,
+        loop,
+        guided,
+        choice,
         condition,
         uniforms,
         guidance_scale,
         temperature,
-        guided,
-        top_k,
-        top_p,
-        greedy,
     ):
         """The tokens, as a function of tensors and static options.
 
@@ -227,72 +230,68 @@ class VideoGeneration:
         sequences are one doubled batch, which is halved after them.
         """
         batch = condition.shape[0]
-
-        def next_token(logits, step):
-            if logits.shape[0] == 2 * batch:
-                known, none = logits[:batch], logits[batch:]
-                logits = none + guidance_scale * (known - none)
-            if greedy:
-                return ops.cast(ops.argmax(logits, axis=-1), "int32")
-            probabilities = filtered_probabilities(
-                logits, temperature, top_k, top_p
-            )
-            return draw_categorical(
-                probabilities, ops.take(uniforms, step, axis=1)
-            )
-
-        def one_step(step, state):
-            tokens, current, caches = state
-            rows = caches[0][0].shape[0] // batch
-            position = self.condition_length - 1 + step
-            x = self.token_embedding(ops.tile(current, (rows,))[:, None])
-            logits, caches = self._decode(x, position, caches, dense)
-            current = next_token(logits, step)
-            tokens = ops.slice_update(tokens, (0, step), current[:, None])
-            return tokens, current, caches
-
         if guided:
             none = ops.full_like(condition, self.num_classes)
             condition = ops.concatenate([condition, none])
+        stops = _growth(self.num_tokens, guided)
+        length = self.condition_length + stops[0] - 1
         caches = [
-            block.empty_cache(condition.shape[0], self.condition_length)
+            block.empty_cache(condition.shape[0], length)
             for block in self.blocks
         ]
+        inputs = {
+            "uniforms": uniforms,
+            "guidance_scale": guidance_scale,
+            "temperature": temperature,
+        }
         x = self.embed_condition(condition)
         logits, caches = self._decode(x, 0, caches)
-        current = next_token(logits, 0)
-        tokens = ops.zeros((batch, self.num_tokens), "int32")
-        tokens = ops.slice_update(tokens, (0, 0), current[:, None])
+        current = _next_token(choice, logits, 0, batch, inputs)
+        tokens = ops.repeat(current[:, None], self.num_tokens, axis=1)
 
-        dense = [block.few_rows() for block in self.blocks]
-        dense.append(few_rows_dense(self.head))
+        inputs["kernels"] = [block.few_rows_kernels() for block in self.blocks]
+        if (kernel := few_rows_kernel(self.head)) is not None:
+            inputs["head"] = kernel
         start = 1
-        for stop in _growth(self.num_tokens, guided):
+        for stop in stops:
             if guided and start == guided:
-                caches = [(k[:batch], v[:batch]) for k, v in caches]
+                rows = batch * self.blocks[0].num_kv_heads
+                caches = [(k[:rows], v[:rows]) for k, v in caches]
             length = self.condition_length + stop - 1
             caches = [grow_cache(cache, length) for cache in caches]
-            tokens, current, caches = ops.fori_loop(
-                start, stop, one_step, (tokens, current, caches)
-            )
+            state = tokens, current, caches
+            tokens, current, caches = loop(start, stop, state, inputs)
             start = stop
         return tokens
 
-    def _decode(self, x, position, caches, dense=None):
+    def _one_step(self, choice, step, state, inputs):
+        """Writes the token of a step."""
+        tokens, current, caches = state
+        batch = current.shape[0]
+        rows = batch * self.blocks[0].num_kv_heads
+        copies = caches[0][0].shape[0] // rows  # Of each clip: 2 if guided.
+        x = self.token_embedding(ops.tile(current, (copies,))[:, None])
+        position = self.condition_length - 1 + step
+        logits, caches = self._decode(
+            x, position, caches, inputs["kernels"], inputs.get("head")
+        )
+        current = _next_token(choice, logits, step, batch, inputs)
+        here = ops.arange(self.num_tokens) == step
+        return ops.where(here, current[:, None], tokens), current, caches
+
+    def _decode(self, x, position, caches, kernels=None, head=None):
         """Logits `(B, K)` behind the last of `x` `(B, n, D)`, whose first is
         at `position`, and the caches with these."""
-        table = self.positions.values()
-        start = (0, position, 0)
-        x = x + ops.slice(table, start, (1, x.shape[1], self.hidden_dim))
-        dense = dense or [None] * len(self.blocks) + [self.head]
+        places = position + ops.arange(x.shape[1])
+        x = x + ops.take(self.positions.values(), places, axis=1)
+        kernels = kernels or [None] * len(self.blocks)
         written = []
-        for block, cache, fast in zip(
-            self.blocks, caches, dense[:-1], strict=True
-        ):
-            x, cache = block(x, cache=cache, index=position, dense=fast)
+        for block, cache, own in zip(self.blocks, caches, kernels, strict=True):
+            x, cache = block(x, cache=cache, index=position, kernels=own)
             written.append(cache)
-        logits = dense[-1](self.norm(x[:, -1:]))[:, 0]
-        return ops.cast(logits, "float32"), written
+        x = self.norm(x[:, -1:])
+        logits = self.head(x) if head is None else few_rows_product(x, head)
+        return ops.cast(logits[:, 0], "float32"), written
 
     def _check_condition(self, condition, num_samples):
         if condition is None:
@@ -335,9 +334,24 @@ class VideoGeneration:
             )
 
 
+def _next_token(choice, logits, step, batch, inputs):
+    """The tokens int32 `(batch,)` that are chosen, or drawn, from logits."""
+    top_k, top_p, greedy = choice
+    if logits.shape[0] == 2 * batch:
+        known, none = logits[:batch], logits[batch:]
+        logits = none + inputs["guidance_scale"] * (known - none)
+    if greedy:
+        return ops.cast(ops.argmax(logits, axis=-1), "int32")
+    probabilities = filtered_probabilities(
+        logits, inputs["temperature"], top_k, top_p
+    )
+    uniforms = ops.take(inputs["uniforms"], step, axis=1)
+    return draw_categorical(probabilities, uniforms)
+
+
 def _growth(num_tokens, guided):
     """Steps before which the cache grows, in order, and the last: a few for
     each clip, since each is compiled. Guidance ends at one of them."""
     every = max(CACHE_GROWTH, num_tokens // 8)
     stops = {*range(every, num_tokens, every), guided, num_tokens}
-    return sorted(stop for stop in stops if stop > 1)
+    return sorted(stop for stop in stops if stop > 1) or [1]

@@ -7,7 +7,8 @@ places that know a backend. Each gives
   define `step_outputs(data, training)` (a scalar loss and a dictionary of
   tensors) and `update_metrics(outputs)`;
 - `compile_function(model, function)`, which makes a function of tensors that
-  reads the model's weights into a compiled one, without gradients.
+  reads the model's weights into a compiled one, without gradients;
+- `compile_loop(body)`, for a loop inside such a function.
 """
 
 import importlib
@@ -19,3 +20,4 @@ _driver = importlib.import_module(
 )
 TrainStep = _driver.TrainStep
 compile_function = _driver.compile_function
+compile_loop = _driver.compile_loop

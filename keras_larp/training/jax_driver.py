@@ -134,3 +134,15 @@ def _values(scope, variables):
 def _assign(variables, values):
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
+
+
+def compile_loop(body):
+    """`loop(start, stop, state, inputs)`, which runs the state through
+    `body(step, state, inputs)`; for use inside a compiled function."""
+
+    def loop(start, stop, state, inputs):
+        return keras.ops.fori_loop(
+            start, stop, lambda step, state: body(step, state, inputs), state
+        )
+
+    return loop

@@ -74,3 +74,15 @@ class TrainStep(Step):
 def compile_function(model, function):
     """`function` compiled by XLA; TensorFlow itself finds the variables."""
     return tf.function(function, reduce_retracing=False, jit_compile=True)
+
+
+def compile_loop(body):
+    """`loop(start, stop, state, inputs)`, which runs the state through
+    `body(step, state, inputs)`; for use inside a compiled function."""
+
+    def loop(start, stop, state, inputs):
+        return keras.ops.fori_loop(
+            start, stop, lambda step, state: body(step, state, inputs), state
+        )
+
+    return loop

@@ -4,7 +4,9 @@ import contextlib
 
 import keras
 import torch
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from keras_larp.training.step import Step
 
@@ -93,3 +95,35 @@ class TrainStep(Step):
 def compile_function(model, function):
     """`function` without gradients; PyTorch runs it eagerly."""
     return torch.no_grad()(function)
+
+
+def compile_loop(body):
+    """`loop(start, stop, state, inputs)`, which runs the state through
+    `body(step, state, inputs)`.
+
+    The body is recorded at the first step with tensors of new shapes, and
+    played back at all others: Keras' own work in Python takes longer than a
+    small model's products. So it may depend on tensors only through its
+    arguments and the model's variables.
+    """
+    recordings = {}
+
+    def record(structure, step, *leaves):
+        def flat_body(step, *leaves):
+            state = body(step, *tree_unflatten(leaves, structure))
+            return tree_flatten(state)[0]
+
+        return make_fx(flat_body)(step, *leaves)
+
+    def loop(start, stop, state, inputs):
+        for step in range(start, stop):
+            leaves, structure = tree_flatten((state, inputs))
+            step = torch.full((), step, device=leaves[0].device)
+            shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+            if shapes not in recordings:
+                recordings[shapes] = record(structure, step, *leaves)
+            leaves = recordings[shapes](step, *leaves)
+            state = tree_unflatten(leaves, tree_flatten(state)[1])
+        return state
+
+    return loop

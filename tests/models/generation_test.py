@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 from tiny_models import tiny_generator
 
-from keras_larp.layers.few_rows import few_rows_dense
+from keras_larp.layers.few_rows import few_rows_kernel, few_rows_product
 from keras_larp.models import video_generation
 
 
@@ -65,20 +65,37 @@ def test_wrong_batches_are_refused_at_once():
 
 
 def test_heads_share_keys_and_values_in_the_cache():
-    model = lively_generator(num_kv_heads=1)
-    ids = model.generate([1], temperature=0)
-    logits = model({"token_ids": ids, "condition": np.array([1])})
+    model = lively_generator(num_heads=4, num_kv_heads=2)
+    check_greedy_tokens_are_likeliest(model, np.array([1, 0]))
+
+
+def test_weights_that_changed_are_used_by_what_was_compiled():
+    model = lively_generator()
+    before = numpy(model.generate([1, 0], temperature=0))
+    for weight in model.trainable_variables:
+        weight.assign(ops.flip(weight, axis=0))
+    assert (check_greedy_tokens_are_likeliest(model, [1, 0]) != before).any()
+
+
+def check_greedy_tokens_are_likeliest(model, labels):
+    ids = model.generate(labels, temperature=0)
+    logits = model({"token_ids": ids, "condition": np.array(labels)})
     np.testing.assert_array_equal(numpy(ids), numpy(logits).argmax(-1))
+    return numpy(ids)
 
 
 @pytest.mark.parametrize("units", [5, 6])
 @pytest.mark.parametrize("rows", [1, 3])
-def test_few_rows_dense_is_the_dense_layer(units, rows):
+def test_product_of_few_rows_is_the_dense_layer(units, rows):
     layer = keras.layers.Dense(units, use_bias=False)
     layer.build((None, None, 4))
     x = np.random.default_rng(0).standard_normal((rows, 1, 4), "float32")
-    received = numpy(few_rows_dense(layer)(ops.convert_to_tensor(x)))
-    np.testing.assert_allclose(received, numpy(layer(x)), rtol=1e-4, atol=1e-6)
+    received = few_rows_product(
+        ops.convert_to_tensor(x), few_rows_kernel(layer)
+    )
+    np.testing.assert_allclose(
+        numpy(received), numpy(layer(x)), rtol=1e-4, atol=1e-6
+    )
 
 
 def test_int8_weights_give_close_logits_and_sample():
