@@ -11,7 +11,6 @@ runs of all kinds alternate, so that a busy machine slows all of them.
 """
 
 import itertools
-import json
 import multiprocessing
 import os
 import pathlib
@@ -22,6 +21,7 @@ import time
 
 import numpy as np
 from absl import app, flags
+from measuring import write_results
 
 FLAGS = flags.FLAGS
 
@@ -32,7 +32,6 @@ flags.DEFINE_enum("child", None, ["loop", "0", "1", "2"], "What to run here.")
 flags.DEFINE_string("resize", "pillow", "What resizes in the pipeline.")
 flags.DEFINE_integer("cores", 1, "On how many cores.", 1)
 
-FOLDER = pathlib.Path(__file__).parent / "results"
 # What is run (a bare loop on each core, or a pipeline with so many workers),
 # what resizes, and on how many cores.
 RUNS = [
@@ -166,7 +165,6 @@ def clips_per_second(child, resize, cores):
 
 
 def write(measured):
-    FOLDER.mkdir(exist_ok=True)
     rows = []
     for (run, resize, cores), (rate, busy) in measured.items():
         _, loop = measured["loop", "none", cores]
@@ -187,22 +185,8 @@ def write(measured):
         "batch_size": BATCH_SIZE,
         "results": rows,
     }
-    path = FOLDER / "input.json"
-    path.write_text(json.dumps(content, indent=2) + "\n")
-    lines = [
-        "| | resized by | cores | clips a second | busy ms a clip | overhead |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        lines.append(
-            f"| {row['run']} | {row['resize']} | {row['cores']} | "
-            f"{row['clips_per_second']:.1f} | "
-            f"{row['busy_milliseconds']:.1f} | "
-            f"{row['overhead_percent']:.0f} % |"
-        )
-    table = "\n".join(lines) + "\n"
-    path.with_suffix(".md").write_text(table)
-    print(table)
+    cells = [row.values() for row in rows]
+    write_results("input", content, list(rows[0]), cells)
 
 
 if __name__ == "__main__":

@@ -7,16 +7,13 @@ Each row is measured in a process of its own, so that its peak of memory is
 its own: the median of runs after one that warms up, random weights.
 """
 
+import itertools
 import json
-import os
-import pathlib
-import resource
 import statistics
-import subprocess
-import sys
 import time
 
 from absl import app, flags
+from measuring import in_own_process, peak_megabytes, report, write_results
 
 FLAGS = flags.FLAGS
 
@@ -30,34 +27,35 @@ flags.DEFINE_integer("num_tokens", 256, "Tokens a clip.", 1)
 flags.DEFINE_integer("repeats", 3, "Measured runs.", 1)
 flags.DEFINE_string("row", None, "Measure this row in this process.")
 
-PATH = pathlib.Path(__file__).parent / "results" / "sampling_sizes.json"
 COLUMNS = ["backend", "size", "batch", "guidance", "cache", "weights"]
 
 
 def main(_):
     if FLAGS.row:
-        print("RESULT" + json.dumps(measure(json.loads(FLAGS.row))))
+        report(measure(json.loads(FLAGS.row)))
         return
-    rows = [
-        dict(zip(COLUMNS, values, strict=True))
-        for values in combinations(
-            FLAGS.backends,
-            FLAGS.sizes,
-            FLAGS.batches,
-            FLAGS.guidance,
-            FLAGS.caches,
-            FLAGS.weights,
+    chosen = itertools.product(
+        FLAGS.backends,
+        FLAGS.sizes,
+        FLAGS.batches,
+        FLAGS.guidance,
+        FLAGS.caches,
+        FLAGS.weights,
+    )
+    rows = []
+    for values in chosen:
+        row = dict(zip(COLUMNS, values, strict=True))
+        measured = in_own_process(
+            __file__,
+            row["backend"],
+            row=json.dumps(row),
+            num_tokens=FLAGS.num_tokens,
+            repeats=FLAGS.repeats,
         )
-    ]
-    for row in rows:
-        row.update(run_child(row))
-        print(row, flush=True)
-        write(rows)
-
-
-def combinations(first, *others):
-    tails = combinations(*others) if others else [()]
-    return [(value, *tail) for value in first for tail in tails]
+        rows.append({**row, **measured})
+        content = {"num_tokens": FLAGS.num_tokens, "rows": rows}
+        cells = [row.values() for row in rows]
+        write_results("sampling_sizes", content, list(rows[0]), cells)
 
 
 def measure(row):
@@ -88,42 +86,12 @@ def measure(row):
 
     first = run()
     seconds = statistics.median(run() for _ in range(FLAGS.repeats))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "tokens_per_second": len(labels) * FLAGS.num_tokens / seconds,
         "milliseconds_per_step": 1000 * seconds / FLAGS.num_tokens,
         "first_call_seconds": first,
-        "peak_memory_gib": peak / 2**20,
+        "peak_megabytes": peak_megabytes(),
     }
-
-
-def run_child(row):
-    command = [sys.executable, __file__, f"--row={json.dumps(row)}"]
-    command += [f"--num_tokens={FLAGS.num_tokens}"]
-    result = subprocess.run(
-        [*command, f"--repeats={FLAGS.repeats}"],
-        env={**os.environ, "KERAS_BACKEND": row["backend"]},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    (line,) = [s for s in result.stdout.splitlines() if s.startswith("RESULT")]
-    return json.loads(line.removeprefix("RESULT"))
-
-
-def write(rows):
-    rows = [row for row in rows if "tokens_per_second" in row]
-    content = {"num_tokens": FLAGS.num_tokens, "rows": rows}
-    PATH.parent.mkdir(exist_ok=True)
-    PATH.write_text(json.dumps(content, indent=2) + "\n")
-    names = list(rows[0])
-    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
-    for row in rows:
-        cells = [
-            f"{v:.1f}" if isinstance(v, float) else str(v) for v in row.values()
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    PATH.with_suffix(".md").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

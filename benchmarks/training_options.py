@@ -11,15 +11,17 @@ layers and the prior XS, batch 4. Each number is of a process of its own.
 """
 
 import json
-import os
-import pathlib
-import resource
 import statistics
-import subprocess
-import sys
 import time
 
 from absl import app, flags
+from measuring import (
+    FOLDER,
+    in_own_process,
+    peak_megabytes,
+    report,
+    write_results,
+)
 
 FLAGS = flags.FLAGS
 
@@ -30,7 +32,6 @@ flags.DEFINE_list("backends", ["jax", "tensorflow", "torch"], "On which.")
 flags.DEFINE_integer("steps", 200, "Steps of a run for `precision`.", 20)
 flags.DEFINE_string("child", None, "Measure this option in this process.")
 
-FOLDER = pathlib.Path(__file__).parent / "results"
 OPTIONS = {
     "precision": ["float32", "mixed_bfloat16", "mixed_float16"],
     "checkpointing": ["kept", "computed_twice"],
@@ -43,17 +44,32 @@ def main(_):
             "precision": measure_precision,
             "checkpointing": measure_checkpointing,
         }[FLAGS.table]
-        print("RESULT" + json.dumps(measure(FLAGS.child)))
+        report(measure(FLAGS.child))
         return
     results = {
-        backend: {option: run_child(backend, option) for option in options()}
+        backend: {
+            option: in_own_process(
+                __file__,
+                backend,
+                child=option,
+                table=FLAGS.table,
+                steps=FLAGS.steps,
+            )
+            for option in OPTIONS[FLAGS.table]
+        }
         for backend in FLAGS.backends
     }
-    write(results)
-
-
-def options():
-    return OPTIONS[FLAGS.table]
+    path = FOLDER / f"{FLAGS.table}.json"
+    if path.exists():  # Of backends that were measured before.
+        results = {**json.loads(path.read_text()), **results}
+    rows = {
+        (backend, option): row
+        for backend, options in results.items()
+        for option, row in options.items()
+    }
+    head = ["backend", "option", *next(iter(rows.values()))]
+    cells = [(*names, *row.values()) for names, row in rows.items()]
+    write_results(FLAGS.table, results, head, cells)
 
 
 def measure_precision(dtype):
@@ -132,43 +148,6 @@ def measure_checkpointing(option):
         "megabytes": peak_megabytes(),
         "step_seconds": statistics.median(times[2:]),
     }
-
-
-def peak_megabytes():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def run_child(backend, option):
-    command = [sys.executable, __file__, f"--child={option}"]
-    command += [f"--table={FLAGS.table}", f"--steps={FLAGS.steps}"]
-    result = subprocess.run(
-        command,
-        env={**os.environ, "KERAS_BACKEND": backend},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    (line,) = [s for s in result.stdout.splitlines() if s.startswith("RESULT")]
-    print(backend, option, line.removeprefix("RESULT"), flush=True)
-    return json.loads(line.removeprefix("RESULT"))
-
-
-def write(results):
-    FOLDER.mkdir(exist_ok=True)
-    path = FOLDER / f"{FLAGS.table}.json"
-    if path.exists():  # Of backends that were measured before.
-        results = {**json.loads(path.read_text()), **results}
-    path.write_text(json.dumps(results, indent=2) + "\n")
-    first = next(iter(next(iter(results.values())).values()))
-    lines = [f"| backend | option | {' | '.join(first)} |"]
-    lines.append("|---" * (2 + len(first)) + "|")
-    for backend, rows in results.items():
-        for option, row in rows.items():
-            cells = " | ".join(f"{value:.4g}" for value in row.values())
-            lines.append(f"| {backend} | {option} | {cells} |")
-    table = "\n".join(lines) + "\n"
-    path.with_suffix(".md").write_text(table)
-    print(table)
 
 
 if __name__ == "__main__":

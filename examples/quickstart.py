@@ -18,7 +18,8 @@ import numpy as np
 from absl import app, flags
 from keras import ops
 
-from keras_larp import data, models
+from keras_larp import data
+from keras_larp.training import recipes
 
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
@@ -50,7 +51,7 @@ def main(_):
     curves = tokenizer.fit(
         make_dataset(train, training=True),
         epochs=NUM_EPOCHS,
-        steps_per_epoch=-(-FLAGS.tokenizer_steps // NUM_EPOCHS),
+        steps_per_epoch=steps_an_epoch(FLAGS.tokenizer_steps),
         verbose=2,
     ).history
     table["tokenizer"].append(evaluate(tokenizer, test_clips))
@@ -64,7 +65,7 @@ def main(_):
         train_tokens,
         batch_size=64,
         epochs=NUM_EPOCHS,
-        steps_per_epoch=-(-FLAGS.generator_steps // NUM_EPOCHS),
+        steps_per_epoch=steps_an_epoch(FLAGS.generator_steps),
         verbose=2,
     ).history["loss"]
     table["generator"].append(evaluate(generator, test_tokens))
@@ -113,58 +114,30 @@ def make_dataset(source, training):
 
 def make_tokenizer():
     """A tokenizer of 0.4 million parameters for 16 tokens a clip."""
-    tokenizer = models.LARPTokenizer(
+    recipe = recipes.small_data_tokenizer(
+        steps_an_epoch(FLAGS.tokenizer_steps),
+        epochs=NUM_EPOCHS,
+        warmup_epochs=NUM_EPOCHS / 20,
         num_frames=FLAGS.num_frames,
         image_size=FLAGS.image_size,
-        patch_size=(4, 8, 8),
-        num_tokens=16,
-        codebook_size=256,
-        code_dim=8,
-        hidden_dim=64,
-        num_heads=4,
-        encoder_layers=2,
-        decoder_layers=2,
-        # Statistics over a batch keep a young encoder from giving all clips
-        # the same few codes; queries of unit scale tell its tokens apart.
-        latent_norm="batch_joint",
-        query_stddev=1.0,
-        prior={"num_layers": 1, "num_heads": 4, "hidden_dim": 64},
-        seed=FLAGS.seed,
     )
-    schedule = make_schedule(3e-3, FLAGS.tokenizer_steps)
-    tokenizer.compile(
-        keras.optimizers.Adam(schedule),
-        pixel_loss="squared",
-        pixel_loss_weight=10.0,
-    )
-    return tokenizer
+    return recipe.build()
 
 
 def make_generator(tokenizer, num_classes):
-    generator = models.ARVideoGenerator(
+    recipe = recipes.small_data_generator(
+        steps_an_epoch(FLAGS.generator_steps),
+        epochs=NUM_EPOCHS,
+        warmup_epochs=NUM_EPOCHS / 20,
         vocab_size=tokenizer.codebook_size,
         num_tokens=tokenizer.num_tokens,
         num_classes=num_classes,
-        hidden_dim=128,
-        num_layers=3,
-        num_heads=4,
-        seed=FLAGS.seed,
     )
-    schedule = make_schedule(2e-3, FLAGS.generator_steps)
-    generator.compile(
-        keras.optimizers.AdamW(schedule, weight_decay=0.05, beta_2=0.95)
-    )
-    return generator
+    return recipe.build()
 
 
-def make_schedule(learning_rate, steps):
-    warmup_steps = steps // 20
-    return keras.optimizers.schedules.CosineDecay(
-        0.0,
-        max(steps - warmup_steps, 1),
-        warmup_target=learning_rate,
-        warmup_steps=warmup_steps,
-    )
+def steps_an_epoch(steps):
+    return -(-steps // NUM_EPOCHS)
 
 
 def make_tokens(tokenizer, source, count):

@@ -7,6 +7,8 @@ import sys
 import pytest
 from tiny_models import tiny_generator, tiny_tokenizer
 
+from keras_larp import data
+
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 
 
@@ -68,3 +70,27 @@ def test_scripts_reconstruct_and_generate(tmp_path):
         "class_007_001.mp4",
         "grid.gif",
     ]
+
+
+def test_prior_ablation_compares_two_kinds_of_tokenizers(tmp_path):
+    arguments = [f"--output={tmp_path}", "--num_seeds=1", "--epochs=1"]
+    arguments += ["--tokenizer_steps=2", "--generator_steps=2"]
+    arguments += ["--num_tokenized=16", "--num_evaluated=16"]
+    # Judges that need no training.
+    arguments += ["--data_format=folder", f"--data={shapes_folder(tmp_path)}"]
+    output = run("prior_ablation.py", *arguments)
+    assert "| generation_random_frechet_distance |" in output
+    assert (tmp_path / "prior_ablation.png").exists()
+    # What is done is not done again.
+    (tmp_path / "prior_0" / "generation").rename(tmp_path / "moved")
+    again = run("prior_ablation.py", *arguments)
+    assert again == output[output.index("Mean and") :]
+
+
+def shapes_folder(tmp_path):
+    """A folder of two classes with two clips each."""
+    source = data.MovingShapes(4, num_frames=8, image_size=32)
+    for i in range(4):
+        name = f"class_{i % 2}/{i}.mp4"
+        data.write_video(tmp_path / "videos" / name, source[i]["video"])
+    return tmp_path / "videos"

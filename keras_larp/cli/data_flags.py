@@ -62,8 +62,9 @@ def define(values, batch_size=None):
         )
 
 
-def make_source(values, split, num_frames, image_size):
-    """The videos of `"train"` or `"test"`, as the flags say."""
+def make_source(values, split, num_frames, image_size, num_clips=None):
+    """The videos of `"train"` or `"test"`, as the flags say; `num_clips` of
+    them, where they are computed."""
     kind = values.data_format or ("ucf101" if values.data else "moving_shapes")
     if kind in ("moving_shapes", "atari"):
         if values.data:
@@ -71,7 +72,7 @@ def make_source(values, split, num_frames, image_size):
                 f"--data_format={kind} is computed and takes no --data. "
                 f"Received: --data={','.join(values.data)}"
             )
-        sizes = _NUM_CLIPS[split], num_frames, image_size
+        sizes = num_clips or _NUM_CLIPS[split], num_frames, image_size
         if kind == "atari":
             return data.AtariGameplay(*sizes, split=split, seed=values.seed)
         seeds = {"train": values.seed, "test": values.seed + 1}

@@ -27,10 +27,10 @@ def define(values, recipes, without=()):
     )
     for name, value in SETTINGS[recipes[0]].items():
         if name not in without:
-            _define_setting(values, name, value)
+            _define_setting(values, name, value, recipes[0])
 
 
-def _define_setting(values, name, value):
+def _define_setting(values, name, value, recipe):
     define = {
         bool: flags.DEFINE_bool,
         int: flags.DEFINE_integer,
@@ -39,7 +39,7 @@ def _define_setting(values, name, value):
         tuple: flags.DEFINE_list,
         type(None): flags.DEFINE_float,
     }[type(value)]
-    text = f"{DESCRIPTIONS[name]} The recipe has {value!r}."
+    text = f"{DESCRIPTIONS[name]} {recipe} has {value!r}."
     define(name, None, text, flag_values=values)
 
 

@@ -19,7 +19,11 @@ FLAGS = flags.FlagValues()
 data_flags.define(FLAGS)
 recipe_flags.define(
     FLAGS,
-    ["larp_l_long_generator", "larp_l_long_frame_prediction"],
+    [
+        "larp_l_long_generator",
+        "larp_l_long_frame_prediction",
+        "small_data_generator",
+    ],
     without=("vocab_size", "num_tokens", "num_classes", "condition"),
 )
 run_folder.define(FLAGS, "runs/generator")

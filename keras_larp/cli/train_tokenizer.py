@@ -14,7 +14,7 @@ from keras_larp.cli import data_flags, recipe_flags, run_folder
 
 FLAGS = flags.FlagValues()
 data_flags.define(FLAGS)
-recipe_flags.define(FLAGS, ["larp_l_long_tokenizer"])
+recipe_flags.define(FLAGS, ["larp_l_long_tokenizer", "small_data_tokenizer"])
 run_folder.define(FLAGS, "runs/tokenizer")
 
 

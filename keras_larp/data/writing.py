@@ -8,13 +8,14 @@ from keras_larp.data._optional import require
 from keras_larp.data.checks import check_integer
 
 
-def video_grid(videos, num_columns, padding=2):
+def video_grid(videos, num_columns, padding=2, row_names=None):
     """Lays clips out side by side, as one video.
 
     Args:
         videos: Floats in [0, 1] `(B, T, H, W, 3)`; others are clipped.
         num_columns: Integer, clips in a row.
         padding: Integer, white pixels between clips.
+        row_names: Optional list of strings, written left of the rows.
 
     Returns:
         uint8 array `(T, H', W', 3)`.
@@ -45,7 +46,28 @@ def video_grid(videos, num_columns, padding=2):
         top = padding + i // num_columns * row_step
         left = padding + i % num_columns * column_step
         grid[:, top : top + height, left : left + width] = video
-    return grid
+    if row_names is None:
+        return grid
+    if len(row_names) != num_rows:
+        raise ValueError(
+            f"Expected a name for each of {num_rows} rows. "
+            f"Received: row_names={list(row_names)}"
+        )
+    names = _written(row_names, row_step, grid.shape[1])
+    names = np.broadcast_to(names, (frames, *names.shape))
+    return np.concatenate([names, grid], axis=2)
+
+
+def _written(names, step, height):
+    """A picture `(height, W, 3)` with the names in black, one each `step`."""
+    font = require("PIL.ImageFont", "viz").load_default(12)
+    width = 8 + max(round(font.getlength(name)) for name in names)
+    picture = require("PIL.Image", "viz").new("RGB", (width, height), "white")
+    draw = require("PIL.ImageDraw", "viz").Draw(picture)
+    for row, name in enumerate(names):
+        middle = (4, row * step + step // 2)
+        draw.text(middle, name, fill="black", font=font, anchor="lm")
+    return np.asarray(picture)
 
 
 def film_strips(videos, num_frames=4, padding=2):

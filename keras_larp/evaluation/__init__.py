@@ -12,6 +12,12 @@ from keras_larp.evaluation.feature_extractor import (
     random_features,
 )
 from keras_larp.evaluation.merge import merge
+from keras_larp.evaluation.pictures import (
+    token_usage,
+    truncated_clips,
+    truncation_video,
+    write_token_usage,
+)
 from keras_larp.evaluation.report import append_to_report
 from keras_larp.evaluation.shape_classifier import (
     ShapeClassifier,
@@ -33,4 +39,8 @@ __all__ = [
     "overlapping_files",
     "random_features",
     "shape_features",
+    "token_usage",
+    "truncated_clips",
+    "truncation_video",
+    "write_token_usage",
 ]

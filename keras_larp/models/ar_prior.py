@@ -8,6 +8,7 @@ from keras_larp.layers.transformer_block import TransformerBlock
 from keras_larp.layers.vector_quantizer import unit_length
 
 SIZES = {  # layers, heads, width
+    "gptc-tiny": (1, 4, 64),
     "gptc-XXS": (6, 4, 256),
     "gptc-XS": (6, 6, 384),
     "gptc-S": (12, 6, 384),
@@ -104,7 +105,7 @@ class ARPrior(keras.Model):
     @classmethod
     def from_size(cls, size, **kwargs):
         """A prior of a size by name: `gptc-XXS`, `-XS`, `-S` (the paper's),
-        `-M`, `-B` or `-L`."""
+        `-M`, `-B` or `-L`; or `-tiny`, ours for small data."""
         if size not in SIZES:
             raise ValueError(
                 f"Unknown size of a prior: {size!r}. "

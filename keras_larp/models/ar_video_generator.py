@@ -9,6 +9,7 @@ from keras_larp.models.video_generation import VideoGeneration
 from keras_larp.training.generator_training import GeneratorTraining
 
 SIZES = {  # layers, heads, width
+    "llama-abs-tiny": (3, 4, 128),
     "llama-abs-S": (12, 6, 384),
     "llama-abs-B": (12, 12, 768),
     "llama-abs-L": (24, 16, 1024),
@@ -191,7 +192,8 @@ class ARVideoGenerator(VideoGeneration, GeneratorTraining):
     @classmethod
     def from_size(cls, size, **kwargs):
         """A generator of a size by name: `llama-abs-S`, `-B`, `-L`, `-LP`
-        (the paper's), `-XL`, `-XXL` or `-XXXL`."""
+        (the paper's), `-XL`, `-XXL` or `-XXXL`; or `-tiny`, ours for small
+        data."""
         if size not in SIZES:
             raise ValueError(
                 f"Unknown size of a generator: {size!r}. "

@@ -31,6 +31,8 @@ class VideoGeneration:
         decode=None,
         batch_size=None,
         first_sample=0,
+        given_tokens=None,
+        stream=False,
         verbose=0,
     ):
         """Generates clips' tokens, one by one, with a key-value cache.
@@ -57,51 +59,19 @@ class VideoGeneration:
             decode: Optional `LARPTokenizer`; when given, clips are returned.
             batch_size: Integer, clips at a time; all at once where `None`.
             first_sample: Integer, number of the first of these samples.
+            given_tokens: Optional int `(B, num_tokens)`, tokens that are to
+                be kept, and -1 where one is to be drawn.
+            stream: Boolean, whether batches are yielded as they are made.
             verbose: 0, or 1 for a progress bar of batches.
 
         Returns:
             int32 `(B, num_tokens)`, ids in [0, vocab_size); with `decode`,
-            float32 `(B, T, H, W, C)` in [0, 1].
+            float32 `(B, T, H, W, C)` in [0, 1]. With `stream`, an iterator
+            of these for `batch_size` clips, the last fewer.
 
         Raises:
-            ValueError: for labels out of range and impossible options.
-        """
-        batches = self.generate_batches(
-            condition,
-            guidance_scale=guidance_scale,
-            guidance_interval=guidance_interval,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
-            num_samples=num_samples,
-            decode=decode,
-            batch_size=batch_size,
-            first_sample=first_sample,
-            verbose=verbose,
-        )
-        batches = list(batches)
-        return batches[0] if len(batches) == 1 else ops.concatenate(batches)
-
-    def generate_batches(
-        self,
-        condition=None,
-        guidance_scale=1.0,
-        guidance_interval=-1,
-        temperature=1.0,
-        top_k=0,
-        top_p=1.0,
-        seed=None,
-        num_samples=None,
-        decode=None,
-        batch_size=None,
-        first_sample=0,
-        verbose=0,
-    ):
-        """Yields what `generate` returns, batch by batch, as it is made.
-
-        The arguments are those of `generate`. All batches have
-        `batch_size` clips, the last fewer.
+            ValueError: for labels or tokens out of range and impossible
+                options.
         """
         condition = self._check_condition(condition, num_samples)
         self._check_options(guidance_scale, temperature, top_k, top_p)
@@ -113,6 +83,7 @@ class VideoGeneration:
                 f"first_sample >= 0. Received: {count} samples, "
                 f"batch_size={batch_size}, first_sample={first_sample}"
             )
+        given = self._check_given(given_tokens, count)
         if seed is None:
             seed = int(np.random.SeedSequence().entropy % 2**63)
         guided = 0
@@ -128,6 +99,7 @@ class VideoGeneration:
             samples = np.minimum(samples, count - 1)
             token_ids = function(
                 ops.convert_to_tensor(condition[samples]),
+                ops.convert_to_tensor(given[samples]),
                 ops.convert_to_tensor(
                     self._uniforms(seed, first_sample + samples)
                 ),
@@ -144,8 +116,10 @@ class VideoGeneration:
                 yield batch_from(start)
                 bar.update(i + 1)
 
-        # Not itself a generator function: it checks when it is called.
-        return batches()
+        if stream:
+            return batches()
+        made = list(batches())
+        return made[0] if len(made) == 1 else ops.concatenate(made)
 
     def predict_frames(
         self, video, tokenizer, num_condition_frames=None, **options
@@ -220,6 +194,7 @@ class VideoGeneration:
         guided,
         choice,
         condition,
+        given,
         uniforms,
         guidance_scale,
         temperature,
@@ -240,6 +215,7 @@ class VideoGeneration:
             for block in self.blocks
         ]
         inputs = {
+            "given": given,
             "uniforms": uniforms,
             "guidance_scale": guidance_scale,
             "temperature": temperature,
@@ -317,6 +293,16 @@ class VideoGeneration:
         check_ids(named, "class ids", self.num_classes, (None,))
         return condition.astype("int32")
 
+    def _check_given(self, given_tokens, count):
+        """int32 `(count, num_tokens)`, -1 where a token is to be drawn."""
+        shape = count, self.num_tokens
+        if given_tokens is None:
+            return np.full(shape, -1, "int32")
+        given = np.asarray(ops.convert_to_numpy(given_tokens))
+        named = np.where(given == -1, 0, given)
+        check_ids(named, "given tokens", self.vocab_size, shape)
+        return given.astype("int32")
+
     def _check_options(self, guidance_scale, temperature, top_k, top_p):
         if guidance_scale > 1.0 and (
             self.condition == "frames" or not self.class_dropout
@@ -341,12 +327,15 @@ def _next_token(choice, logits, step, batch, inputs):
         known, none = logits[:batch], logits[batch:]
         logits = none + inputs["guidance_scale"] * (known - none)
     if greedy:
-        return ops.cast(ops.argmax(logits, axis=-1), "int32")
-    probabilities = filtered_probabilities(
-        logits, inputs["temperature"], top_k, top_p
-    )
-    uniforms = ops.take(inputs["uniforms"], step, axis=1)
-    return draw_categorical(probabilities, uniforms)
+        token_ids = ops.cast(ops.argmax(logits, axis=-1), "int32")
+    else:
+        probabilities = filtered_probabilities(
+            logits, inputs["temperature"], top_k, top_p
+        )
+        uniforms = ops.take(inputs["uniforms"], step, axis=1)
+        token_ids = draw_categorical(probabilities, uniforms)
+    given = ops.take(inputs["given"], step, axis=1)
+    return ops.where(given < 0, token_ids, given)
 
 
 def _growth(num_tokens, guided):

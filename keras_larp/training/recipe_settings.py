@@ -104,6 +104,50 @@ LARP_L_LONG_FRAME_PREDICTION = {
     "warmup_epochs": 1.0,
 }
 
+# For some thousand short clips and two cores.
+SMALL_DATA_TOKENIZER = {
+    **LARP_L_LONG_TOKENIZER,
+    "num_frames": 8,
+    "image_size": 32,
+    "batch_size": 16,
+    "horizontal_flip": False,
+    "epochs": 10,
+    "num_tokens": 16,
+    "codebook_size": 256,
+    "code_dim": 8,
+    "hidden_dim": 64,
+    "num_heads": 4,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    # Statistics over a batch keep a young encoder from giving all clips the
+    # same few codes; queries of unit scale tell its tokens apart.
+    "latent_norm": "batch_joint",
+    "query_stddev": 1.0,
+    "prior": "gptc-tiny",
+    "dtype": "float32",
+    "learning_rate": 3e-3,
+    "beta_1": 0.9,
+    "beta_2": 0.999,
+    "warmup_epochs": 0.5,
+    "prior_learning_rate_multiplier": 1.0,
+    "pixel_loss": "squared",
+    "pixel_loss_weight": 10.0,
+    "perceptual_model": None,
+    "discriminator": False,
+}
+SMALL_DATA_GENERATOR = {
+    **LARP_L_LONG_GENERATOR,
+    "horizontal_flip": False,
+    "epochs": 10,
+    "size": "llama-abs-tiny",
+    "vocab_size": 256,
+    "num_tokens": 16,
+    "num_classes": 12,
+    "dtype": "float32",
+    "learning_rate": 2e-3,
+    "warmup_epochs": 0.5,
+}
+
 
 # What each setting is.
 DESCRIPTIONS = {
@@ -181,4 +225,6 @@ SETTINGS = {
     "larp_l_long_tokenizer": LARP_L_LONG_TOKENIZER,
     "larp_l_long_generator": LARP_L_LONG_GENERATOR,
     "larp_l_long_frame_prediction": LARP_L_LONG_FRAME_PREDICTION,
+    "small_data_tokenizer": SMALL_DATA_TOKENIZER,
+    "small_data_generator": SMALL_DATA_GENERATOR,
 }

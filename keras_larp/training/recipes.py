@@ -18,6 +18,8 @@ from keras_larp.training.recipe_settings import (
     LARP_L_LONG_FRAME_PREDICTION,
     LARP_L_LONG_GENERATOR,
     LARP_L_LONG_TOKENIZER,
+    SMALL_DATA_GENERATOR,
+    SMALL_DATA_TOKENIZER,
 )
 from keras_larp.training.schedules import LinearRamp, WarmupCosine
 
@@ -82,6 +84,25 @@ def larp_l_long_frame_prediction(steps_per_epoch, **overrides):
         "larp_l_long_frame_prediction",
         steps_per_epoch,
         _merged(LARP_L_LONG_FRAME_PREDICTION, overrides),
+    )
+
+
+def small_data_tokenizer(steps_per_epoch, **overrides):
+    """A tokenizer for some thousand short clips, trained in minutes on two
+    cores; see `larp_l_long_tokenizer`. Ours, not the paper's."""
+    return TokenizerRecipe(
+        "small_data_tokenizer",
+        steps_per_epoch,
+        _merged(SMALL_DATA_TOKENIZER, overrides),
+    )
+
+
+def small_data_generator(steps_per_epoch, **overrides):
+    """A generator of the tokens of `small_data_tokenizer`."""
+    return GeneratorRecipe(
+        "small_data_generator",
+        steps_per_epoch,
+        _merged(SMALL_DATA_GENERATOR, overrides),
     )
 
 
@@ -288,6 +309,8 @@ RECIPES = {
     "larp_l_long_tokenizer": larp_l_long_tokenizer,
     "larp_l_long_generator": larp_l_long_generator,
     "larp_l_long_frame_prediction": larp_l_long_frame_prediction,
+    "small_data_tokenizer": small_data_tokenizer,
+    "small_data_generator": small_data_generator,
 }
 
 

@@ -11,15 +11,17 @@ import time
 import keras
 import numpy as np
 import pytest
+from tiny_models import tiny_generator, tiny_tokenizer
 
 from keras_larp import data, models
+from keras_larp.cli import inspect_tokens
 from keras_larp.cli import main as command_line
 
 TOKENIZER = [
     *("--num_frames=4", "--image_size=16", "--batch_size=4", "--epochs=3"),
     *("--patch_size=2,8,8", "--num_tokens=6", "--codebook_size=32"),
     *("--code_dim=4", "--hidden_dim=16", "--num_heads=2", "--dtype=float32"),
-    *("--encoder_layers=1", "--decoder_layers=1", "--prior=gptc-XXS"),
+    *("--encoder_layers=1", "--decoder_layers=1", "--prior=gptc-tiny"),
     *("--discriminator_hidden_dim=16", "--discriminator_heads=2"),
     *("--discriminator_layers=1", "--discriminator_every=2"),
     *("--warmup_epochs=0.5", "--learning_rate=0.001", "--show_every=3"),
@@ -54,6 +56,28 @@ def test_unknown_commands_and_flags_are_named():
         command_line.main(["train-tokenizer", "--learning_rat=1"])
 
 
+def test_inspect_tokens_writes_pictures(tmp_path):
+    tiny_tokenizer().save_to_preset(tmp_path / "tokenizer")
+    tiny_generator(num_classes=12).save_to_preset(tmp_path / "generator")
+    values = inspect_tokens.FLAGS
+    values(
+        [
+            "keras-larp inspect-tokens",
+            f"--tokenizer={tmp_path}/tokenizer",
+            f"--generator={tmp_path}/generator",
+            f"--output={tmp_path}/pictures",
+            *("--num_clips=5", "--num_shown=2", "--counts=0,3,6"),
+        ]
+    )
+    inspect_tokens.main(values)
+    names = {path.name for path in (tmp_path / "pictures").iterdir()}
+    assert names == {
+        "reconstructions.gif",
+        "token_usage.png",
+        "truncation.gif",
+    }
+
+
 def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(FileExistsError, match="--resume"):
@@ -78,8 +102,18 @@ def kill_after(folder, step, *arguments):
 
 
 def test_a_run_that_is_killed_twice_ends_as_the_unbroken_one(tmp_path):
+    check_killing(tmp_path)
+
+
+def test_a_run_on_video_files_too(tmp_path, shared_dir):
+    # A folder a class: these two are of the test split of UCF101.
+    videos = f"--data={shared_dir / 'data' / 'UCF-101'}"
+    check_killing(tmp_path, videos, "--data_format=folder")
+
+
+def check_killing(tmp_path, *source):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    start = ["train-tokenizer", *TOKENIZER, "--save_every_steps=1"]
+    start = ["train-tokenizer", *TOKENIZER, *source, "--save_every_steps=1"]
     run(*start, f"--output={whole}")
     kill_after(broken, 3, *start, f"--output={broken}")
     go_on = [*start, f"--output={broken}", "--resume"]

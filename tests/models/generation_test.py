@@ -47,7 +47,9 @@ def test_a_growing_cache_gives_what_teacher_forcing_gives(
 def test_batches_and_parts_give_the_samples_of_one_batch(batch_size):
     model, labels = lively_generator(), [0, 1, 2, 0, 1]
     whole = numpy(model.generate(labels, seed=7))
-    parts = list(model.generate_batches(labels, seed=7, batch_size=batch_size))
+    parts = list(
+        model.generate(labels, seed=7, batch_size=batch_size, stream=True)
+    )
     assert [len(p) for p in parts[:-1]] == [batch_size] * (len(parts) - 1)
     np.testing.assert_array_equal(
         np.concatenate(list(map(numpy, parts))), whole
@@ -61,7 +63,7 @@ def test_batches_and_parts_give_the_samples_of_one_batch(batch_size):
 def test_wrong_batches_are_refused_at_once():
     for options in ({"batch_size": 0}, {"first_sample": -1}):
         with pytest.raises(ValueError, match="Received: 1 samples"):
-            tiny_generator().generate_batches([0], **options)
+            tiny_generator().generate([0], stream=True, **options)
 
 
 def test_heads_share_keys_and_values_in_the_cache():
@@ -108,3 +110,23 @@ def test_int8_weights_give_close_logits_and_sample():
     assert 0 < np.std(error) < 0.1 * np.std(exact)
     ids = model.generate(labels, temperature=0)
     assert ids.shape == (2, model.num_tokens)
+
+
+def test_given_tokens_are_kept_and_what_follows_goes_on_from_them():
+    model, labels = lively_generator(), np.array([1, 0])
+    free = numpy(model.generate(labels, temperature=0))
+    given = np.full_like(free, -1)
+    given[:, :2] = (free[:, :2] + 1) % model.vocab_size
+    ids = numpy(model.generate(labels, temperature=0, given_tokens=given))
+    logits = numpy(model({"token_ids": ids, "condition": labels}))
+    np.testing.assert_array_equal(ids[:, :2], given[:, :2])
+    np.testing.assert_array_equal(ids[:, 2:], logits.argmax(-1)[:, 2:])
+    assert (ids[:, 2:] != free[:, 2:]).any()
+
+
+@pytest.mark.parametrize("wrong", [-2, 10**6])
+def test_given_tokens_out_of_range_are_refused(wrong):
+    model = tiny_generator()
+    given = np.full((1, model.num_tokens), wrong)
+    with pytest.raises(ValueError, match="given tokens"):
+        model.generate([0], given_tokens=given)

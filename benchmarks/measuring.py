@@ -1,0 +1,50 @@
+"""What the benchmarks share: processes of their own, results in files."""
+
+import json
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+
+FOLDER = pathlib.Path(__file__).parent / "results"
+
+
+def in_own_process(script, backend, **options):
+    """What `script`, run on a backend with these flags, hands to `report`."""
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    result = subprocess.run(
+        [sys.executable, script, *flags],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    (line,) = [s for s in result.stdout.splitlines() if s.startswith("RESULT")]
+    line = line.removeprefix("RESULT")
+    print(backend, *options.values(), line, flush=True)
+    return json.loads(line)
+
+
+def report(result):
+    """Hands a dictionary to the process that `in_own_process` runs in."""
+    print("RESULT" + json.dumps(result))
+
+
+def peak_megabytes():
+    """The most memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def write_results(name, content, head, rows):
+    """Writes `results/<name>.json`, and the rows as a table beside it."""
+    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / f"{name}.json"
+    path.write_text(json.dumps(content, indent=2) + "\n")
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for row in rows:
+        cells = [f"{v:.4g}" if isinstance(v, float) else str(v) for v in row]
+        lines.append(f"| {' | '.join(cells)} |")
+    table = "\n".join(lines) + "\n"
+    path.with_suffix(".md").write_text(table)
+    print(table)

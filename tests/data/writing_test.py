@@ -1,0 +1,59 @@
+"""Grids of clips, and files of them."""
+
+import av
+import numpy as np
+import pytest
+
+from keras_larp import data
+
+
+def test_grid_lays_clips_out_in_rows():
+    videos = np.zeros((3, 2, 4, 6, 3))
+    videos[2] = 0.5
+    grid = data.video_grid(videos, num_columns=2, padding=1)
+    assert grid.shape == (2, 2 * 5 + 1, 2 * 7 + 1, 3)
+    assert (grid[:, 1:5, 1:7] == 0).all()  # the first clip
+    assert (grid[:, 6:10, 1:7] == 128).all()  # the third
+    assert (grid[:, 6:, 7:] == 255).all()  # no fourth
+
+
+def test_names_of_rows_are_written_at_the_left():
+    videos = np.zeros((2, 2, 24, 24, 3))
+    plain = data.video_grid(videos, num_columns=1)
+    named = data.video_grid(
+        videos, num_columns=1, row_names=["", "ApplyEyeMakeup"]
+    )
+    margin = named.shape[2] - plain.shape[2]
+    np.testing.assert_array_equal(named[:, :, margin:], plain)
+    assert (named[:, :26, :margin] == 255).all()
+    assert (named[:, 26:, :margin] < 100).any()
+
+
+def test_each_row_needs_a_name():
+    with pytest.raises(ValueError, match="each of 2 rows"):
+        data.video_grid(np.zeros((2, 1, 8, 8, 3)), 1, row_names=["one"])
+
+
+def test_film_strips_show_the_first_and_the_last_frame():
+    videos = np.linspace(0, 1, 5)[None, :, None, None, None]
+    videos = np.broadcast_to(videos, (1, 5, 8, 8, 3))
+    strip = data.film_strips(videos, num_frames=2, padding=0)
+    assert (strip[:, :8] == 0).all() and (strip[:, 8:] == 255).all()
+
+
+def test_a_video_file_has_the_frames_that_were_written(tmp_path):
+    video = np.broadcast_to(
+        np.linspace(0, 1, 5)[:, None, None, None], (5, 15, 17, 3)
+    )
+    data.write_video(tmp_path / "video.mp4", video, fps=10)
+    with av.open(tmp_path / "video.mp4") as container:
+        assert container.streams.video[0].average_rate == 10
+        frames = [f.to_ndarray(format="rgb24") for f in container.decode()]
+    means = [frame[:15, :17].mean() / 255 for frame in frames]
+    np.testing.assert_allclose(means, np.linspace(0, 1, 5), atol=0.03)
+
+
+def test_a_file_of_unknown_kind_is_refused_and_leaves_nothing(tmp_path):
+    with pytest.raises(ValueError, match="'.xyz'"):
+        data.write_video(tmp_path / "video.xyz", np.zeros((2, 8, 8, 3)))
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,57 @@
+"""Pictures of tokens."""
+
+import numpy as np
+import pytest
+from tiny_models import tiny_generator, tiny_tokenizer
+
+from keras_larp import evaluation
+
+
+def test_token_usage_orders_codes_by_how_often_they_occur():
+    token_ids = np.array([[5, 5], [5, 2], [5, 7], [5, 2]])
+    shares = evaluation.token_usage(token_ids, codebook_size=8)
+    assert shares.shape == (2, 8)
+    np.testing.assert_allclose(shares[0], [1, 0, 0, 0, 0, 0, 0, 0])
+    np.testing.assert_allclose(shares[1], [0.25, 0.5, 0.25, 0, 0, 0, 0, 0])
+
+
+def test_token_usage_joins_codes_of_a_large_codebook():
+    token_ids = np.arange(1000).reshape(500, 2)
+    shares = evaluation.token_usage(token_ids, 1000, num_bins=10)
+    np.testing.assert_allclose(shares, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("token_ids", "message"),
+    [([1, 2], "shape"), ([[8]], r"\[0, 8\)"), (np.empty((0, 2)), "not empty")],
+)
+def test_other_token_ids_are_refused(token_ids, message):
+    with pytest.raises(ValueError, match=message):
+        evaluation.token_usage(token_ids, 8)
+
+
+def test_usage_is_drawn(tmp_path):
+    token_ids = np.random.default_rng(0).integers(0, 8, (20, 4))
+    evaluation.write_token_usage(tmp_path / "usage.png", token_ids, 8)
+    assert (tmp_path / "usage.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_clips_with_all_tokens_true_are_what_the_tokenizer_decodes():
+    tokenizer = tiny_tokenizer()
+    generator = tiny_generator(
+        vocab_size=tokenizer.codebook_size, num_tokens=tokenizer.num_tokens
+    )
+    draw = np.random.default_rng(0)
+    shape = (2, tokenizer.num_tokens)
+    token_ids = draw.integers(0, tokenizer.codebook_size, shape)
+    counts = [0, tokenizer.num_tokens]
+    clips = evaluation.truncated_clips(
+        generator, tokenizer, token_ids, [0, 1], counts
+    )
+    decoded = np.asarray(tokenizer.decode(token_ids))
+    np.testing.assert_allclose(clips[1], decoded, atol=1e-6)
+    frames, height, width, _ = decoded.shape[1:]
+    video = evaluation.truncation_video(clips, decoded, counts, ["a", "b"])
+    assert video.shape[0] == 2 * frames
+    assert video.shape[1] == 2 * (height + 2) + 2 + 4
+    assert video.shape[2] > 2 * (width + 2) + 2
