@@ -9,6 +9,7 @@ class Step:
     - `step_outputs(data, training)`: a scalar loss and a dictionary of
       tensors, with the `reconstruction` where there is a discriminator;
     - `update_metrics(outputs)`;
+    - `training_state`, a `TrainingState`;
     - `discriminator`, `None` or a model, and with it `discriminator_terms`,
       `generator_terms` and `discriminator_is_due` (see `TokenizerTraining`).
 
@@ -53,6 +54,7 @@ class Step:
         gradients = pull_back(scale, through_discriminator)
         outputs["finite"] = all_finite([outputs["loss"], *gradients])
         self.apply_if(outputs["finite"], self.optimizer, gradients, variables)
+        self.training_state.record(outputs)
         self.update_metrics(outputs)
         return self.get_metrics_result()
 

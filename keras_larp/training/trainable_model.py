@@ -76,9 +76,8 @@ class TrainableModel(TrainStep, keras.Model):
         self._tracker.lock()
 
     def update_term_metrics(self, outputs):
-        """Counts a step; the mean of each term leaves out skipped ones."""
+        """Adds a step to the means of the terms, unless it was skipped."""
         finite = keras.ops.cast(outputs["finite"], "float32")
-        self.training_state.record(outputs)
         self.skipped_metric.update_state(1.0 - finite)
         for name, metric in self.term_metrics.items():
             if name in outputs:

@@ -48,6 +48,7 @@ def test_discriminator_is_trained_at_its_own_steps_only():
         tokenizer.train_on_batch(clips())
         trained.append(changed(before, tokenizer.discriminator))
         assert changed(own, tokenizer.encoder)
+        tokenizer.evaluate(clips(), verbose=0)  # is no step
     # Every second step, from the fourth on.
     assert trained == [False, False, False, True, False, True]
 
