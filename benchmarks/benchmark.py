@@ -11,16 +11,14 @@ the authors' code on the same machine, in the same hour, says what it took:
     python benchmarks/benchmark.py --table=tokenizer --authors=3.6,3.4
 """
 
-import json
 import os
 import pathlib
 import platform
 import statistics
-import subprocess
-import sys
 import time
 
 from absl import app, flags
+from measuring import in_own_process, report, write_results
 
 FLAGS = flags.FLAGS
 
@@ -37,7 +35,6 @@ flags.DEFINE_list(
 )
 flags.DEFINE_bool("child", False, "Measure the backend of this process.")
 
-FOLDER = pathlib.Path(__file__).parent / "results"
 AUTHORS = {
     "tokenizer": {"encode_seconds": 3.4, "decode_seconds": 3.4},
     "training": {"step_seconds": 4.2},
@@ -52,11 +49,15 @@ def main(_):
             "training": measure_training,
             "sampling": measure_sampling,
         }[FLAGS.table]
-        print("RESULT" + json.dumps(measure()))
+        report(measure())
         return
-    results = {backend: run_child(backend) for backend in FLAGS.backends}
-    FOLDER.mkdir(exist_ok=True)
-    write(results)
+    options = {"child": True, "table": FLAGS.table, "repeats": FLAGS.repeats}
+    write(
+        {
+            backend: in_own_process(__file__, backend, **options)
+            for backend in FLAGS.backends
+        }
+    )
 
 
 def measure_tokenizer():
@@ -140,20 +141,6 @@ def median_time(function):
     return statistics.median(times)
 
 
-def run_child(backend):
-    command = [sys.executable, __file__, "--child", f"--table={FLAGS.table}"]
-    result = subprocess.run(
-        [*command, f"--repeats={FLAGS.repeats}"],
-        env={**os.environ, "KERAS_BACKEND": backend},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    (line,) = [s for s in result.stdout.splitlines() if s.startswith("RESULT")]
-    print(backend, line.removeprefix("RESULT"))
-    return json.loads(line.removeprefix("RESULT"))
-
-
 def write(results):
     authors = AUTHORS[FLAGS.table]
     if FLAGS.authors is not None:
@@ -168,20 +155,15 @@ def write(results):
         "authors_measured_here": FLAGS.authors is not None,
         "results": results,
     }
-    path = FOLDER / f"{FLAGS.table}.json"
-    path.write_text(json.dumps(content, indent=2) + "\n")
-    names = list(authors)
-    heads = " | ".join(f"{name} | over the authors'" for name in names)
-    lines = [f"| backend | {heads} |", "|---" * (1 + 2 * len(names)) + "|"]
+    head = ["backend"]
+    for name in authors:
+        head += [name, "over the authors'"]
+    rows = []
     for backend, result in results.items():
-        cells = [
-            f"{result[name]:.2f} | {result[name] / authors[name]:.2f}"
-            for name in names
-        ]
-        lines.append(f"| {backend} | {' | '.join(cells)} |")
-    table = "\n".join(lines) + "\n"
-    path.with_suffix(".md").write_text(table)
-    print(table)
+        rows.append([backend])
+        for name, theirs in authors.items():
+            rows[-1] += [result[name], result[name] / theirs]
+    write_results(FLAGS.table, content, head, rows)
 
 
 def processor():
