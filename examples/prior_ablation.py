@@ -42,7 +42,6 @@ flags.DEFINE_string("generator_recipe", "small_data_generator", "By name.")
 flags.DEFINE_integer("epochs", 8, "Points of the curves.", 1)
 flags.DEFINE_integer("tokenizer_steps", 2000, "Of each run.", 1)
 flags.DEFINE_integer("generator_steps", 800, "Of each run.", 1)
-flags.DEFINE_integer("num_tokenized", 4096, "Clips to train generators on.", 1)
 flags.DEFINE_integer(
     "num_evaluated",
     480,
@@ -91,9 +90,6 @@ def run(path, prior_loss_weight, seed):
     tokenizer = recipe.build()
     arguments = recipe.fit_arguments()
     tokenizer.fit(clips_of(train, True), verbose=2, **arguments)
-    train_tokens = tokens_of(tokenizer, clips_of(train, True))
-    test_tokens = tokens_of(tokenizer, clips_of(test, False))
-
     recipe = recipes.RECIPES[FLAGS.generator_recipe](
         -(-FLAGS.generator_steps // FLAGS.epochs),
         epochs=FLAGS.epochs,
@@ -104,6 +100,9 @@ def run(path, prior_loss_weight, seed):
     generator = recipe.build()
     batch_size = recipe.settings["batch_size"]
     arguments = recipe.fit_arguments()
+    count = batch_size * arguments.pop("steps_per_epoch")  # In an epoch.
+    train_tokens = tokens_of(tokenizer, clips_of(train, True), count)
+    test_tokens = tokens_of(tokenizer, clips_of(test, False))
     generator.fit(train_tokens, batch_size=batch_size, verbose=2, **arguments)
     measured = generator.evaluate(test_tokens, verbose=0, return_dict=True)
     results = {f"generator_{name}": value for name, value in measured.items()}
@@ -132,18 +131,17 @@ def run(path, prior_loss_weight, seed):
     path.write_text(json.dumps(results, indent=2) + "\n")
 
 
-def tokens_of(tokenizer, clips):
-    """Tokens and classes of up to so many clips, encoded once."""
-    token_ids, labels, count = [], [], 0
+def tokens_of(tokenizer, clips, count=None):
+    """Tokens and classes of so many clips, or all, encoded once."""
+    token_ids, labels = [], []
     for video, label in clips:
         token_ids.append(ops.convert_to_numpy(tokenizer.encode(video)))
         labels.append(label)
-        count += len(label)
-        if count >= FLAGS.num_tokenized:
+        if count is not None and sum(map(len, labels)) >= count:
             break
     return {
-        "token_ids": np.concatenate(token_ids),
-        "condition": np.concatenate(labels),
+        "token_ids": np.concatenate(token_ids)[:count],
+        "condition": np.concatenate(labels)[:count],
     }
 
 

@@ -36,6 +36,7 @@ flags.DEFINE_integer("batch_size", 16, "Clips in a batch.", 1)
 flags.DEFINE_integer("seed", 0, "Seed of data, weights and samples.", 0)
 
 NUM_EPOCHS = 8  # Points of the curves.
+GENERATOR_BATCH = 64  # Sequences of tokens.
 
 
 def main(_):
@@ -58,14 +59,15 @@ def main(_):
     write_reconstructions(output, tokenizer, test)
 
     generator = make_generator(tokenizer, len(train.class_names))
-    train_tokens = make_tokens(tokenizer, train, 4096)
+    # As many as an epoch takes.
+    count = GENERATOR_BATCH * steps_an_epoch(FLAGS.generator_steps)
+    train_tokens = make_tokens(tokenizer, train, count)
     test_tokens = make_tokens(tokenizer, test, 256)
     table["generator"] = [evaluate(generator, test_tokens)]
     curves["generator_loss"] = generator.fit(
         train_tokens,
-        batch_size=64,
+        batch_size=GENERATOR_BATCH,
         epochs=NUM_EPOCHS,
-        steps_per_epoch=steps_an_epoch(FLAGS.generator_steps),
         verbose=2,
     ).history["loss"]
     table["generator"].append(evaluate(generator, test_tokens))
@@ -150,8 +152,8 @@ def make_tokens(tokenizer, source, count):
         if len(ids) * FLAGS.batch_size >= count:
             break
     return {
-        "token_ids": np.concatenate(ids),
-        "condition": np.concatenate(labels),
+        "token_ids": np.concatenate(ids)[:count],
+        "condition": np.concatenate(labels)[:count],
     }
 
 

@@ -75,7 +75,7 @@ def test_scripts_reconstruct_and_generate(tmp_path):
 def test_prior_ablation_compares_two_kinds_of_tokenizers(tmp_path):
     arguments = [f"--output={tmp_path}", "--num_seeds=1", "--epochs=1"]
     arguments += ["--tokenizer_steps=2", "--generator_steps=2"]
-    arguments += ["--num_tokenized=16", "--num_evaluated=16"]
+    arguments += ["--num_evaluated=16"]
     # Judges that need no training.
     arguments += ["--data_format=folder", f"--data={shapes_folder(tmp_path)}"]
     output = run("prior_ablation.py", *arguments)
