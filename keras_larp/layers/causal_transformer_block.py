@@ -8,7 +8,6 @@ from keras_larp.layers.attention import (
     split_heads,
     write_cache,
 )
-from keras_larp.layers.few_rows import few_rows_kernel, few_rows_product
 from keras_larp.layers.seeded_dropout import seeded_dropout
 
 
@@ -40,8 +39,10 @@ class CausalTransformerBlock(layers.Layer):
             `(B * num_kv_heads, L, hidden_dim / num_heads)`, see
             `empty_cache`. The `n` tokens are written into it at `index`.
         index: Integer scalar, position of the first token, with `cache`.
-        kernels: Optional, what `few_rows_kernels` returned: makes calls with
-            one token a sequence faster.
+        product: Optional function of `(B, 1, inputs)` and a kernel, that
+            takes the place of linear layers whose kernels are given.
+        kernels: Optional dictionary of kernels for it, by the layers' names;
+            see `map_kernels`.
         training: Boolean, whether dropout acts.
 
     Returns:
@@ -123,19 +124,28 @@ class CausalTransformerBlock(layers.Layer):
         zeros = ops.zeros(shape, dtype=self.compute_dtype)
         return zeros, ops.zeros(shape, dtype=self.compute_dtype)
 
-    def few_rows_kernels(self):
-        """The kernels of linear layers that are not quantized, by name, laid
-        out for many calls with one token a sequence."""
+    def map_kernels(self, function):
+        """`function` of the kernel of each linear layer that is not
+        quantized, by name."""
         names = ("qkv", "projection", "mlp_in", "mlp_out")
-        kernels = {name: few_rows_kernel(getattr(self, name)) for name in names}
-        return {name: k for name, k in kernels.items() if k is not None}
+        return {
+            name: function(ops.cast(layer.kernel, self.compute_dtype))
+            for name in names
+            if (layer := getattr(self, name)).quantization_mode is None
+        }
 
     def call(
-        self, tokens, cache=None, index=None, kernels=None, training=False
+        self,
+        tokens,
+        cache=None,
+        index=None,
+        product=None,
+        kernels=None,
+        training=False,
     ):
         def dense(name, x):
             if kernels and name in kernels:
-                return few_rows_product(x, kernels[name])
+                return product(x, kernels[name])
             return getattr(self, name)(x)
 
         length = tokens.shape[1]

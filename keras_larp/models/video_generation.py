@@ -5,11 +5,15 @@ import numpy as np
 from keras import ops
 
 from keras_larp.layers.attention import grow_cache
-from keras_larp.layers.few_rows import few_rows_kernel, few_rows_product
 from keras_larp.layers.frame_condition import repeat_last_frame, with_separator
 from keras_larp.layers.sampling import draw_categorical, filtered_probabilities
 from keras_larp.models.checks import check_ids
-from keras_larp.training import compile_function, compile_loop
+from keras_larp.training import (
+    compile_function,
+    compile_loop,
+    few_rows_product,
+    lay_out_kernel,
+)
 
 # Steps of sampling between two growths of the key-value cache, at least.
 CACHE_GROWTH = 64
@@ -225,9 +229,12 @@ class VideoGeneration:
         current = _next_token(choice, logits, 0, batch, inputs)
         tokens = ops.repeat(current[:, None], self.num_tokens, axis=1)
 
-        inputs["kernels"] = [block.few_rows_kernels() for block in self.blocks]
-        if (kernel := few_rows_kernel(self.head)) is not None:
-            inputs["head"] = kernel
+        inputs["kernels"] = [
+            block.map_kernels(lay_out_kernel) for block in self.blocks
+        ]
+        if self.head.quantization_mode is None:
+            kernel = ops.cast(self.head.kernel, self.compute_dtype)
+            inputs["head"] = lay_out_kernel(kernel)
         start = 1
         for stop in stops:
             if guided and start == guided:
@@ -263,7 +270,13 @@ class VideoGeneration:
         kernels = kernels or [None] * len(self.blocks)
         written = []
         for block, cache, own in zip(self.blocks, caches, kernels, strict=True):
-            x, cache = block(x, cache=cache, index=position, kernels=own)
+            x, cache = block(
+                x,
+                cache=cache,
+                index=position,
+                product=few_rows_product,
+                kernels=own,
+            )
             written.append(cache)
         x = self.norm(x[:, -1:])
         logits = self.head(x) if head is None else few_rows_product(x, head)

@@ -8,7 +8,8 @@ places that know a backend. Each gives
   tensors) and `update_metrics(outputs)`;
 - `compile_function(model, function)`, which makes a function of tensors that
   reads the model's weights into a compiled one, without gradients;
-- `compile_loop(body)`, for a loop inside such a function.
+- `compile_loop(body)`, for a loop inside such a function;
+- `lay_out_kernel` and `few_rows_product`, see `keras_larp.layers.few_rows`.
 """
 
 import importlib
@@ -21,3 +22,5 @@ _driver = importlib.import_module(
 TrainStep = _driver.TrainStep
 compile_function = _driver.compile_function
 compile_loop = _driver.compile_loop
+lay_out_kernel = _driver.lay_out_kernel
+few_rows_product = _driver.few_rows_product

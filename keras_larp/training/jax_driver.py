@@ -4,7 +4,16 @@ import jax
 import jax.numpy as jnp
 import keras
 
+from keras_larp.layers.few_rows import few_rows_product, lay_out_kernel
 from keras_larp.training.step import Step
+
+__all__ = [
+    "TrainStep",
+    "compile_function",
+    "compile_loop",
+    "few_rows_product",
+    "lay_out_kernel",
+]
 
 
 class TrainStep(Step):

@@ -3,7 +3,16 @@
 import keras
 import tensorflow as tf
 
+from keras_larp.layers.few_rows import few_rows_product, lay_out_kernel
 from keras_larp.training.step import Step
+
+__all__ = [
+    "TrainStep",
+    "compile_function",
+    "compile_loop",
+    "few_rows_product",
+    "lay_out_kernel",
+]
 
 
 class TrainStep(Step):

@@ -127,3 +127,22 @@ def compile_loop(body):
         return state
 
     return loop
+
+
+def lay_out_kernel(kernel):
+    """A kernel `(inputs, units)` as `few_rows_product` takes it: on CPUs, as
+    PyTorch's library for them prefers it for some 8 rows."""
+    kernel = kernel.detach().t().contiguous()
+    on_cpu = kernel.device.type == "cpu" and kernel.dtype == torch.float32
+    if on_cpu and torch.backends.mkldnn.is_available():
+        return torch.ops.mkldnn._reorder_linear_weight(kernel, 8)
+    return kernel
+
+
+def few_rows_product(x, kernel):
+    """`x` `(B, 1, inputs)` times a kernel that was laid out:
+    `(B, 1, units)`."""
+    if kernel.is_mkldnn:
+        product = torch.ops.mkldnn._linear_pointwise
+        return product(x, kernel, None, "none", [], "")
+    return torch.nn.functional.linear(x, kernel)

@@ -6,8 +6,8 @@ import pytest
 from keras import ops
 from tiny_models import tiny_generator
 
-from keras_larp.layers.few_rows import few_rows_kernel, few_rows_product
 from keras_larp.models import video_generation
+from keras_larp.training import few_rows_product, lay_out_kernel
 
 
 def numpy(x):
@@ -93,7 +93,8 @@ def test_product_of_few_rows_is_the_dense_layer(units, rows):
     layer.build((None, None, 4))
     x = np.random.default_rng(0).standard_normal((rows, 1, 4), "float32")
     received = few_rows_product(
-        ops.convert_to_tensor(x), few_rows_kernel(layer)
+        ops.convert_to_tensor(x),
+        lay_out_kernel(ops.convert_to_tensor(layer.kernel)),
     )
     np.testing.assert_allclose(
         numpy(received), numpy(layer(x)), rtol=1e-4, atol=1e-6
