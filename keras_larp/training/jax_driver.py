@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import keras
 
 from keras_larp.layers.few_rows import few_rows_product, lay_out_kernel
+from keras_larp.training.loop import compile_loop
 from keras_larp.training.step import Step
 
 __all__ = [
@@ -143,15 +144,3 @@ def _values(scope, variables):
 def _assign(variables, values):
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
-
-
-def compile_loop(body):
-    """`loop(start, stop, state, inputs)`, which runs the state through
-    `body(step, state, inputs)`; for use inside a compiled function."""
-
-    def loop(start, stop, state, inputs):
-        return keras.ops.fori_loop(
-            start, stop, lambda step, state: body(step, state, inputs), state
-        )
-
-    return loop

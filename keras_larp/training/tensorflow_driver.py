@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_larp.layers.few_rows import few_rows_product, lay_out_kernel
+from keras_larp.training.loop import compile_loop
 from keras_larp.training.step import Step
 
 __all__ = [
@@ -83,15 +84,3 @@ class TrainStep(Step):
 def compile_function(model, function):
     """`function` compiled by XLA; TensorFlow itself finds the variables."""
     return tf.function(function, reduce_retracing=False, jit_compile=True)
-
-
-def compile_loop(body):
-    """`loop(start, stop, state, inputs)`, which runs the state through
-    `body(step, state, inputs)`; for use inside a compiled function."""
-
-    def loop(start, stop, state, inputs):
-        return keras.ops.fori_loop(
-            start, stop, lambda step, state: body(step, state, inputs), state
-        )
-
-    return loop
