@@ -58,6 +58,7 @@ def main(values):
     """
     output = pathlib.Path(values.output)
     tokenizer = models.LARPTokenizer.from_preset(values.tokenizer)
+    counts = _counts(values.counts, tokenizer.num_tokens)
     sizes = tokenizer.num_frames, tokenizer.image_size
     source = data_flags.make_source(values, "test", *sizes)
     clips = data_flags.make_dataset(
@@ -75,9 +76,9 @@ def main(values):
     evaluation.write_token_usage(
         output / "token_usage.png", token_ids, tokenizer.codebook_size
     )
-    videos = np.concatenate(videos)[: values.num_shown]
-    labels = np.concatenate(labels)[: values.num_shown]
-    shown_ids = token_ids[: len(videos)]
+    shown_ids = token_ids[: values.num_shown]
+    videos = np.concatenate(videos)[: len(shown_ids)]
+    labels = np.concatenate(labels)[: len(shown_ids)]
     names = [source.class_names[label] for label in labels]
     decoded = ops.convert_to_numpy(tokenizer.decode(shown_ids))
     pairs = np.stack([videos, decoded], axis=1).reshape(-1, *videos.shape[1:])
@@ -85,7 +86,6 @@ def main(values):
     data.write_video(output / "reconstructions.gif", grid, values.fps)
     if values.generator is not None:
         generator = models.ARVideoGenerator.from_preset(values.generator)
-        counts = _counts(values.counts, tokenizer.num_tokens)
         clips = evaluation.truncated_clips(
             generator,
             tokenizer,

@@ -66,7 +66,7 @@ def test_inspect_tokens_writes_pictures(tmp_path):
             f"--tokenizer={tmp_path}/tokenizer",
             f"--generator={tmp_path}/generator",
             f"--output={tmp_path}/pictures",
-            *("--num_clips=5", "--num_shown=2", "--counts=0,3,6"),
+            *("--num_clips=2", "--num_shown=3", "--counts=0,3,6"),
         ]
     )
     inspect_tokens.main(values)
