@@ -87,7 +87,7 @@ def run(path, prior_loss_weight, seed):
             FLAGS, source, *sizes, batch_size, training
         )
 
-    tokenizer = recipe.build()
+    tokenizer = recipe.build(clips_of(train, True))
     arguments = recipe.fit_arguments()
     tokenizer.fit(clips_of(train, True), verbose=2, **arguments)
     recipe = recipes.RECIPES[FLAGS.generator_recipe](

@@ -46,7 +46,7 @@ def main(_):
     train, test = make_sources()
     table = {}
 
-    tokenizer = make_tokenizer()
+    tokenizer = make_tokenizer(make_dataset(train, training=True))
     test_clips = make_dataset(test, training=False)
     table["tokenizer"] = [evaluate(tokenizer, test_clips)]
     curves = tokenizer.fit(
@@ -114,7 +114,7 @@ def make_dataset(source, training):
     )
 
 
-def make_tokenizer():
+def make_tokenizer(clips):
     """A tokenizer of 0.4 million parameters for 16 tokens a clip."""
     recipe = recipes.small_data_tokenizer(
         steps_an_epoch(FLAGS.tokenizer_steps),
@@ -123,7 +123,7 @@ def make_tokenizer():
         num_frames=FLAGS.num_frames,
         image_size=FLAGS.image_size,
     )
-    return recipe.build()
+    return recipe.build(clips)
 
 
 def make_generator(tokenizer, num_classes):

@@ -2,7 +2,11 @@
 
 from absl import flags
 
-from keras_larp.training.recipe_settings import DESCRIPTIONS, SETTINGS
+from keras_larp.training.recipe_settings import (
+    DESCRIPTIONS,
+    OPTIONAL_INTEGERS,
+    SETTINGS,
+)
 from keras_larp.training.recipes import RECIPES
 
 
@@ -62,7 +66,7 @@ def make_recipe(values, steps_per_epoch, **found):
             given[name] = None
         elif isinstance(settings[name], tuple):
             given[name] = tuple(int(v) for v in value)
-        elif name == "gradient_accumulation_steps":
+        elif name in OPTIONAL_INTEGERS:
             given[name] = int(value)
     steps = values.steps_per_epoch or steps_per_epoch
     return RECIPES[values.recipe](steps, **given, **found)

@@ -39,7 +39,7 @@ def main(values):
     recipe = recipe_flags.make_recipe(values, train.steps_per_epoch)
     run.write_config(values, recipe)
     print(recipe)
-    tokenizer = recipe.build()
+    tokenizer = recipe.build(train)
     arguments = recipe.fit_arguments()
     callbacks = run.callbacks(values, train, sizes[2], "val_psnr", "max")
     callbacks.append(CollapseWarning())

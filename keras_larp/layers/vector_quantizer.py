@@ -27,6 +27,12 @@ class VectorQuantizer(layers.Layer):
             entropy of a latent's softmax(-distance / entropy_temperature)
             minus the entropy of the mean softmax.
         entropy_temperature: Float, see `entropy_weight`.
+        ema_decay: Float in (0, 1) or `None`. Where given, a code is the
+            moving average, with this decay, of the latents that take it, in
+            place of being trained by the codebook loss; see `update`.
+        restart_after: Integer or `None`. Where given, a code that no latent
+            took for so many training steps becomes a latent of the batch;
+            see `update`.
         seed: Integer or `None`, seed of the sampling.
 
     Call arguments:
@@ -39,7 +45,7 @@ class VectorQuantizer(layers.Layer):
         the straight-through gradient, `latents` (normalized, where the
         quantizer normalizes), `token_ids` int32 `(B, N)`, and the scalars
         `commitment_loss`, `codebook_loss`, `entropy_loss` and their weighted
-        sum `loss`.
+        sum `loss`, without the codebook loss where codes are averages.
 
     Example:
 
@@ -64,6 +70,8 @@ class VectorQuantizer(layers.Layer):
         codebook_weight=1.0,
         entropy_weight=0.0,
         entropy_temperature=0.01,
+        ema_decay=None,
+        restart_after=None,
         seed=None,
         **kwargs,
     ):
@@ -84,6 +92,16 @@ class VectorQuantizer(layers.Layer):
                 f"temperature={temperature}, "
                 f"entropy_temperature={entropy_temperature}"
             )
+        if ema_decay is not None and not 0 < ema_decay < 1:
+            raise ValueError(
+                "`ema_decay` must be between 0 and 1, or `None`. "
+                f"Received: ema_decay={ema_decay}"
+            )
+        if restart_after is not None and restart_after < 1:
+            raise ValueError(
+                "Codes restart after at least one step without use. "
+                f"Received: restart_after={restart_after}"
+            )
         self.codebook_size = codebook_size
         self.code_dim = code_dim
         self.normalize = normalize
@@ -93,17 +111,36 @@ class VectorQuantizer(layers.Layer):
         self.codebook_weight = codebook_weight
         self.entropy_weight = entropy_weight
         self.entropy_temperature = entropy_temperature
+        self.ema_decay = ema_decay
+        self.restart_after = restart_after
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def build(self, input_shape=None):
         bound = (6.0 / self.code_dim) ** 0.5  # He uniform, fan-in code_dim
-        self.embeddings = self.add_weight(
-            shape=(self.codebook_size, self.code_dim),
-            initializer=keras.initializers.RandomUniform(-bound, bound),
+        shape = (self.codebook_size, self.code_dim)
+        self.embeddings = self._weight(
+            "codebook",
+            shape,
+            keras.initializers.RandomUniform(-bound, bound),
+            trainable=self.ema_decay is None,
+        )
+        if self.ema_decay is not None:
+            # The averaged sum and number of the latents that take a code.
+            self.ema_sums = self._weight("ema_sums", shape)
+            self.ema_counts = self._weight("ema_counts", shape[:1])
+            self._start_averages()
+        if self.restart_after is not None:
+            self.idle_steps = self._weight("idle_steps", shape[:1])
+
+    def _weight(self, name, shape, initializer="zeros", trainable=False):
+        return self.add_weight(
+            shape=shape,
+            initializer=initializer,
             dtype="float32",
+            trainable=trainable,
             autocast=False,
-            name="codebook",
+            name=name,
         )
 
     def codebook(self):
@@ -161,9 +198,82 @@ class VectorQuantizer(layers.Layer):
             "codebook_loss": codebook_loss,
             "entropy_loss": entropy_loss,
             "loss": self.commitment_weight * commitment_loss
-            + self.codebook_weight * codebook_loss
+            + (self.codebook_weight if self.ema_decay is None else 0.0)
+            * codebook_loss
             + self.entropy_weight * entropy_loss,
         }
+
+    def update(self, latents, token_ids, condition=True):
+        """Moves averaged codes and restarts dead ones, after a training step.
+
+        `LARPTokenizer.fit` does this; a step of your own calls it after the
+        optimizer. All of it is a function of its arguments: codes that
+        restart together take latents that lie evenly over the batch.
+
+        Args:
+            latents: float `(B, N, code_dim)`, `latents` of the outputs.
+            token_ids: int `(B, N)`, `token_ids` of the outputs.
+            condition: Boolean scalar, whether the step counts.
+        """
+        if self.ema_decay is None and self.restart_after is None:
+            return
+        latents = ops.stop_gradient(ops.convert_to_tensor(latents))
+        latents = ops.reshape(latents, (-1, self.code_dim))  # (M, d)
+        token_ids = ops.reshape(ops.convert_to_tensor(token_ids), (-1,))
+
+        def sum_by_code(values):
+            return ops.segment_sum(values, token_ids, self.codebook_size)
+
+        counts = sum_by_code(ops.ones_like(latents[:, 0]))  # (K,)
+        used = counts > 0
+        names = ["embeddings"]
+        if self.ema_decay is not None:
+            names += ["ema_sums", "ema_counts"]
+        if self.restart_after is not None:
+            names += ["idle_steps"]
+        before = {n: ops.convert_to_tensor(getattr(self, n)) for n in names}
+        after = dict(before)
+        if self.ema_decay is not None:
+            # Codes that no latent took keep their averages: these would decay
+            # to a sum and a number too small to divide.
+            rate = (1.0 - self.ema_decay) * ops.cast(used, "float32")
+            for name, now in (
+                ("ema_sums", sum_by_code(latents)),
+                ("ema_counts", counts),
+            ):
+                part = rate if now.ndim == 1 else rate[:, None]
+                after[name] = before[name] + part * (now - before[name])
+            sums, numbers = after["ema_sums"], after["ema_counts"]
+            after["embeddings"] = sums / numbers[:, None]
+        if self.restart_after is not None:
+            idle = ops.where(used, 0.0, before["idle_steps"] + 1.0)
+            dead = idle >= self.restart_after
+            picked = _evenly(dead, ops.shape(latents)[0])
+            picked = ops.take(latents, picked, axis=0)  # (K, d)
+            restarted = {"embeddings": picked, "idle_steps": 0.0 * idle}
+            if self.ema_decay is not None:
+                ones = ops.ones_like(counts)
+                restarted |= {"ema_sums": picked, "ema_counts": ones}
+            after["idle_steps"] = idle
+            for name, fresh in restarted.items():
+                where = dead if fresh.ndim == 1 else dead[:, None]
+                after[name] = ops.where(where, fresh, after[name])
+        for name in names:
+            value = ops.where(condition, after[name], before[name])
+            getattr(self, name).assign(value)
+
+    def set_codes(self, codes):
+        """Makes `codes`, float `(codebook_size, code_dim)`, the codebook."""
+        self.embeddings.assign(codes)
+        if self.ema_decay is not None:
+            self._start_averages()
+
+    def _start_averages(self):
+        """Averages as if each code had been taken by one latent, itself."""
+        # A copy: JAX's steps write into the buffers of variables.
+        codes = ops.copy(ops.convert_to_tensor(self.embeddings))
+        self.ema_sums.assign(codes)
+        self.ema_counts.assign(ops.ones(self.codebook_size))
 
     def compute_output_spec(self, latents, training=False, temperature=None):
         def spec(shape=(), dtype="float32"):
@@ -189,6 +299,8 @@ class VectorQuantizer(layers.Layer):
             "codebook_weight": self.codebook_weight,
             "entropy_weight": self.entropy_weight,
             "entropy_temperature": self.entropy_temperature,
+            "ema_decay": self.ema_decay,
+            "restart_after": self.restart_after,
             "seed": self.seed,
         }
 
@@ -197,6 +309,14 @@ def unit_length(x):
     """`x` over its length on the last axis, where that is above 1e-12."""
     squares = ops.sum(x * x, axis=-1, keepdims=True)
     return x * ops.rsqrt(ops.maximum(squares, 1e-24))
+
+
+def _evenly(chosen, count):
+    """For each `chosen` of a boolean vector an index below `count`, which lie
+    evenly; for the others any."""
+    chosen = ops.cast(chosen, "int32")
+    stride = ops.maximum(count // ops.maximum(ops.sum(chosen), 1), 1)
+    return (ops.cumsum(chosen) - chosen) * stride % count
 
 
 def _entropy_loss(logits):

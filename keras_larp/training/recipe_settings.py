@@ -39,6 +39,7 @@ LARP_L_LONG_TOKENIZER = {
     "perceptual_model": "lpips_vgg16",
     "perceptual_loss_weight": 1.0,
     "prior_loss_weight": 0.06,
+    "prior_loss_start_epoch": 0.0,
     "prior_loss_ramp_epochs": 0.0,
     "prior_num_rounds": 2,
     "prior_max_sampling_ratio": 0.5,
@@ -48,6 +49,9 @@ LARP_L_LONG_TOKENIZER = {
     "quantizer_warmup_epochs": 0.0,
     "commitment_weight": 0.25,
     "codebook_weight": 1.0,
+    "codebook_clips": None,
+    "codebook_ema_decay": None,
+    "codebook_restart_after": None,
     "temperature": 0.03,
     "temperature_start": None,
     "temperature_epochs": 0.0,
@@ -186,6 +190,7 @@ DESCRIPTIONS = {
     "perceptual_model": 'Preset of LPIPS, a file of VGG16, "random" or "none".',
     "perceptual_loss_weight": "Weight of the perceptual loss.",
     "prior_loss_weight": "Weight of the prior's cross-entropy.",
+    "prior_loss_start_epoch": "Epochs before the prior's loss counts.",
     "prior_loss_ramp_epochs": "Epochs in which that weight rises from 0.",
     "prior_num_rounds": "Rounds of scheduled sampling.",
     "prior_max_sampling_ratio": "Share of replaced inputs at its peak.",
@@ -195,6 +200,9 @@ DESCRIPTIONS = {
     "quantizer_warmup_epochs": "Epochs in which it rises to the whole.",
     "commitment_weight": "Weight of the commitment loss in it.",
     "codebook_weight": "Weight of the codebook loss in it.",
+    "codebook_clips": "Clips whose latents give the first codes, by k-means.",
+    "codebook_ema_decay": "Codes are averages of latents with this decay.",
+    "codebook_restart_after": "Steps after which an unused code restarts.",
     "temperature": "Temperature of the quantizer's sampling.",
     "temperature_start": "Temperature at first; none for no annealing.",
     "temperature_epochs": "Epochs in which it goes to the temperature.",
@@ -220,6 +228,13 @@ DESCRIPTIONS = {
     "dropout": "Dropout after attention and MLP.",
     "drop_path": "Stochastic depth of the last block.",
 }
+
+# Those that are whole numbers where they are given.
+OPTIONAL_INTEGERS = (
+    "gradient_accumulation_steps",
+    "codebook_clips",
+    "codebook_restart_after",
+)
 
 SETTINGS = {
     "larp_l_long_tokenizer": LARP_L_LONG_TOKENIZER,

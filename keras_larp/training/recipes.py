@@ -177,17 +177,34 @@ class Recipe:
 class TokenizerRecipe(Recipe):
     """How a `LARPTokenizer` is made and trained."""
 
-    def build(self):
-        """A compiled `LARPTokenizer`."""
+    def build(self, clips=None):
+        """A compiled `LARPTokenizer`.
+
+        Args:
+            clips: Where the setting `codebook_clips` asks for them, clips
+                that the first codes are taken from; see
+                `LARPTokenizer.initialize_codebook`.
+
+        Raises:
+            ValueError: where clips are asked for and not given.
+        """
         from keras_larp import models
 
         tokenizer = models.LARPTokenizer(**self.model_arguments())
         tokenizer.compile(**self.compile_arguments())
+        num_clips = self.settings["codebook_clips"]
+        if num_clips:
+            if clips is None:
+                raise ValueError(
+                    f"This recipe takes the first codes from {num_clips} "
+                    "clips: give `build` some, such as the data set of "
+                    "training, or make the recipe with `codebook_clips=None`."
+                )
+            tokenizer.initialize_codebook(clips, num_clips)
         return tokenizer
 
     def model_arguments(self):
         """Arguments of `LARPTokenizer`."""
-        quantizer = ("commitment_weight", "codebook_weight", "temperature")
         return {
             **self._take(
                 *("num_frames", "image_size", "patch_size", "num_tokens"),
@@ -197,7 +214,12 @@ class TokenizerRecipe(Recipe):
                 *("prior_max_sampling_ratio", "prior_sampling_peak"),
                 "gradient_checkpointing",
             ),
-            "quantizer": self._take(*quantizer),
+            "quantizer": {
+                **self._take("commitment_weight", "codebook_weight"),
+                **self._take("temperature"),
+                "ema_decay": self.settings["codebook_ema_decay"],
+                "restart_after": self.settings["codebook_restart_after"],
+            },
         }
 
     def compile_arguments(self):
@@ -224,7 +246,10 @@ class TokenizerRecipe(Recipe):
             "discriminator_start": self._steps("discriminator_start_epoch"),
             "adversarial_start": self._steps("adversarial_start_epoch"),
             "prior_loss_weight": self._ramp(
-                "prior_loss_weight", 0.0, "prior_loss_ramp_epochs"
+                "prior_loss_weight",
+                0.0,
+                "prior_loss_ramp_epochs",
+                self._steps("prior_loss_start_epoch"),
             ),
             "quantizer_loss_weight": self._ramp(
                 "quantizer_loss_weight",
@@ -235,12 +260,13 @@ class TokenizerRecipe(Recipe):
             "total_steps": self.total_steps,
         }
 
-    def _ramp(self, name, start_share, epochs):
+    def _ramp(self, name, start_share, epochs, first_step=0):
         """A weight, or a ramp up to it."""
         weight, steps = self.settings[name], self._steps(epochs)
-        return (
-            LinearRamp(start_share * weight, weight, steps) if steps else weight
-        )
+        if not steps and not first_step:
+            return weight
+        start = start_share * weight
+        return LinearRamp(start, weight, max(steps, 1), first_step)
 
     def _temperature_schedule(self):
         start = self.settings["temperature_start"]

@@ -25,10 +25,22 @@ class Step:
         others = {id(v) for v in self.discriminator.variables}
         return [v for v in self.trainable_variables if id(v) not in others]
 
+    @property
+    def forward_statistics(self):
+        """Variables that the forward pass moves, such as those of a batch
+        normalization: a step that is skipped leaves them as they were."""
+        return []
+
+    def after_update(self, outputs):
+        """What follows the optimizer's update; `outputs["finite"]` tells
+        whether that was made."""
+
     def train_on(self, data):
         """Forward once; then the discriminator's turn, where it is due; then
         one update against it, which leaves it as it is."""
         variables = self.generator_variables
+        statistics = self.forward_statistics
+        before = [ops.copy(ops.convert_to_tensor(s)) for s in statistics]
         loss, outputs, pull_back = self.differentiate(
             lambda: self.step_outputs(data, training=True), variables
         )
@@ -54,6 +66,10 @@ class Step:
         gradients = pull_back(scale, through_discriminator)
         outputs["finite"] = all_finite([outputs["loss"], *gradients])
         self.apply_if(outputs["finite"], self.optimizer, gradients, variables)
+        for statistic, old in zip(statistics, before, strict=True):
+            new = ops.convert_to_tensor(statistic)
+            statistic.assign(ops.where(outputs["finite"], new, old))
+        self.after_update(outputs)
         self.training_state.record(outputs)
         self.update_metrics(outputs)
         return self.get_metrics_result()

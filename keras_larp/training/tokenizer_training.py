@@ -7,6 +7,7 @@ from keras_larp.training.adversarial_terms import (
     DISCRIMINATOR_TERMS,
     AdversarialTerms,
 )
+from keras_larp.training.codebook_start import codes_from_clips
 from keras_larp.training.prior_loss import (
     prior_loss,
     prior_rounds,
@@ -279,6 +280,31 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             **kwargs,
         )
 
+    def initialize_codebook(self, clips, num_clips=256, seed=0):
+        """Makes cluster centres (k-means) of the latents of some clips the
+        codes, so that training begins with codes where the latents are.
+
+        Call it before `fit`; a run that goes on from a checkpoint takes the
+        codes of that.
+
+        Args:
+            clips: float `(B, T, H, W, C)` in [0, 1], or an iterable of
+                such batches or of pairs of a batch and labels.
+            num_clips: Integer, how many of them to look at.
+            seed: Integer, seed of the clustering.
+
+        Raises:
+            ValueError: where there are no clips, or clips of another shape.
+
+        Example:
+
+        ```python
+        tokenizer.initialize_codebook(train, num_clips=64)
+        ```
+        """
+        codes = codes_from_clips(self, clips, num_clips, 10, seed)
+        self.quantizer.set_codes(codes)
+
     # The terms of the loss, as functions of tensors.
 
     def step_outputs(self, data, training):
@@ -304,6 +330,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         outputs = {
             "video": video,
             "reconstruction": reconstruction,
+            "latents": codes["latents"],
             "token_ids": codes["token_ids"],
             "pixel_loss": ops.mean(
                 PIXEL_LOSSES[self.pixel_loss](reconstruction - video)
@@ -330,6 +357,16 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             loss = loss + added
             outputs |= {**terms, **self._judgement(video, reconstruction)}
         return loss, {**outputs, "loss": loss}
+
+    @property
+    def forward_statistics(self):
+        norm = self.code_norm
+        return [] if norm is None else norm.non_trainable_variables
+
+    def after_update(self, outputs):
+        self.quantizer.update(
+            outputs["latents"], outputs["token_ids"], outputs["finite"]
+        )
 
     def prior_terms(self, codes, training):
         """The prior's loss, top-1 and top-5 accuracy on quantized codes."""

@@ -54,7 +54,10 @@ def test_prior_follows_the_learning_rate():
 def test_resuming_from_a_keras_file_continues_exactly(tmp_path):
     video = clips()
     options = {"batch_size": 2, "verbose": 0, "shuffle": False}
-    whole = tiny_tokenizer()
+    whole = tiny_tokenizer(
+        latent_norm="batch",
+        quantizer={"ema_decay": 0.9, "restart_after": 3},
+    )
     whole.compile(keras.optimizers.Adam(1e-2), 2.0, total_steps=8)
     whole.fit(video, epochs=2, **options)
     whole.save(tmp_path / "model.keras")
@@ -62,6 +65,20 @@ def test_resuming_from_a_keras_file_continues_exactly(tmp_path):
     resumed = keras.saving.load_model(tmp_path / "model.keras")
     received = resumed.fit(video, epochs=4, initial_epoch=2, **options).history
     np.testing.assert_allclose(received["loss"], expected["loss"], rtol=1e-5)
+
+
+def test_codebook_is_initialized_where_the_latents_are():
+    def distance(model):
+        codes = model.compute_codes(ops.convert_to_tensor(clips()))
+        return float(numpy(codes["commitment_loss"]))
+
+    model = tiny_tokenizer(seed=0)
+    before = distance(model)
+    labels = np.zeros(2)
+    model.initialize_codebook([(clips()[:2], labels), (clips()[2:], labels)])
+    assert distance(model) < 0.2 * before
+    with pytest.raises(ValueError, match="no clips"):
+        model.initialize_codebook([])
 
 
 def test_generator_trains_on_video_through_a_frozen_tokenizer():

@@ -54,6 +54,34 @@ def test_tokenizer_recipe_has_the_paper_settings():
     assert tokenizer.given_total_steps == 2000
 
 
+def test_codebook_settings_reach_the_quantizer():
+    recipe = recipes.small_data_tokenizer(
+        1,
+        **SMALL_TOKENIZER,
+        codebook_clips=4,
+        codebook_ema_decay=0.9,
+        codebook_restart_after=50,
+    )
+    with pytest.raises(ValueError, match="4 clips: give `build` some"):
+        recipe.build()
+    quantizer = recipe.build(clips()).quantizer
+    assert (quantizer.ema_decay, quantizer.restart_after) == (0.9, 50)
+    lengths = np.linalg.norm(ops.convert_to_numpy(quantizer.embeddings), axis=1)
+    assert lengths.max() < 1.01  # Centres of latents of unit length.
+
+
+def test_prior_loss_starts_late_and_rises():
+    recipe = recipes.larp_l_long_tokenizer(
+        10,
+        **SMALL_TOKENIZER,
+        prior_loss_start_epoch=0.5,
+        prior_loss_ramp_epochs=1.0,
+    )
+    weight = recipe.compile_arguments()["prior_loss_weight"]
+    values = [float(ops.convert_to_numpy(weight(n))) for n in (0, 5, 10, 15)]
+    np.testing.assert_allclose(values, [0, 0, 0.03, 0.06], rtol=1e-6)
+
+
 def test_a_recipe_trains():
     recipe = recipes.larp_l_long_tokenizer(2, **SMALL_TOKENIZER, ema_decay=0.9)
     tokenizer = recipe.build()
