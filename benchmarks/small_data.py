@@ -37,11 +37,6 @@ VARIANTS = {
         "latent_norm": "batch_joint",
         "codebook_clips": 256,
     },
-    "batch_joint+ema": {
-        **PLAIN,
-        "latent_norm": "batch_joint",
-        "codebook_ema_decay": 0.99,
-    },
     "batch_joint+restart": {
         **PLAIN,
         "latent_norm": "batch_joint",
@@ -56,9 +51,9 @@ VARIANTS = {
 
 FLAGS = flags.FLAGS
 comparison.define(FLAGS, "runs/small_data", list(VARIANTS))
-FLAGS["tokenizer_steps"].default = 1000
-FLAGS["generator_steps"].default = 600
-FLAGS["num_evaluated"].default = 240
+FLAGS.set_default("tokenizer_steps", 800)
+FLAGS.set_default("generator_steps", 400)
+FLAGS.set_default("num_evaluated", 240)
 
 
 def main(_):

@@ -80,9 +80,9 @@ def test_prior_ablation_compares_two_kinds_of_tokenizers(tmp_path):
     arguments += ["--data_format=folder", f"--data={shapes_folder(tmp_path)}"]
     output = run("prior_ablation.py", *arguments)
     assert "| generation_random_frechet_distance |" in output
-    assert (tmp_path / "prior_ablation.png").exists()
+    assert (tmp_path / "comparison.png").exists()
     # What is done is not done again.
-    (tmp_path / "prior_0" / "generation").rename(tmp_path / "moved")
+    (tmp_path / "prior_0" / "reconstruction").rename(tmp_path / "moved")
     again = run("prior_ablation.py", *arguments)
     assert again == output[output.index("Mean and") :]
 

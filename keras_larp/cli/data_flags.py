@@ -62,6 +62,22 @@ def define(values, batch_size=None):
         )
 
 
+def load_class_names(kind):
+    """Names of classes, by class id.
+
+    Args:
+        kind: `ucf101` or `moving_shapes`, or the path of a text file with a
+            name a line.
+
+    Returns:
+        List of strings.
+    """
+    known = {"ucf101": data.UCF101, "moving_shapes": data.MovingShapes}
+    if kind in known:
+        return list(known[kind].class_names)
+    return pathlib.Path(kind).read_text().splitlines()
+
+
 def make_source(values, split, num_frames, image_size, num_clips=None):
     """The videos of `"train"` or `"test"`, as the flags say; `num_clips` of
     them, where they are computed."""

@@ -4,8 +4,8 @@ import pathlib
 
 from absl import flags, logging
 
-from keras_larp import evaluation, models
-from keras_larp.cli import data_flags
+from keras_larp import evaluation
+from keras_larp.cli import data_flags, model_flags
 from keras_larp.evaluation.shards import parse_shard
 
 # Flags of data that results depend on, for the report.
@@ -21,10 +21,7 @@ def define(values, output, num_clips=None):
         num_clips: Integer, the default of clips; all of them where `None`.
     """
     data_flags.define(values, batch_size=8)
-    flags.DEFINE_string(
-        "tokenizer", None, "Preset of the tokenizer.", flag_values=values
-    )
-    flags.mark_flag_as_required("tokenizer", flag_values=values)
+    model_flags.define_tokenizer(values)
     flags.DEFINE_integer(
         "num_clips",
         num_clips,
@@ -81,37 +78,6 @@ def define(values, output, num_clips=None):
     define_report(values)
 
 
-def define_sampling(values, guided):
-    """Defines the flags of drawing tokens."""
-    flags.DEFINE_string(
-        "generator", None, "Preset of the generator.", flag_values=values
-    )
-    flags.mark_flag_as_required("generator", flag_values=values)
-    flags.DEFINE_integer(
-        "sampling_seed", 0, "Seed of the samples.", 0, flag_values=values
-    )
-    flags.DEFINE_float(
-        "temperature", 1.0, "0 takes the likeliest.", 0.0, flag_values=values
-    )
-    flags.DEFINE_integer(
-        "top_k", 0, "Draw among so many; 0 for all.", 0, flag_values=values
-    )
-    flags.DEFINE_float(
-        "top_p", 1.0, "Draw among the likeliest.", flag_values=values
-    )
-    if guided:
-        flags.DEFINE_float(
-            "guidance_scale", 1.25, "1 for none.", 1.0, flag_values=values
-        )
-        flags.DEFINE_integer(
-            "guidance_interval",
-            -1,
-            "Guided steps; -1 for all.",
-            -1,
-            flag_values=values,
-        )
-
-
 def define_report(values):
     """Defines the flag of the report."""
     flags.DEFINE_string(
@@ -121,27 +87,6 @@ def define_report(values):
         "`report` in the folder of the evaluation where not given.",
         flag_values=values,
     )
-
-
-def sampling_options(values):
-    """Options of `generate` or `predict_frames`."""
-    names = ("temperature", "top_k", "top_p", "guidance_scale")
-    options = {
-        name: values[name].value
-        for name in (*names, "guidance_interval")
-        if name in values
-    }
-    return {**options, "seed": values.sampling_seed}
-
-
-def load_tokenizer(values):
-    """The tokenizer."""
-    return models.LARPTokenizer.from_preset(values.tokenizer)
-
-
-def load_generator(values):
-    """The generator."""
-    return models.ARVideoGenerator.from_preset(values.generator)
 
 
 def load_extractor(values, num_frames, default=None):

@@ -12,11 +12,12 @@ paper's 64 x 64.
 from absl import flags
 
 from keras_larp import evaluation
-from keras_larp.cli import evaluate_flags
+from keras_larp.cli import evaluate_flags, model_flags
 
 FLAGS = flags.FlagValues()
 evaluate_flags.define(FLAGS, "runs/frame_prediction")
-evaluate_flags.define_sampling(FLAGS, guided=False)
+model_flags.define_generator(FLAGS)
+model_flags.define_sampling(FLAGS, guided=False)
 flags.DEFINE_integer(
     "num_condition_frames",
     None,
@@ -39,13 +40,13 @@ def main(values):
     Args:
         values: The parsed `FLAGS`.
     """
-    tokenizer = evaluate_flags.load_tokenizer(values)
+    tokenizer = model_flags.load_tokenizer(values)
     clips = evaluate_flags.choose_clips(
         values, "test", tokenizer, "windows", values.num_clips
     )
     shard = evaluation.evaluate_frame_prediction(
         values.output,
-        evaluate_flags.load_generator(values),
+        model_flags.load_generator(values),
         tokenizer,
         clips,
         evaluate_flags.load_extractor(
@@ -53,7 +54,7 @@ def main(values):
         ),
         values.num_condition_frames,
         values.compare_size,
-        evaluate_flags.sampling_options(values),
+        model_flags.sampling_options(values),
         settings=evaluate_flags.settings(
             values, overlap=evaluate_flags.check_overlap(values, clips)
         ),

@@ -12,11 +12,12 @@ that are drawn from the training videos.
 from absl import flags
 
 from keras_larp import evaluation
-from keras_larp.cli import evaluate_flags
+from keras_larp.cli import evaluate_flags, model_flags
 
 FLAGS = flags.FlagValues()
 evaluate_flags.define(FLAGS, "runs/generation")
-evaluate_flags.define_sampling(FLAGS, guided=True)
+model_flags.define_generator(FLAGS)
+model_flags.define_sampling(FLAGS, guided=True)
 flags.DEFINE_enum(
     "real_split",
     "train",
@@ -46,7 +47,9 @@ def main(values):
     Args:
         values: The parsed `FLAGS`.
     """
-    tokenizer = evaluate_flags.load_tokenizer(values)
+    if values.class_fidelity:
+        _check_shapes(values)
+    tokenizer = model_flags.load_tokenizer(values)
     training = evaluate_flags.choose_clips(
         values, "train", tokenizer, "windows", values.num_clips
     )
@@ -59,20 +62,19 @@ def main(values):
         settings["overlap"] = evaluate_flags.check_overlap(values, real)
     classifier = None
     if values.class_fidelity:
-        _check_shapes(values)
         classifier = evaluate_flags.load_classifier(
             values, tokenizer.num_frames
         )
     shard = evaluation.evaluate_generation(
         values.output,
-        evaluate_flags.load_generator(values),
+        model_flags.load_generator(values),
         tokenizer,
         training.labels(),
         real,
         evaluate_flags.load_extractor(
             values, tokenizer.num_frames, default="random"
         ),
-        evaluate_flags.sampling_options(values),
+        model_flags.sampling_options(values),
         classifier,
         settings=settings,
         **evaluate_flags.shard_options(values),

@@ -10,7 +10,7 @@ MSE, PSNR, SSIM, use of the codebook; LPIPS and rFVD where weights are given.
 from absl import flags
 
 from keras_larp import evaluation, models
-from keras_larp.cli import evaluate_flags
+from keras_larp.cli import evaluate_flags, model_flags
 
 FLAGS = flags.FlagValues()
 evaluate_flags.define(FLAGS, "runs/reconstruction")
@@ -38,7 +38,7 @@ def main(values):
     Args:
         values: The parsed `FLAGS`.
     """
-    tokenizer = evaluate_flags.load_tokenizer(values)
+    tokenizer = model_flags.load_tokenizer(values)
     clips = evaluate_flags.choose_clips(
         values, values.split, tokenizer, values.sampling, values.num_clips
     )

@@ -12,47 +12,33 @@ import numpy as np
 from absl import flags
 from keras import ops
 
-from keras_larp import data, models
+from keras_larp import data
+from keras_larp.cli import data_flags, model_flags
 
 FLAGS = flags.FlagValues()
 
-flags.DEFINE_string(
-    "tokenizer", None, "Preset of the tokenizer.", flag_values=FLAGS
-)
-flags.DEFINE_string(
-    "generator", None, "Preset of the generator.", flag_values=FLAGS
-)
-flags.mark_flags_as_required(["tokenizer", "generator"], flag_values=FLAGS)
+model_flags.define_tokenizer(FLAGS)
+model_flags.define_generator(FLAGS)
+model_flags.define_sampling(FLAGS, guided=True, seed="seed")
+model_flags.define_files(FLAGS, "runs/clips")
 flags.DEFINE_list(
-    "classes", None, "Class ids; all where not given.", flag_values=FLAGS
+    "classes",
+    None,
+    "Class ids, or names of --class_names; all where not given.",
+    flag_values=FLAGS,
+)
+flags.DEFINE_string(
+    "class_names",
+    None,
+    "Names to write beside the rows of the grid: ucf101, moving_shapes, or a "
+    "text file with a name a line.",
+    flag_values=FLAGS,
 )
 flags.DEFINE_integer(
     "num_samples", 4, "Clips of each class.", 1, flag_values=FLAGS
 )
 flags.DEFINE_integer(
     "batch_size", 8, "Clips generated at once.", 1, flag_values=FLAGS
-)
-flags.DEFINE_float(
-    "guidance_scale", 1.25, "1 for no guidance.", 1.0, flag_values=FLAGS
-)
-flags.DEFINE_integer(
-    "guidance_interval", -1, "Guided steps; -1 for all.", -1, flag_values=FLAGS
-)
-flags.DEFINE_float(
-    "temperature", 1.0, "0 takes the likeliest token.", 0.0, flag_values=FLAGS
-)
-flags.DEFINE_integer(
-    "top_k", 0, "Draw among so many tokens; 0 for all.", 0, flag_values=FLAGS
-)
-flags.DEFINE_float(
-    "top_p", 1.0, "Draw among the likeliest tokens.", flag_values=FLAGS
-)
-flags.DEFINE_integer("seed", 0, "Seed of the samples.", 0, flag_values=FLAGS)
-flags.DEFINE_integer(
-    "fps", 8, "Frames a second of the files.", 1, flag_values=FLAGS
-)
-flags.DEFINE_string(
-    "output", "runs/clips", "Folder of the video files.", flag_values=FLAGS
 )
 
 
@@ -63,27 +49,46 @@ def main(values):
         values: The parsed `FLAGS`.
     """
     output = pathlib.Path(values.output)
-    tokenizer = models.LARPTokenizer.from_preset(values.tokenizer)
-    generator = models.ARVideoGenerator.from_preset(values.generator)
-    classes = [int(c) for c in values.classes or range(generator.num_classes)]
+    tokenizer = model_flags.load_tokenizer(values)
+    generator = model_flags.load_generator(values)
+    names = None
+    if values.class_names is not None:
+        names = data_flags.load_class_names(values.class_names)
+        if len(names) != generator.num_classes:
+            raise ValueError(
+                f"This generator has {generator.num_classes} classes. "
+                f"Received: --class_names={values.class_names}, of {len(names)}"
+            )
+    classes = values.classes or range(generator.num_classes)
+    classes = [_class_id(value, names) for value in classes]
     labels = np.repeat(classes, values.num_samples)
     videos = generator.generate(
         labels,
-        guidance_scale=values.guidance_scale,
-        guidance_interval=values.guidance_interval,
-        temperature=values.temperature,
-        top_k=values.top_k,
-        top_p=values.top_p,
-        seed=values.seed,
         decode=tokenizer,
         batch_size=min(values.batch_size, len(labels)),
         verbose=1,
+        **model_flags.sampling_options(values, seed="seed"),
     )
     videos = ops.convert_to_numpy(videos)
     for i, (label, video) in enumerate(zip(labels, videos, strict=True)):
         number = i % values.num_samples
         path = output / f"class_{label:03d}_{number:03d}.mp4"
         data.write_video(path, video, values.fps)
-    grid = data.video_grid(videos, values.num_samples)
+    row_names = None if names is None else [names[c] for c in classes]
+    grid = data.video_grid(videos, values.num_samples, row_names=row_names)
     data.write_video(output / "grid.gif", grid, values.fps)
     print(f"Wrote {len(videos)} clips and grid.gif to {output}")
+
+
+def _class_id(value, names):
+    """The class id that a flag's value, an id or a name, stands for."""
+    if names is not None and value in names:
+        return names.index(value)
+    try:
+        return int(value)
+    except ValueError:
+        known = "none" if names is None else ", ".join(names)
+        raise ValueError(
+            "--classes takes class ids, and names of --class_names. "
+            f"Received: {value!r}; names: {known}"
+        ) from None

@@ -15,18 +15,15 @@ import numpy as np
 from absl import flags
 from keras import ops
 
-from keras_larp import data, evaluation, models
-from keras_larp.cli import data_flags
+from keras_larp import data, evaluation
+from keras_larp.cli import data_flags, model_flags
 
 FLAGS = flags.FlagValues()
 data_flags.define(FLAGS, batch_size=8)
-flags.DEFINE_string(
-    "tokenizer", None, "Preset of the tokenizer.", flag_values=FLAGS
-)
-flags.mark_flag_as_required("tokenizer", flag_values=FLAGS)
-flags.DEFINE_string(
-    "generator", None, "Preset of a generator of classes.", flag_values=FLAGS
-)
+model_flags.define_tokenizer(FLAGS)
+model_flags.define_generator(FLAGS, required=False)
+model_flags.define_guidance(FLAGS)
+model_flags.define_files(FLAGS, "runs/tokens")
 flags.DEFINE_integer(
     "num_clips", 256, "Clips to count codes of.", 1, flag_values=FLAGS
 )
@@ -39,15 +36,6 @@ flags.DEFINE_list(
     "How many first tokens are kept; eighths of all where not given.",
     flag_values=FLAGS,
 )
-flags.DEFINE_float(
-    "guidance_scale", 1.25, "1 for no guidance.", 1.0, flag_values=FLAGS
-)
-flags.DEFINE_integer(
-    "fps", 8, "Frames a second of the files.", 1, flag_values=FLAGS
-)
-flags.DEFINE_string(
-    "output", "runs/tokens", "Folder of the files.", flag_values=FLAGS
-)
 
 
 def main(values):
@@ -57,7 +45,7 @@ def main(values):
         values: The parsed `FLAGS`.
     """
     output = pathlib.Path(values.output)
-    tokenizer = models.LARPTokenizer.from_preset(values.tokenizer)
+    tokenizer = model_flags.load_tokenizer(values)
     counts = _counts(values.counts, tokenizer.num_tokens)
     sizes = tokenizer.num_frames, tokenizer.image_size
     source = data_flags.make_source(values, "test", *sizes)
@@ -85,7 +73,7 @@ def main(values):
     grid = data.video_grid(pairs, num_columns=2, row_names=names)
     data.write_video(output / "reconstructions.gif", grid, values.fps)
     if values.generator is not None:
-        generator = models.ARVideoGenerator.from_preset(values.generator)
+        generator = model_flags.load_generator(values)
         clips = evaluation.truncated_clips(
             generator,
             tokenizer,

@@ -12,6 +12,7 @@ COMMANDS = {
     "tokenize": "write the tokens of videos to a data set for training",
     "reconstruct": "show clips beside their reconstructions, and measure them",
     "generate": "generate clips of classes",
+    "predict-frames": "continue clips from their first frames",
     "inspect-tokens": "draw how codes are used, and what first tokens hold",
     "evaluate reconstruction": "measure clips against their reconstructions",
     "evaluate generation": "measure generated clips against real ones",

@@ -10,25 +10,14 @@ import numpy as np
 from absl import flags
 from keras import ops
 
-from keras_larp import data, metrics, models
-from keras_larp.cli import data_flags
+from keras_larp import data, metrics
+from keras_larp.cli import data_flags, model_flags
 
 FLAGS = flags.FlagValues()
 data_flags.define(FLAGS, batch_size=8)
-flags.DEFINE_string(
-    "tokenizer", None, "Preset of the tokenizer.", flag_values=FLAGS
-)
-flags.mark_flag_as_required("tokenizer", flag_values=FLAGS)
+model_flags.define_tokenizer(FLAGS)
 flags.DEFINE_integer("num_clips", 16, "How many clips.", 1, flag_values=FLAGS)
-flags.DEFINE_integer(
-    "fps", 8, "Frames a second of the files.", 1, flag_values=FLAGS
-)
-flags.DEFINE_string(
-    "output",
-    "runs/reconstructions",
-    "Folder of the files.",
-    flag_values=FLAGS,
-)
+model_flags.define_files(FLAGS, "runs/reconstructions")
 
 
 def main(values):
@@ -38,7 +27,7 @@ def main(values):
         values: The parsed `FLAGS`.
     """
     output = pathlib.Path(values.output)
-    tokenizer = models.LARPTokenizer.from_preset(values.tokenizer)
+    tokenizer = model_flags.load_tokenizer(values)
     sizes = tokenizer.num_frames, tokenizer.image_size
     source = data_flags.make_source(values, "test", *sizes)
     clips = data_flags.make_dataset(

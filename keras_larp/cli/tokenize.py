@@ -9,15 +9,12 @@ again with the same flags.
 
 from absl import flags
 
-from keras_larp import data, models
-from keras_larp.cli import data_flags
+from keras_larp import data
+from keras_larp.cli import data_flags, model_flags
 
 FLAGS = flags.FlagValues()
 data_flags.define(FLAGS, batch_size=8)
-flags.DEFINE_string(
-    "tokenizer", None, "Preset of the tokenizer.", flag_values=FLAGS
-)
-flags.mark_flag_as_required("tokenizer", flag_values=FLAGS)
+model_flags.define_tokenizer(FLAGS)
 flags.DEFINE_string(
     "output", "runs/tokens", "Folder of the tokens.", flag_values=FLAGS
 )
@@ -45,7 +42,7 @@ def main(values):
     Args:
         values: The parsed `FLAGS`.
     """
-    tokenizer = models.LARPTokenizer.from_preset(values.tokenizer)
+    tokenizer = model_flags.load_tokenizer(values)
     source = data_flags.make_source(
         values, values.split, tokenizer.num_frames, tokenizer.image_size
     )

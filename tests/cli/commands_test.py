@@ -1,5 +1,6 @@
 """The command line, as people use it, at the smallest sizes."""
 
+import copy
 import csv
 import json
 import os
@@ -13,8 +14,13 @@ import numpy as np
 import pytest
 from tiny_models import tiny_generator, tiny_tokenizer
 
-from keras_larp import data, models
-from keras_larp.cli import inspect_tokens
+from keras_larp import data, evaluation, models
+from keras_larp.cli import (
+    evaluate_generation,
+    generate,
+    inspect_tokens,
+    predict_frames,
+)
 from keras_larp.cli import main as command_line
 
 TOKENIZER = [
@@ -56,26 +62,96 @@ def test_unknown_commands_and_flags_are_named():
         command_line.main(["train-tokenizer", "--learning_rat=1"])
 
 
-def test_inspect_tokens_writes_pictures(tmp_path):
+def run_here(command, *arguments):
+    """Runs a command in this process, which need not start."""
+    values = copy.deepcopy(command.FLAGS)
+    values(["keras-larp", *arguments])
+    command.main(values)
+
+
+@pytest.fixture
+def presets(tmp_path):
+    """Flags of a tokenizer and of a generator of moving shapes' classes."""
     tiny_tokenizer().save_to_preset(tmp_path / "tokenizer")
     tiny_generator(num_classes=12).save_to_preset(tmp_path / "generator")
-    values = inspect_tokens.FLAGS
-    values(
-        [
-            "keras-larp inspect-tokens",
-            f"--tokenizer={tmp_path}/tokenizer",
-            f"--generator={tmp_path}/generator",
-            f"--output={tmp_path}/pictures",
-            *("--num_clips=2", "--num_shown=3", "--counts=0,3,6"),
-        ]
+    return [
+        f"--tokenizer={tmp_path}/tokenizer",
+        f"--generator={tmp_path}/generator",
+    ]
+
+
+def written(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_inspect_tokens_writes_pictures(tmp_path, presets):
+    run_here(
+        inspect_tokens,
+        *presets,
+        f"--output={tmp_path}/pictures",
+        *("--num_clips=2", "--num_shown=3", "--counts=0,3,6"),
     )
-    inspect_tokens.main(values)
-    names = {path.name for path in (tmp_path / "pictures").iterdir()}
-    assert names == {
+    assert written(tmp_path / "pictures") == [
         "reconstructions.gif",
         "token_usage.png",
         "truncation.gif",
-    }
+    ]
+
+
+def test_generate_takes_class_names(tmp_path, presets):
+    arguments = [f"--output={tmp_path}/clips", "--class_names=moving_shapes"]
+    arguments += ["--num_samples=1", "--classes=disc moves right,4"]
+    run_here(generate, *presets, *arguments)
+    assert written(tmp_path / "clips") == [
+        "class_001_000.mp4",
+        "class_004_000.mp4",
+        "grid.gif",
+    ]
+    with pytest.raises(ValueError, match="'cat'; names: disc moves left,"):
+        run_here(generate, *presets, *arguments, "--classes=cat")
+    (tmp_path / "names.txt").write_text("one\ntwo\n")
+    with pytest.raises(ValueError, match="12 classes.*names.txt, of 2"):
+        run_here(
+            generate, *presets, f"--class_names={tmp_path}/names.txt"
+        )  # fmt: skip
+
+
+def test_predict_frames_writes_originals_and_continuations(tmp_path, presets):
+    tiny_generator(
+        condition="frames", num_condition_frames=2
+    ).save_to_preset(tmp_path / "frames")  # fmt: skip
+    run_here(
+        predict_frames,
+        presets[0],
+        f"--generator={tmp_path}/frames",
+        f"--output={tmp_path}/clips",
+        *("--num_clips=2", "--num_samples=2", "--batch_size=3"),
+    )
+    clips = [f"clip_{i:03d}_{j:03d}.mp4" for i in (0, 1) for j in (0, 1)]
+    assert written(tmp_path / "clips") == [*clips, "grid.gif"]
+
+
+def test_evaluation_reports_class_fidelity(tmp_path, presets, capsys):
+    # Not trained, which would take a minute.
+    file = tmp_path / "out" / "shape_classifier.weights.h5"
+    file.parent.mkdir()
+    evaluation.ShapeClassifier().save_weights(file)
+    run_here(
+        evaluate_generation,
+        *presets,
+        f"--output={tmp_path}/out",
+        *("--class_fidelity", "--features=shapes", "--num_clips=4"),
+    )
+    reported = capsys.readouterr().out
+    assert "class_fidelity_of_real_clips 0" in reported
+    assert "shape_frechet_distance " in reported
+    with pytest.raises(ValueError, match="--data_format=folder"):
+        run_here(
+            evaluate_generation,
+            *presets,
+            *("--class_fidelity", "--data_format=folder"),
+            *("--num_clips=4", f"--data={tmp_path}"),
+        )
 
 
 def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
