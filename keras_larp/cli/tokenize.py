@@ -32,6 +32,13 @@ flags.DEFINE_bool(
     "flips", False, "Write mirrored copies too.", flag_values=FLAGS
 )
 flags.DEFINE_integer(
+    "num_condition_frames",
+    None,
+    "Write the tokens of so many first frames too, for frame prediction.",
+    1,
+    flag_values=FLAGS,
+)
+flags.DEFINE_integer(
     "clips_per_shard", 1024, "Clips in a file.", 1, flag_values=FLAGS
 )
 
@@ -57,6 +64,7 @@ def main(values):
         tokenizer,
         sampling=values.sampling,
         flips=values.flips,
+        num_condition_frames=values.num_condition_frames,
         batch_size=values.batch_size,
         clips_per_shard=values.clips_per_shard,
         seed=values.seed,

@@ -14,6 +14,7 @@ from absl import flags
 from keras_larp import data, models
 from keras_larp.callbacks import SampleGrid
 from keras_larp.cli import data_flags, recipe_flags, run_folder
+from keras_larp.training.recipe_settings import SETTINGS
 
 FLAGS = flags.FlagValues()
 data_flags.define(FLAGS)
@@ -82,14 +83,26 @@ def main(values):
 def _token_data(values):
     """Batches of tokens, and the settings that follow from them."""
     source = data.TokenSource(values.tokens)
+    condition = SETTINGS[values.recipe]["condition"]
     train = data.token_dataset(
-        source, recipe_flags.setting(values, "batch_size"), seed=values.seed
+        source,
+        recipe_flags.setting(values, "batch_size"),
+        seed=values.seed,
+        condition=condition,
     )
     found = {
         "vocab_size": source.vocab_size,
         "num_tokens": source.num_tokens,
         "num_classes": max(len(source.class_names), 1),
     }
+    if condition == "frames":
+        given, frames = values.num_condition_frames, source.num_condition_frames
+        if given not in (None, frames):
+            raise ValueError(
+                f"These tokens are for {frames} frames to go on from. "
+                f"Received: --num_condition_frames={given}"
+            )
+        values.num_condition_frames = frames
     return train, found
 
 

@@ -2,6 +2,7 @@ import numpy as np
 
 from keras_larp.data._optional import require
 from keras_larp.data.batch_dataset import BatchDataset, ItemStream
+from keras_larp.data.checks import check_choice
 from keras_larp.data.token_source import TokenSource
 
 grain = require("grain")
@@ -18,6 +19,7 @@ def token_dataset(
     drop_remainder=False,
     vocab_size=None,
     num_tokens=None,
+    condition="class",
 ):
     """A Grain pipeline of batches of tokens, for `generator.fit`.
 
@@ -38,11 +40,14 @@ def token_dataset(
         vocab_size: Optional integer, the number of codes that the generator
             was made for.
         num_tokens: Optional integer, the tokens a clip that it was made for.
+        condition: String, `"class"` or, of tokens that were written with
+            `num_condition_frames`, `"frames"`.
 
     Returns:
         A `TokenDataset`, a `grain.IterDataset` of dictionaries of
-        `token_ids`, int32 `(batch_size, num_tokens)`, and `condition`, int32
-        `(batch_size,)`, class ids, -1 for "no class".
+        `token_ids`, int32 `(batch_size, num_tokens)`, and `condition`, int32:
+        class ids `(batch_size,)`, -1 for "no class", or first frames' tokens
+        with the separator `(batch_size, num_tokens + 1)`.
 
     Raises:
         FileNotFoundError: If the folder or a shard is not there.
@@ -63,6 +68,12 @@ def token_dataset(
                 f"The tokens have {name}={getattr(source, name)}, so that the "
                 f"generator must have it too. Received: {name}={value}"
             )
+    check_choice("condition", condition, ("class", "frames"))
+    if condition == "frames" and source.num_condition_frames is None:
+        raise ValueError(
+            "These tokens were written without those of first frames. Write "
+            "them with `num_condition_frames=`. Received: condition='frames'"
+        )
     stream = ItemStream(
         len(source),
         batch_size,
@@ -76,10 +87,12 @@ def token_dataset(
 
     def load(place, index):
         record = source[index]
-        return place, {
-            "token_ids": record["token_ids"],
-            "condition": np.int32(record["label"]),
-        }
+        if condition == "class":
+            value = np.int32(record["label"])
+        else:  # Behind them the separator.
+            value = np.append(record["condition_ids"], source.vocab_size)
+            value = value.astype("int32")
+        return place, {"token_ids": record["token_ids"], "condition": value}
 
     def make_batches(items):
         return items.to_iter_dataset().batch(

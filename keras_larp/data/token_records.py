@@ -1,8 +1,10 @@
 """The files of a token data set: its description, shards and records.
 
 A record is a safetensors file of `token_ids` (uint16 or uint32), `label`,
-`start`, `flipped` and `name` (UTF-8), in an ArrayRecord file, the format that
-Grain reads at random. The name of a shard has the tokenizer's identity in it.
+`start`, `flipped`, `name` (UTF-8) and, for frame prediction, `condition_ids`,
+the tokens of the clip of which only the first frames are known. It is in an
+ArrayRecord file, the format that Grain reads at random. The name of a shard
+has the tokenizer's identity in it.
 """
 
 import json
@@ -18,25 +20,33 @@ ENDING = ".array_record"
 VERSION = 1
 
 
-def pack_record(token_ids, label, start, flipped, name, vocab_size):
+def pack_record(
+    token_ids, label, start, flipped, name, vocab_size, condition_ids=None
+):
     """One clip's tokens as bytes."""
     dtype = np.uint16 if vocab_size <= 2**16 else np.uint32
-    return save(
-        {
-            "token_ids": np.ascontiguousarray(token_ids, dtype),
-            "label": np.array([label], np.int32),
-            "start": np.array([start], np.int32),
-            "flipped": np.array([flipped], np.uint8),
-            "name": np.frombuffer(name.encode(), np.uint8),
-        }
-    )
+    arrays = {
+        "token_ids": np.ascontiguousarray(token_ids, dtype),
+        "label": np.array([label], np.int32),
+        "start": np.array([start], np.int32),
+        "flipped": np.array([flipped], np.uint8),
+        "name": np.frombuffer(name.encode(), np.uint8),
+    }
+    if condition_ids is not None:
+        arrays["condition_ids"] = np.ascontiguousarray(condition_ids, dtype)
+    return save(arrays)
 
 
 def unpack_record(record):
     """What `pack_record` was given, as a dictionary."""
     arrays = load(record)
+    ids = {
+        name: arrays[name].astype(np.int32)
+        for name in ("token_ids", "condition_ids")
+        if name in arrays
+    }
     return {
-        "token_ids": arrays["token_ids"].astype(np.int32),
+        **ids,
         "label": int(arrays["label"][0]),
         "start": int(arrays["start"][0]),
         "flipped": bool(arrays["flipped"][0]),

@@ -15,7 +15,8 @@ class TokenSource:
 
     A sequence of dictionaries: `token_ids`, int32 `(num_tokens,)`; `label`,
     the class id, or -1; `name`, the video's file; `start`, its first frame;
-    `flipped`, whether the clip was mirrored.
+    `flipped`, whether the clip was mirrored; and, where the tokens are for
+    frame prediction, `condition_ids`, int32 `(num_tokens,)`.
 
     Args:
         folder: String or path.
@@ -25,6 +26,8 @@ class TokenSource:
         vocab_size: Integer, number of codes.
         num_tokens: Integer, tokens a clip.
         class_names: Tuple of strings.
+        num_condition_frames: Integer, frames that `condition_ids` hold, or
+            `None`.
 
     Raises:
         FileNotFoundError: If the folder is no token data set, or shards are
@@ -72,6 +75,7 @@ class TokenSource:
         self.vocab_size = description["vocab_size"]
         self.num_tokens = description["num_tokens"]
         self.class_names = tuple(description["class_names"])
+        self.num_condition_frames = description.get("num_condition_frames")
         grain = require("grain")
         try:
             self._records = grain.sources.ArrayRecordDataSource(

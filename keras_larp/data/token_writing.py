@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 from absl import flags, logging
+from keras import ops
 
 from keras_larp.data._optional import require
 from keras_larp.data.checks import check_integer
@@ -21,6 +22,7 @@ from keras_larp.data.token_records import (
     write_description,
 )
 from keras_larp.data.token_source import TokenSource
+from keras_larp.layers.frame_condition import repeat_last_frame
 
 
 def write_token_dataset(
@@ -29,6 +31,7 @@ def write_token_dataset(
     tokenizer,
     sampling="first",
     flips=False,
+    num_condition_frames=None,
     batch_size=8,
     clips_per_shard=1024,
     seed=0,
@@ -49,6 +52,9 @@ def write_token_dataset(
         sampling: String, which frames make a clip; see `video_dataset`. One
             clip a video, or all `"windows"`.
         flips: Boolean, whether each clip's mirror image is written too.
+        num_condition_frames: Optional integer. Where given, the tokens of the
+            first frames are written too, which a generator for frame
+            prediction is trained on.
         batch_size: Integer, clips that are encoded at once.
         clips_per_shard: Integer; copies by `flips` are not counted.
         seed: Integer, for random starts.
@@ -75,6 +81,13 @@ def write_token_dataset(
     check_integer("batch_size", batch_size, 1)
     check_integer("clips_per_shard", clips_per_shard, 1)
     check_integer("num_workers", num_workers, 0)
+    if num_condition_frames is not None:
+        check_integer(
+            "num_condition_frames",
+            num_condition_frames,
+            1,
+            tokenizer.num_frames,
+        )
     loader = ClipLoader(
         source,
         tokenizer.num_frames,
@@ -96,6 +109,7 @@ def write_token_dataset(
         "sampling": sampling,
         "seed": seed,
         "flips": bool(flips),
+        "num_condition_frames": num_condition_frames,
     }
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -106,15 +120,19 @@ def write_token_dataset(
         loader, missing, clips_per_shard, batch_size, num_workers
     )
     writer = _ShardWriter(folder, names, missing)
+    frames = num_condition_frames
     try:
         for places, batch in batches:
-            copies = [tokenizer.encode(batch["video"])]
+            videos = [batch["video"]]
             if flips:
-                copies.append(tokenizer.encode(batch["video"][:, :, :, ::-1]))
-            copies = [_to_numpy(tokens) for tokens in copies]
+                videos.append(batch["video"][:, :, :, ::-1])
+            copies = [
+                (_encode(tokenizer, video), _first(tokenizer, video, frames))
+                for video in videos
+            ]
             for i, place in enumerate(places.tolist()):
                 writer.go_to(place // clips_per_shard)
-                for flipped, tokens in enumerate(copies):
+                for flipped, (tokens, first) in enumerate(copies):
                     writer.write(
                         pack_record(
                             tokens[i],
@@ -123,6 +141,7 @@ def write_token_dataset(
                             flipped,
                             loader.name(place),
                             tokenizer.codebook_size,
+                            None if first is None else first[i],
                         )
                     )
         writer.go_to(None)
@@ -247,8 +266,13 @@ class _ShardWriter:
         return self._folder / f"{name}.partial"
 
 
-def _to_numpy(tokens):
-    """An array, of a tensor of any backend."""
-    if hasattr(tokens, "cpu") and hasattr(tokens, "detach"):  # PyTorch
-        tokens = tokens.detach().cpu()
-    return np.asarray(tokens)
+def _encode(tokenizer, video):
+    return ops.convert_to_numpy(tokenizer.encode(video))
+
+
+def _first(tokenizer, video, num_frames):
+    """The tokens of the first frames, or `None` where they are not asked."""
+    if num_frames is None:
+        return None
+    first = repeat_last_frame(video, num_frames)
+    return _encode(tokenizer, ops.convert_to_numpy(first))

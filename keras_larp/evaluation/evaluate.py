@@ -104,7 +104,15 @@ def evaluate_reconstruction(
             yield {name: array[:count] for name, array in rows.items()}
 
     return write_shard(
-        folder, settings, len(clips), batch_size, measure, shard, redo, verbose
+        folder,
+        settings,
+        len(clips),
+        batch_size,
+        measure,
+        shard,
+        redo,
+        verbose,
+        skipped=lambda: clips.skipped,
     )
 
 
@@ -225,7 +233,15 @@ def evaluate_generation(
 
     count = max(len(labels), len(clips))
     return write_shard(
-        folder, settings, count, batch_size, measure, shard, redo, verbose
+        folder,
+        settings,
+        count,
+        batch_size,
+        measure,
+        shard,
+        redo,
+        verbose,
+        skipped=lambda: clips.skipped,
     )
 
 
@@ -328,7 +344,15 @@ def evaluate_frame_prediction(
             yield {name: array[: len(kept)] for name, array in rows.items()}
 
     return write_shard(
-        folder, settings, len(clips), batch_size, measure, shard, redo, verbose
+        folder,
+        settings,
+        len(clips),
+        batch_size,
+        measure,
+        shard,
+        redo,
+        verbose,
+        skipped=lambda: clips.skipped,
     )
 
 

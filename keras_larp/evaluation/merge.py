@@ -56,6 +56,10 @@ def merge(folder):
     for key in dict.fromkeys(key for part in parts for key in part):
         rows[key] = np.concatenate([part[key] for part in parts if key in part])
     results = _results(folder, rows, settings)
+    descriptions = read_descriptions(folder)
+    results["num_skipped_clips"] = sum(
+        sum(descriptions[name]["skipped"].values()) for name in names
+    )
     text = json.dumps({"results": results, "settings": settings}, indent=2)
     part = folder / "results.json.partial"
     part.write_text(text + "\n")

@@ -69,6 +69,7 @@ def write_shard(
     shard=(0, 1),
     redo=False,
     verbose=1,
+    skipped=dict,
 ):
     """Measures the clips of a shard, and writes the shard when it is whole.
 
@@ -84,6 +85,8 @@ def write_shard(
         shard: Pair of integers, which one of how many.
         redo: Boolean, whether to do again a shard that is there.
         verbose: 0, or 1 for a progress bar.
+        skipped: Function that returns a dictionary from the error of each
+            video that was left out to how many times it was met.
 
     Returns:
         Path of the shard.
@@ -119,6 +122,7 @@ def write_shard(
         range(i * batch_size, min((i + 1) * batch_size, num_samples))
         for i in batches
     ]
+    before = skipped()  # In shards that this process has done already.
     bar = keras.utils.Progbar(len(ranges), verbose=verbose)
     measured = []
     for i, rows in enumerate(measure(ranges, part)):
@@ -130,6 +134,11 @@ def write_shard(
         for name in names
     }
     np.savez(part / ROWS, **arrays)
+    counts = {
+        error: count - before.get(error, 0)
+        for error, count in skipped().items()
+    }
+    description["skipped"] = {e: n for e, n in counts.items() if n}
     text = json.dumps(description, indent=2)
     (part / DESCRIPTION).write_text(text + "\n")
     if place.exists():

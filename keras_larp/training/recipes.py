@@ -316,7 +316,7 @@ class GeneratorRecipe(Recipe):
         return self._take(
             *("vocab_size", "num_tokens", "num_classes", "condition"),
             *("class_dropout", "token_dropout", "dropout", "drop_path"),
-            *("dtype", "gradient_checkpointing"),
+            *("num_condition_frames", "dtype", "gradient_checkpointing"),
         )
 
     def compile_arguments(self):

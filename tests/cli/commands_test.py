@@ -20,6 +20,8 @@ from keras_larp.cli import (
     generate,
     inspect_tokens,
     predict_frames,
+    tokenize,
+    train_generator,
 )
 from keras_larp.cli import main as command_line
 
@@ -82,6 +84,27 @@ def presets(tmp_path):
 
 def written(folder):
     return sorted(path.name for path in folder.iterdir())
+
+
+def test_frame_prediction_trains_on_token_data_sets(tmp_path, presets):
+    tokens = [f"--tokens={tmp_path}/tokens", f"--output={tmp_path}/run"]
+    recipe = ["--recipe=larp_l_long_frame_prediction", "--size=llama-abs-tiny"]
+    recipe += ["--epochs=1", "--steps_per_epoch=1", "--batch_size=4"]
+    recipe += ["--dtype=float32", "--warmup_epochs=0"]
+    run_here(
+        tokenize,
+        presets[0],
+        f"--output={tmp_path}/tokens",
+        *("--num_condition_frames=3", "--split=test"),
+    )
+    with pytest.raises(ValueError, match="3 frames.*num_condition_frames=2"):
+        run_here(train_generator, *tokens, *recipe, "--num_condition_frames=2")
+    run_here(
+        train_generator, f"--output={tmp_path}/other", tokens[0], *recipe
+    )  # fmt: skip
+    generator = models.ARVideoGenerator.from_preset(tmp_path / "other/preset")
+    assert generator.condition == "frames"
+    assert generator.num_condition_frames == 3
 
 
 def test_inspect_tokens_writes_pictures(tmp_path, presets):

@@ -185,3 +185,36 @@ def test_a_generator_trains_on_the_tokens_of_a_tokenizer(tmp_path):
     dataset = data.token_dataset(tokens, batch_size=2)
     history = generator.fit(dataset, epochs=2, verbose=0).history
     assert np.isfinite(history["loss"]).all() and len(history["loss"]) == 2
+
+
+def test_frame_prediction_trains_on_tokens_of_first_frames(tmp_path):
+    clips = data.MovingShapes(4, num_frames=4, image_size=16)
+    tokenizer = tiny_tokenizer()
+    tokens = write(tmp_path, clips, tokenizer, num_condition_frames=2)
+    assert data.TokenSource(tmp_path).num_condition_frames == 2
+    video = np.stack([clip["video"] for clip in clips])
+    video[:, 2:] = video[:, 1:2]
+    expected = keras.ops.convert_to_numpy(tokenizer.encode(video))
+    options = {"batch_size": 4, "shuffle": False}
+    dataset = data.token_dataset(tokens, condition="frames", **options)
+    condition = next(iter(dataset))["condition"]
+    np.testing.assert_array_equal(condition[:, :-1], expected)
+    np.testing.assert_array_equal(condition[:, -1], 32)  # The separator.
+
+    # As in `fit` on the clips themselves.
+    generator = tiny_generator(condition="frames", num_condition_frames=2)
+    generator.compile("adamw")
+    found = generator.evaluate(dataset, steps=1, verbose=0)
+    originals = np.stack([clip["video"] for clip in clips])
+    expected = generator.evaluate(
+        originals, batch_size=4, tokenizer=tokenizer, verbose=0
+    )
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
+
+
+def test_tokens_without_first_frames_are_refused(tmp_path):
+    tokens = write(tmp_path)
+    with pytest.raises(ValueError, match="num_condition_frames="):
+        data.token_dataset(tokens, condition="frames")
+    with pytest.raises(ValueError, match="num_condition_frames.*3"):
+        write(tmp_path / "more", num_condition_frames=3)

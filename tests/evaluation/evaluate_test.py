@@ -89,6 +89,21 @@ def test_parts_equal_the_whole_exactly(kind, models, extractor, tmp_path):
         np.testing.assert_array_equal(*(x["sum_of_products"] for x in pair))
 
 
+def test_the_report_counts_clips_that_were_left_out(
+    models, extractor, tmp_path
+):
+    source = data.MovingShapes(6, num_frames=4, image_size=16)
+    items = [source[i] for i in range(6)]
+    for place in (1, 4):  # One in each shard.
+        items[place] = data.VideoFile(f"nowhere_{place}.mp4", 0)
+    clips = evaluation.ChosenClips(items, 4, 16, "first", on_error="skip")
+    for i in (0, 1):
+        run("reconstruction", tmp_path, models, extractor, (i, 2), clips)
+    results, _ = evaluation.merge(tmp_path)
+    assert results["num_skipped_clips"] == 2
+    assert results["num_real_clips"] == 4
+
+
 def test_reconstruction_is_measured(models, extractor, tmp_path):
     lpips = LPIPS(seed=0)
     clips = choose()
