@@ -41,7 +41,7 @@ TFIO = .venv-tfio
 $(TFIO)/installed:
 	$(or $(TFIO_PYTHON),python3.11) -m venv $(TFIO)
 	$(TFIO)/bin/pip install --quiet "tensorflow-cpu==2.16.*" \
-	  "tensorflow-io==0.37.1" "numpy<2" "keras>=3.15" decord "av>=14" \
+	  "tensorflow-io==0.37.1" "numpy<2" "keras>=3.15" decord "av>=17" \
 	  absl-py safetensors pillow pytest
 	mkdir -p $(TFIO)/ffmpeg
 	ln -sfn ../lib/python3.11/site-packages/decord.libs $(TFIO)/ffmpeg/all

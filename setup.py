@@ -13,7 +13,7 @@ extras = {
     # The CPU build; on a machine with a GPU install `tensorflow[and-cuda]`.
     "tensorflow": ["tensorflow-cpu>=2.21"],
     "torch": ["torch>=2.13"],
-    "data": ["av>=14", "grain>=0.2.18", "pillow>=11"],
+    "data": ["av>=17", "grain>=0.2.18", "pillow>=11"],
     # Emulator and games; the package is under the GPL.
     "atari": ["ale-py>=0.11", "pillow>=11"],
     "cv": ["keras-cv>=0.9"],
@@ -21,7 +21,7 @@ extras = {
     # environment of its own.
     "tfio": ["tensorflow-io==0.37.1", "tensorflow==2.16.*"],
     "hub": ["huggingface_hub>=0.30", "kagglehub>=0.3.10"],
-    "viz": ["av>=14", "matplotlib>=3.9", "pillow>=11"],
+    "viz": ["av>=17", "matplotlib>=3.9", "pillow>=11"],
     "dev": [
         # The emulator is under the GPL, and therefore not in `all`.
         "ale-py>=0.11",
