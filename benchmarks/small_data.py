@@ -47,6 +47,11 @@ VARIANTS = {
         "latent_norm": "batch_joint",
         **LATE_PRIOR,
     },
+    "batch_joint+no_prior": {
+        **PLAIN,
+        "latent_norm": "batch_joint",
+        "prior_loss_weight": 0.0,
+    },
 }
 
 FLAGS = flags.FLAGS

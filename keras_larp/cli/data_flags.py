@@ -7,8 +7,7 @@ from absl import flags
 from keras_larp import data
 
 FORMATS = ["moving_shapes", "ucf101", "kinetics600", "folder", "csv", "atari"]
-# Clips of the sources that are computed.
-_NUM_CLIPS = {"train": 4096, "test": 96}
+_NUM_TEST_CLIPS = 96  # Of the sources that are computed.
 
 
 def define(values, batch_size=None):
@@ -39,6 +38,13 @@ def define(values, batch_size=None):
         "Kinetics-600 or of your own, a folder (of classes); or, without "
         "--data, moving_shapes or atari, which are computed. Defaults to "
         "ucf101 with --data and to moving_shapes without.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "num_computed_clips",
+        4096,
+        "Clips for training of moving_shapes or atari.",
+        1,
         flag_values=values,
     )
     flags.DEFINE_integer(
@@ -88,7 +94,11 @@ def make_source(values, split, num_frames, image_size, num_clips=None):
                 f"--data_format={kind} is computed and takes no --data. "
                 f"Received: --data={','.join(values.data)}"
             )
-        sizes = num_clips or _NUM_CLIPS[split], num_frames, image_size
+        if num_clips is None:
+            num_clips = _NUM_TEST_CLIPS
+            if split == "train":
+                num_clips = values.num_computed_clips
+        sizes = num_clips, num_frames, image_size
         if kind == "atari":
             return data.AtariGameplay(*sizes, split=split, seed=values.seed)
         seeds = {"train": values.seed, "test": values.seed + 1}
