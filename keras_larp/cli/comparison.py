@@ -200,7 +200,7 @@ def _judges(values, num_frames):
     """What clips are compared by: features, and a classifier or `None`."""
     if values.i3d is not None:
         return evaluation.i3d_features(values.i3d), None
-    if values.data or values.data_format not in (None, "moving_shapes"):
+    if data_flags.data_format(values) != "moving_shapes":
         return evaluation.random_features(), None
     classifier = evaluation.load_or_train_shape_classifier(
         pathlib.Path(values.output) / "shapes.weights.h5", num_frames

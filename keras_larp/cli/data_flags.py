@@ -36,8 +36,8 @@ def define(values, batch_size=None):
         FORMATS,
         "What --data is: UCF-101 as it unpacks, a csv of path,label of "
         "Kinetics-600 or of your own, a folder (of classes); or, without "
-        "--data, moving_shapes or atari, which are computed. Defaults to "
-        "ucf101 with --data and to moving_shapes without.",
+        "--data, moving_shapes or atari, which are computed. Where not given, "
+        "--data is looked at; without it, it is moving_shapes.",
         flag_values=values,
     )
     flags.DEFINE_integer(
@@ -84,10 +84,24 @@ def load_class_names(kind):
     return pathlib.Path(kind).read_text().splitlines()
 
 
+def data_format(values):
+    """The format of the data: what the flag says, or what --data looks like."""
+    if values.data_format is not None:
+        return values.data_format
+    if not values.data:
+        return "moving_shapes"
+    path = pathlib.Path(values.data[0])
+    if path.suffix == ".csv":
+        return "csv"
+    folders = [f.name for f in path.glob("*/") if any(f.glob("v_*.avi"))]
+    classes = set(data.UCF101.class_names)
+    return "ucf101" if folders and classes.issuperset(folders) else "folder"
+
+
 def make_source(values, split, num_frames, image_size, num_clips=None):
     """The videos of `"train"` or `"test"`, as the flags say; `num_clips` of
     them, where they are computed."""
-    kind = values.data_format or ("ucf101" if values.data else "moving_shapes")
+    kind = data_format(values)
     if kind in ("moving_shapes", "atari"):
         if values.data:
             raise ValueError(

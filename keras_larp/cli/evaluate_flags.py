@@ -9,7 +9,7 @@ from keras_larp.cli import data_flags, model_flags
 from keras_larp.evaluation.shards import parse_shard
 
 # Flags of data that results depend on, for the report.
-_DATA_FLAGS = ("data", "test_data", "data_format", "fold", "skip_broken")
+_DATA_FLAGS = ("data", "test_data", "fold", "skip_broken")
 
 
 def define(values, output, num_clips=None):
@@ -138,7 +138,8 @@ def check_overlap(values, clips):
     source = clips.loader.source
     if isinstance(source[0], dict):
         return "none, clips are computed"
-    if values.data_format not in (None, "ucf101") and not values.test_data:
+    has_split = data_flags.data_format(values) == "ucf101"
+    if not has_split and not values.test_data:
         return "not known: there is no --test_data beside --data"
     sizes = clips.loader.num_frames, clips.loader.image_size
     training = data_flags.make_source(values, "train", *sizes)
@@ -159,6 +160,7 @@ def settings(values, **more):
     """The flags that results depend on, for the report."""
     return {
         **{name: values[name].value for name in _DATA_FLAGS},
+        "data_format": data_flags.data_format(values),
         "tokenizer": values.tokenizer,
         **({"generator": values.generator} if "generator" in values else {}),
         **more,

@@ -12,7 +12,7 @@ that are drawn from the training videos.
 from absl import flags
 
 from keras_larp import evaluation
-from keras_larp.cli import evaluate_flags, model_flags
+from keras_larp.cli import data_flags, evaluate_flags, model_flags
 
 FLAGS = flags.FlagValues()
 evaluate_flags.define(FLAGS, "runs/generation")
@@ -83,7 +83,7 @@ def main(values):
 
 
 def _check_shapes(values):
-    if values.data or values.data_format not in (None, "moving_shapes"):
+    if data_flags.data_format(values) != "moving_shapes":
         raise ValueError(
             "--class_fidelity is for moving shapes. Received: "
             f"--data={values.data}, --data_format={values.data_format}"

@@ -10,7 +10,7 @@ from keras_larp.training.recipe_settings import (
 from keras_larp.training.recipes import RECIPES
 
 
-def define(values, recipes, without=()):
+def define(values, recipes, without=(), auto=False):
     """Defines `--recipe`, `--steps_per_epoch` and a flag for each setting.
 
     Args:
@@ -18,9 +18,12 @@ def define(values, recipes, without=()):
         recipes: List of strings, names of recipes with the same settings;
             the first is the default.
         without: Names of settings that the command finds out itself.
+        auto: Boolean, whether there is `--recipe=auto`, which is the default
+            then and which the command resolves by `take`.
     """
+    choices = ["auto", *recipes] if auto else recipes
     flags.DEFINE_enum(
-        "recipe", recipes[0], recipes, "Recipe by name.", flag_values=values
+        "recipe", choices[0], choices, "Recipe by name.", flag_values=values
     )
     flags.DEFINE_integer(
         "steps_per_epoch",
@@ -45,6 +48,14 @@ def _define_setting(values, name, value, recipe):
     }[type(value)]
     text = f"{DESCRIPTIONS[name]} {recipe} has {value!r}."
     define(name, None, text, flag_values=values)
+
+
+def take(values, recipe, settings):
+    """Takes a recipe, and settings of which no flag was given."""
+    values.recipe = recipe
+    for name, value in settings.items():
+        if values[name].value is None:
+            values[name].value = value
 
 
 def make_recipe(values, steps_per_epoch, **found):

@@ -4,8 +4,10 @@
     keras-larp train-generator --tokenizer=runs/tokenizer/preset --data=UCF-101
 
 Either on a token data set, which `keras-larp tokenize` wrote, or on video,
-which the tokenizer encodes again in each step. The settings are those of a
-recipe; each has a flag.
+which the tokenizer encodes again in each step. --recipe=auto, the default,
+chooses one for classes by the number of clips and the machine; frame prediction
+has larp_l_long_frame_prediction. Each setting of a recipe has a flag, which
+counts before what was chosen.
 """
 
 import keras
@@ -13,7 +15,7 @@ from absl import flags
 
 from keras_larp import data, models
 from keras_larp.callbacks import SampleGrid
-from keras_larp.cli import data_flags, recipe_flags, run_folder
+from keras_larp.cli import auto_recipe, data_flags, recipe_flags, run_folder
 from keras_larp.training.recipe_settings import SETTINGS
 
 FLAGS = flags.FlagValues()
@@ -26,6 +28,7 @@ recipe_flags.define(
         "small_data_generator",
     ],
     without=("vocab_size", "num_tokens", "num_classes", "condition"),
+    auto=True,
 )
 run_folder.define(FLAGS, "runs/generator")
 flags.DEFINE_string(
@@ -52,11 +55,16 @@ def main(values):
     tokenizer = None
     if values.tokenizer:
         tokenizer = models.LARPTokenizer.from_preset(values.tokenizer)
+    least_steps = 0
+    if values.recipe == "auto":
+        least_steps = _choose(values, tokenizer)
     if values.tokens:
         train, found = _token_data(values)
     else:
         train, found = _video_data(values, tokenizer)
-    recipe = recipe_flags.make_recipe(values, train.steps_per_epoch, **found)
+    recipe = recipe_flags.make_recipe(
+        values, max(train.steps_per_epoch, least_steps), **found
+    )
     run.write_config(values, recipe)
     print(recipe)
     generator = recipe.build()
@@ -78,6 +86,21 @@ def main(values):
     )
     run.finish(generator)
     return generator
+
+
+def _choose(values, tokenizer):
+    """Chooses the recipe, says why, and returns the least steps of an
+    epoch."""
+    if values.tokens:
+        source = data.TokenSource(values.tokens)
+    else:
+        sizes = tokenizer.num_frames, tokenizer.image_size
+        source = data_flags.make_source(values, "train", *sizes)
+    chosen = auto_recipe.choose_generator_recipe(len(source))
+    name, settings, least_steps, reasons = chosen
+    print("\n".join(reasons))
+    recipe_flags.take(values, name, settings)
+    return least_steps
 
 
 def _token_data(values):

@@ -26,6 +26,7 @@ from keras_larp.cli import (
 from keras_larp.cli import main as command_line
 
 TOKENIZER = [
+    "--recipe=larp_l_long_tokenizer",
     *("--num_frames=4", "--image_size=16", "--batch_size=4", "--epochs=3"),
     *("--patch_size=2,8,8", "--num_tokens=6", "--codebook_size=32"),
     *("--code_dim=4", "--hidden_dim=16", "--num_heads=2", "--dtype=float32"),
