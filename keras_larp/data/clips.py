@@ -178,7 +178,8 @@ def _decode_from_beginning(path, index, wanted, image_size):
 
 class _RgbConverter:
     """Converts the frames of one file, all to the size of the first, should
-    it change on the way.
+    it change on the way, and turns them as the file says: phones store
+    upright videos lying on their side.
 
     Args:
         image_size: Integer, length of the shorter side; the file's own where
@@ -197,7 +198,7 @@ class _RgbConverter:
             if self.image_size is not None:
                 self.size = resized_size(*self.size, self.image_size)
         height, width = self.size
-        return self.reformatter.reformat(
+        pixels = self.reformatter.reformat(
             frame,
             format="rgb24",
             height=height,
@@ -206,3 +207,5 @@ class _RgbConverter:
             # More, which is PyAV's default, take twice the processor's time.
             threads=1,
         ).to_ndarray()
+        # `rotation` is in degrees, counterclockwise as `rot90` turns.
+        return np.rot90(pixels, round(frame.rotation / 90))

@@ -1,5 +1,6 @@
 """Decoding: the right frames, and errors that name the file."""
 
+import struct
 import sys
 
 import numpy as np
@@ -61,6 +62,29 @@ def test_written_video_reads_back(tmp_path, name):
     frames = data.read_clip(tmp_path / name, start=3, num_frames=8)
     assert frames.shape == (8, 48, 48, 3)
     assert np.abs(frames / 255.0 - video[3:11]).mean() < 0.03
+
+
+def test_videos_of_phones_are_upright(tmp_path):
+    """A phone held upright stores frames that are to be turned clockwise."""
+    path = tmp_path / "clip.mp4"
+    lying = np.zeros((4, 32, 48, 3), "uint8")
+    lying[:, :, :24] = 255  # The left half, which is on top when upright.
+    data.write_video(path, lying)
+
+    def matrix(a, b, c, d):
+        return struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+
+    one = 1 << 16
+    content = path.read_bytes()
+    place = content.rindex(matrix(one, 0, 0, one))  # That of the track.
+    turned = matrix(0, one, -one, 0)
+    path.write_bytes(content[:place] + turned + content[place + len(turned) :])
+    for size in (None, 16):
+        frames = data.read_frames(path, [1], image_size=size)
+        _, height, width, _ = frames.shape
+        assert height / width == 1.5
+        top, bottom = np.split(frames[0].mean(axis=(1, 2)), 2)
+        assert top.mean() > 240 > 15 > bottom.mean()
 
 
 def test_clip_past_the_end_repeats_the_last_frame(tmp_path):
