@@ -29,6 +29,7 @@ extras = {
         "pytest>=8",
         "pytest-xdist>=3.6",
         "ruff>=0.12",
+        "tensorboard>=2.20",
     ],
 }
 extras["all"] = sorted(

@@ -48,11 +48,13 @@ class CollapseWarning(keras.callbacks.Callback):
         if low and not self._warned:
             warnings.warn(
                 f"The codebook collapses: epoch {epoch + 1} used "
-                f"{logs[self.monitor]:.1%} of the codes. Try a lower learning "
-                "rate or a longer warm-up; a higher temperature of the "
-                "quantizer, annealed (`temperature_schedule` of `compile`); "
-                "an entropy regularizer (`quantizer={'entropy_weight': 0.1}`);"
-                " a lower `prior_loss_weight`; or a smaller codebook.",
+                f"{logs[self.monitor]:.1%} of the codes. Try a norm over the "
+                "batch before the quantizer (`latent_norm='batch_joint'`), "
+                "which did most in benchmarks/small_data.py; a restart of "
+                "unused codes (`quantizer={'restart_after': 100}`); a higher "
+                "temperature of the quantizer, annealed "
+                "(`temperature_schedule` of `compile`); a lower learning rate "
+                "or a longer warm-up; or a smaller codebook.",
                 stacklevel=2,
             )
         self._warned = low

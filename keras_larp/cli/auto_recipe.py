@@ -43,8 +43,6 @@ def choose_recipe(source):
         )
         return "larp_l_long_tokenizer", {}, 0, reasons
     settings = {"epochs": _EPOCHS, "warmup_epochs": 1.0}
-    # Codes that nothing uses are many where videos are few.
-    settings["codebook_restart_after"] = 100
     if accelerator:
         reasons.append(
             f"Fewer than {_MANY_VIDEOS} videos: the small recipe, at a size "

@@ -149,7 +149,7 @@ def test_collapse_is_warned_of_once_and_again_after_recovery():
 
     assert warned(0.5) == []
     (message,) = warned(0.1)
-    assert "epoch 1 used 10.0% of the codes. Try a lower" in message
+    assert "epoch 1 used 10.0% of the codes. Try a norm" in message
     assert warned(0.1) == []
     assert warned(0.3) == []
     assert len(warned(0.1)) == 1
