@@ -81,6 +81,7 @@ def measure_precision(dtype):
     losses = [history["loss"][-1] for history in runs]
     pixel_losses = [history["pixel_loss"][-1] for history in runs]
     return {
+        "num_seeds": FLAGS.num_seeds,
         "last_loss": statistics.mean(losses),
         "spread": statistics.pstdev(losses),
         "last_pixel_loss": statistics.mean(pixel_losses),
