@@ -1,15 +1,21 @@
-"""The README's Python blocks run, in their order, as a newcomer's session."""
+"""The README's Python blocks run, in their order, as a newcomer's session;
+the commands of all documents have the flags that they are given."""
 
+import copy
+import importlib
 import pathlib
 import re
+import shlex
 
 import numpy as np
 import pytest
 from tiny_models import tiny_tokenizer
 
 from keras_larp import data
+from keras_larp.cli.main import COMMANDS
 
-README = pathlib.Path(__file__).parents[1] / "README.md"
+ROOT = pathlib.Path(__file__).parents[1]
+README = ROOT / "README.md"
 
 
 @pytest.fixture
@@ -37,3 +43,20 @@ def test_code_blocks_run(newcomer):
     assert tuple(namespace["clips"].shape) == (3, 8, 32, 32, 3)
     assert tuple(namespace["clip"].shape) == (2, 8, 32, 32, 3)
     assert (newcomer / "clips.gif").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/own_videos.md"])
+def test_commands_parse(document):
+    text = (ROOT / document).read_text()
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.S)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    commands = [line for line in lines if line.startswith("keras-larp ")]
+    assert len(commands) >= 5
+    for line in commands:
+        _, name, *arguments = shlex.split(line)
+        if name not in COMMANDS:
+            name = f"{name} {arguments.pop(0)}"
+        module = re.sub("[- ]", "_", name)
+        command = importlib.import_module(f"keras_larp.cli.{module}")
+        rest = copy.deepcopy(command.FLAGS)([name, *arguments])
+        assert len(rest) == 1 + hasattr(command, "POSITIONAL"), line
