@@ -6,7 +6,7 @@ import time
 
 from keras import ops
 
-from keras_larp.data import count_frames
+from keras_larp.data import VideoDecodeError, count_frames
 from keras_larp.data.frame_index import open_video
 
 # Videos that are looked at, spread over the list.
@@ -97,18 +97,26 @@ def choose_generator_recipe(num_clips):
 def _look_at(source):
     """How many videos there are, and the middle side and length of some."""
     count = len(source)
-    sides, lengths = [], []
+    sizes, error = [], None
     for i in range(0, count, -(-count // _LOOKED_AT)):
-        item = source[i]
-        if isinstance(item, dict):
-            length, *size = item["video"].shape[:3]
-        else:
-            length = count_frames(item.path)
-            with open_video(item.path) as (_, stream):
-                size = stream.codec_context.height, stream.codec_context.width
-        sides.append(min(size))
-        lengths.append(length)
+        try:
+            sizes.append(_size(source[i]))
+        except VideoDecodeError as found:
+            error = found  # Training leaves it out, or ends with it.
+    if not sizes:
+        raise error
+    sides, lengths = zip(*sizes, strict=True)
     return count, statistics.median_low(sides), statistics.median_low(lengths)
+
+
+def _size(item):
+    """Length of a video's shorter side, and its frames."""
+    if isinstance(item, dict):
+        frames, height, width = item["video"].shape[:3]
+        return min(height, width), frames
+    with open_video(item.path) as (_, stream):
+        context = stream.codec_context
+        return min(context.height, context.width), count_frames(item.path)
 
 
 def _accelerator():

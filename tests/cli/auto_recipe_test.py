@@ -51,6 +51,16 @@ def test_sizes_follow_from_the_videos(tmp_path, monkeypatch):
     assert "2 videos, the shorter side about 24 pixels" in reasons[0]
 
 
+def test_a_broken_video_is_looked_over(tmp_path):
+    folder_of(tmp_path, "1.mp4")
+    (tmp_path / "0.mp4").write_bytes(b"no video")
+    _, settings, _, _ = auto_recipe.choose_recipe(data.VideoFolder(tmp_path))
+    assert settings["num_frames"] == 4
+    (tmp_path / "1.mp4").unlink()
+    with pytest.raises(data.VideoDecodeError, match="0.mp4"):
+        auto_recipe.choose_recipe(data.VideoFolder(tmp_path))
+
+
 def test_an_accelerator_and_many_videos_take_the_papers_recipe(monkeypatch):
     monkeypatch.setattr(auto_recipe, "_accelerator", lambda: "gpu")
     few, many = (data.MovingShapes(n, 16, 64) for n in (1999, 2000))
