@@ -81,11 +81,14 @@ def test_estimate_follows_size_and_batch():
     assert many[0] > 2 * small[0]  # The speed is timed, and varies.
 
 
-def test_own_videos_train_without_further_flags(tmp_path, capsys):
+def test_own_videos_train_without_further_flags(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(auto_recipe, "_accelerator", lambda: None)
     folder = folder_of(tmp_path / "videos", "1.mp4", "2.mp4")
     values = copy.deepcopy(train_tokenizer.FLAGS)
     # But for as few steps as a test has time for.
     few = ["--steps_per_epoch=1", "--epochs=1", "--warmup_epochs=0"]
+    few += ["--hidden_dim=16", "--num_heads=2", "--prior=none"]
+    few += ["--encoder_layers=1", "--decoder_layers=1"]
     values(["", f"--data={folder}", f"--output={tmp_path}/run", *few])
     tokenizer = train_tokenizer.main(values)
     assert tokenizer.image_size == 32 and tokenizer.num_frames == 4

@@ -243,31 +243,21 @@ def check_killing(tmp_path, *source):
     assert ("perceptual_loss" in expected) == (PERCEPTUAL == "random")
 
 
-@pytest.fixture(scope="module")
-def tokenizer_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tokenizer") / "preset"
-    from tiny_models import tiny_tokenizer
-
-    tiny_tokenizer().save_to_preset(folder)
-    return folder
-
-
-def test_tokens_are_written_and_trained_on(tokenizer_folder, tmp_path):
-    tokens, run_folder = tmp_path / "tokens", tmp_path / "generator"
-    tokenizer = f"--tokenizer={tokenizer_folder}"
-    text = run(
-        "tokenize", tokenizer, f"--output={tokens}", "--split=test"
-    )  # fmt: skip
-    assert "96 clips of 6 tokens" in text
+def test_tokens_are_written_and_trained_on(tmp_path, presets, capsys):
+    tokens, run_folder = tmp_path / "tokens", tmp_path / "run"
+    run_here(tokenize, presets[0], f"--output={tokens}", "--split=test")
+    assert "96 clips of 6 tokens" in capsys.readouterr().out
     assert len(data.TokenSource(tokens)) == 96
-    run(
-        "train-generator",
+    run_here(
+        train_generator,
+        presets[0],
         f"--tokens={tokens}",
-        tokenizer,
         f"--output={run_folder}",
-        *("--size=llama-abs-S", "--epochs=1", "--steps_per_epoch=2"),
-        *("--batch_size=4", "--dtype=float32", "--warmup_epochs=0"),
+        *("--epochs=1", "--steps_per_epoch=2", "--batch_size=4"),
+        "--warmup_epochs=0",
     )
+    # By itself: few clips.
+    assert ": the small recipe." in capsys.readouterr().out
     assert float(last_row(run_folder)["loss"]) > 0
     generator = models.ARVideoGenerator.from_preset(run_folder / "preset")
     assert generator.num_classes == 12
