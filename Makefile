@@ -9,9 +9,10 @@ BIN = $(VENV)/bin
 
 env: $(VENV)/installed
 
+# Python compiles what is imported, a small part of what pip would compile.
 $(VENV)/installed: setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet -c constraints.txt -e ".[all,dev]"
+	$(BIN)/pip install --quiet --no-compile -c constraints.txt -e ".[all,dev]"
 	touch $@
 
 # One thread for each worker, so that workers do not fight for cores, and what
