@@ -12,46 +12,31 @@ from absl import app, flags
 
 from keras_larp.cli import comparison
 
-PLAIN = {
-    "latent_norm": "none",
-    "codebook_clips": None,
-    "codebook_ema_decay": None,
-    "codebook_restart_after": None,
-}
+PLAIN = {"latent_norm": "none"}
+BATCH_JOINT = {"latent_norm": "batch_joint"}
+KMEANS = {"codebook_clips": 256}
+RESTART = {"codebook_restart_after": 50}
 LATE_PRIOR = {"prior_loss_start_epoch": 2.0, "prior_loss_ramp_epochs": 2.0}
-ANNEALING = {"temperature_start": 0.3, "temperature_epochs": 4.0}
 VARIANTS = {
     "plain": PLAIN,
     # One thing in place of nothing.
-    "layer_joint": {**PLAIN, "latent_norm": "layer_joint"},
-    "batch": {**PLAIN, "latent_norm": "batch"},
-    "batch_joint": {**PLAIN, "latent_norm": "batch_joint"},
-    "kmeans": {**PLAIN, "codebook_clips": 256},
+    "layer_joint": {"latent_norm": "layer_joint"},
+    "batch": {"latent_norm": "batch"},
+    "batch_joint": BATCH_JOINT,
+    "kmeans": {**PLAIN, **KMEANS},
     "ema": {**PLAIN, "codebook_ema_decay": 0.99},
-    "restart": {**PLAIN, "codebook_restart_after": 50},
-    "annealing": {**PLAIN, **ANNEALING},
+    "restart": {**PLAIN, **RESTART},
+    "annealing": {
+        **PLAIN,
+        "temperature_start": 0.3,
+        "temperature_epochs": 4.0,
+    },
     "late_prior": {**PLAIN, **LATE_PRIOR},
     # Batch statistics, and one thing more.
-    "batch_joint+kmeans": {
-        **PLAIN,
-        "latent_norm": "batch_joint",
-        "codebook_clips": 256,
-    },
-    "batch_joint+restart": {
-        **PLAIN,
-        "latent_norm": "batch_joint",
-        "codebook_restart_after": 50,
-    },
-    "batch_joint+late_prior": {
-        **PLAIN,
-        "latent_norm": "batch_joint",
-        **LATE_PRIOR,
-    },
-    "batch_joint+no_prior": {
-        **PLAIN,
-        "latent_norm": "batch_joint",
-        "prior_loss_weight": 0.0,
-    },
+    "batch_joint+kmeans": {**BATCH_JOINT, **KMEANS},
+    "batch_joint+restart": {**BATCH_JOINT, **RESTART},
+    "batch_joint+late_prior": {**BATCH_JOINT, **LATE_PRIOR},
+    "batch_joint+no_prior": {**BATCH_JOINT, "prior_loss_weight": 0.0},
 }
 
 FLAGS = flags.FLAGS

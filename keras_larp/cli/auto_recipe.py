@@ -128,8 +128,8 @@ def _accelerator():
 def estimate(tokenizer, batch_size):
     """About how long a step takes, and how much memory training needs.
 
-    A count of multiplications, at the speed of a product that is timed here:
-    right within a factor of two or three.
+    A rough count of multiplications, at a fifth of the speed of a product
+    that is timed here, and of the values that the way back needs.
 
     Args:
         tokenizer: A `LARPTokenizer`.

@@ -15,6 +15,7 @@ from keras import ops
 
 from keras_larp import evaluation
 from keras_larp.cli import data_flags
+from keras_larp.data.writing import write_whole
 from keras_larp.training import recipes
 
 matplotlib.use("Agg")
@@ -95,7 +96,7 @@ def compare(values, variants):
             if not path.exists():
                 print(f"== {name}, seed {seed}")
                 results = _train_and_measure(values, variants[name], seed, path)
-                path.write_text(json.dumps(results, indent=2) + "\n")
+                _write_json(path, results)
     done = {}
     for name in variants:
         paths = [
@@ -109,6 +110,12 @@ def compare(values, variants):
 
 def _results_path(output, name, seed):
     return output / f"{name}_{seed}" / "results.json"
+
+
+def _write_json(path, content):
+    # Whole or not at all: what is there counts as done.
+    text = json.dumps(content, indent=2) + "\n"
+    write_whole(path, lambda name: pathlib.Path(name).write_text(text))
 
 
 def _train_and_measure(values, overrides, seed, path):
@@ -218,8 +225,10 @@ def _write(values, output, results):
         variant: {n: np.array([run[n] for run in runs]) for n in names}
         for variant, runs in results.items()
     }
-    text = json.dumps({"flags": values.flag_values_dict(), **results}, indent=2)
-    (output / "comparison.json").write_text(text + "\n")
+    _write_json(
+        output / "comparison.json",
+        {"flags": values.flag_values_dict(), **results},
+    )
     tables = [_table("", names, columns)]
     if len(columns) > 1:
         differences = {

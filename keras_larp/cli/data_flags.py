@@ -134,6 +134,16 @@ def _make_files(kind, path, split, fold):
     return {"folder": data.VideoFolder, "csv": data.VideoList}[kind](path)
 
 
+def make_test_clips(values, tokenizer):
+    """The test videos, and one pass over their middle clips, of the size that
+    a tokenizer takes."""
+    sizes = tokenizer.num_frames, tokenizer.image_size
+    source = make_source(values, "test", *sizes)
+    return source, make_dataset(
+        values, source, *sizes, values.batch_size, False
+    )
+
+
 def make_dataset(
     values,
     source,

@@ -47,11 +47,7 @@ def main(values):
     output = pathlib.Path(values.output)
     tokenizer = model_flags.load_tokenizer(values)
     counts = _counts(values.counts, tokenizer.num_tokens)
-    sizes = tokenizer.num_frames, tokenizer.image_size
-    source = data_flags.make_source(values, "test", *sizes)
-    clips = data_flags.make_dataset(
-        values, source, *sizes, values.batch_size, False
-    )
+    source, clips = data_flags.make_test_clips(values, tokenizer)
     videos, labels, token_ids = [], [], []
     for video, label in itertools.islice(
         clips, -(-values.num_clips // values.batch_size)

@@ -45,11 +45,7 @@ def main(values):
     output = pathlib.Path(values.output)
     tokenizer = model_flags.load_tokenizer(values)
     generator = model_flags.load_generator(values)
-    sizes = tokenizer.num_frames, tokenizer.image_size
-    source = data_flags.make_source(values, "test", *sizes)
-    clips = data_flags.make_dataset(
-        values, source, *sizes, values.batch_size, False
-    )
+    _, clips = data_flags.make_test_clips(values, tokenizer)
     originals = first_clips(clips, values.num_clips)
     starts = originals.repeat(values.num_samples, axis=0)
     videos = generator.predict_frames(

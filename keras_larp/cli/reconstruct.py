@@ -28,11 +28,7 @@ def main(values):
     """
     output = pathlib.Path(values.output)
     tokenizer = model_flags.load_tokenizer(values)
-    sizes = tokenizer.num_frames, tokenizer.image_size
-    source = data_flags.make_source(values, "test", *sizes)
-    clips = data_flags.make_dataset(
-        values, source, *sizes, values.batch_size, False
-    )
+    _, clips = data_flags.make_test_clips(values, tokenizer)
     measured = {"PSNR": metrics.PSNR(), "SSIM": metrics.SSIM()}
     codes = metrics.CodeStatistics(tokenizer.codebook_size)
     pairs = []
