@@ -130,7 +130,8 @@ def estimate(tokenizer, batch_size):
 
     A rough count of multiplications, at two fifths of the speed of a product
     that is timed here, and of the values that the way back needs. On two cores
-    within a factor of two of steps of width 96 and 384, on JAX and PyTorch.
+    of a shared machine it gave from two thirds to three times of what steps of
+    width 96 and 384 took, on JAX and PyTorch.
 
     Args:
         tokenizer: A `LARPTokenizer`.
