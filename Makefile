@@ -27,11 +27,15 @@ TEST_ENV = TF_CPP_MIN_LOG_LEVEL=2 \
     --xla_llvm_disable_expensive_passes=true"
 
 # `make test BACKEND=jax` tests one backend, `WORKERS=8` in more processes.
+# Tests marked `once` are of what is above the backends (files, flags,
+# pictures): of several backends, the last runs them.
 test: env
 	@for backend in $(BACKENDS); do \
 	  echo "== $$backend"; \
-	  KERAS_BACKEND=$$backend $(TEST_ENV) \
-	    $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal || exit 1; \
+	  tests="not once"; \
+	  [ $$backend != $(lastword $(BACKENDS)) ] || tests=""; \
+	  KERAS_BACKEND=$$backend $(TEST_ENV) $(BIN)/python -m pytest \
+	    -n $(WORKERS) --dist worksteal -m "$$tests" || exit 1; \
 	done
 
 # The alternative video reader, in an environment of its own: tensorflow-io
@@ -67,8 +71,10 @@ format: env
 clean:
 	rm -rf $(VENV) $(TFIO) build dist *.egg-info
 
-# `make demo DATA=/path/to/UCF-101` trains on video files, and
-# `make demo BACKEND=torch` on another backend.
+# `make demo PART=preset` shows the trained preset alone and `PART=fit` trains
+# alone; `make demo DATA=/path/to/UCF-101` trains on video files, and
+# `make demo BACKEND=torch` takes another backend.
 demo: env
 	KERAS_BACKEND=$(or $(BACKEND),jax) TF_CPP_MIN_LOG_LEVEL=2 \
-	  $(BIN)/python examples/quickstart.py $(if $(DATA),--data=$(DATA))
+	  $(BIN)/python examples/quickstart.py \
+	  $(if $(PART),--part=$(PART)) $(if $(DATA),--data=$(DATA))

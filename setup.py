@@ -56,7 +56,12 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["keras_larp", "keras_larp.*"]),
-    package_data={"keras_larp": ["**/*.txt", "**/*.json", "**/*.npz"]},
+    package_data={
+        "keras_larp": [
+            *("**/*.txt", "**/*.json", "**/*.npz"),
+            *("presets/bundled/**/*.h5", "presets/bundled/**/*.md"),
+        ]
+    },
     install_requires=[
         "absl-py",
         "h5py",

@@ -1,4 +1,4 @@
-"""What each option of the codebook's health does on a small data set.
+"""What each option does for training on a small data set.
 
     python benchmarks/small_data.py                      # moving shapes
     python benchmarks/small_data.py --variant=plain --variant=batch_joint
@@ -16,6 +16,8 @@ PLAIN = {"latent_norm": "none"}
 BATCH_JOINT = {"latent_norm": "batch_joint"}
 KMEANS = {"codebook_clips": 256}
 RESTART = {"codebook_restart_after": 50}
+MUON = {"optimizer": "muon", "learning_rate": 2e-2}
+NO_PRIOR = {"prior_loss_weight": 0.0}
 LATE_PRIOR = {"prior_loss_start_epoch": 2.0, "prior_loss_ramp_epochs": 2.0}
 VARIANTS = {
     "plain": PLAIN,
@@ -32,11 +34,14 @@ VARIANTS = {
         "temperature_epochs": 4.0,
     },
     "late_prior": {**PLAIN, **LATE_PRIOR},
+    "muon": {**PLAIN, **MUON},
     # Batch statistics, and one thing more.
     "batch_joint+kmeans": {**BATCH_JOINT, **KMEANS},
     "batch_joint+restart": {**BATCH_JOINT, **RESTART},
     "batch_joint+late_prior": {**BATCH_JOINT, **LATE_PRIOR},
-    "batch_joint+no_prior": {**BATCH_JOINT, "prior_loss_weight": 0.0},
+    "batch_joint+no_prior": {**BATCH_JOINT, **NO_PRIOR},
+    "batch_joint+muon": {**BATCH_JOINT, **MUON},
+    "batch_joint+muon+no_prior": {**BATCH_JOINT, **MUON, **NO_PRIOR},
 }
 
 FLAGS = flags.FLAGS

@@ -9,6 +9,8 @@ from tiny_models import tiny_generator, tiny_tokenizer
 
 from keras_larp import data
 
+pytestmark = pytest.mark.once
+
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 
 
@@ -22,12 +24,19 @@ def run(script, *arguments):
     return result.stdout
 
 
-def test_quickstart_writes_clips_curves_and_metrics(tmp_path):
-    steps = ["--tokenizer_steps=8", "--generator_steps=8"]
+def test_quickstart_shows_the_preset(tmp_path):
+    output = run("quickstart.py", f"--output={tmp_path}", "--part=preset")
+    assert "| PSNR of reconstructions | 2" in output
+    names = ["continued", "generated", "reconstructions"]
+    pictures = {f"{name}.{end}" for name in names for end in ("gif", "png")}
+    assert {p.name for p in tmp_path.iterdir()} == {"metrics.md", *pictures}
+
+
+def test_quickstart_trains(tmp_path):
+    steps = ["--tokenizer_steps=8", "--generator_steps=8", "--part=fit"]
     output = run("quickstart.py", f"--output={tmp_path}", *steps)
     assert "| tokenizer | psnr |" in output
-    written = {path.name for path in tmp_path.iterdir()}
-    assert written == {
+    assert {path.name for path in (tmp_path / "fit").iterdir()} == {
         "curves.png",
         "generated.gif",
         "generated.png",

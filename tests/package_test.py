@@ -5,7 +5,11 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 import keras_larp
+
+pytestmark = pytest.mark.once
 
 PACKAGE = pathlib.Path(keras_larp.__file__).parent
 EXTRAS = [

@@ -40,11 +40,13 @@ def test_code_blocks_run(newcomer):
     namespace = {}
     for block in blocks:
         exec(compile(block, f"README.md: {block[:60]!r}", "exec"), namespace)
+    assert tuple(namespace["shapes"].shape) == (3, 16, 32, 32, 3)
     assert tuple(namespace["clips"].shape) == (3, 8, 32, 32, 3)
     assert tuple(namespace["clip"].shape) == (2, 8, 32, 32, 3)
     assert (newcomer / "clips.gif").stat().st_size > 1000
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("document", ["README.md", "docs/own_videos.md"])
 def test_commands_parse(document):
     text = (ROOT / document).read_text()

@@ -3,7 +3,11 @@
 import pathlib
 import re
 
+import pytest
+
 from keras_larp.training.recipe_settings import LARP_L_LONG_TOKENIZER
+
+pytestmark = pytest.mark.once
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
 

@@ -6,8 +6,6 @@
 A preset is a name, a folder, or an address such as hf://owner/repository.
 """
 
-import pathlib
-
 import numpy as np
 from absl import flags
 from keras import ops
@@ -48,7 +46,6 @@ def main(values):
     Args:
         values: The parsed `FLAGS`.
     """
-    output = pathlib.Path(values.output)
     tokenizer = model_flags.load_tokenizer(values)
     generator = model_flags.load_generator(values)
     names = None
@@ -70,14 +67,13 @@ def main(values):
         **model_flags.sampling_options(values, seed="seed"),
     )
     videos = ops.convert_to_numpy(videos)
-    for i, (label, video) in enumerate(zip(labels, videos, strict=True)):
-        number = i % values.num_samples
-        path = output / f"class_{label:03d}_{number:03d}.mp4"
-        data.write_video(path, video, values.fps)
     row_names = None if names is None else [names[c] for c in classes]
     grid = data.video_grid(videos, values.num_samples, row_names=row_names)
-    data.write_video(output / "grid.gif", grid, values.fps)
-    print(f"Wrote {len(videos)} clips and grid.gif to {output}")
+    files = [
+        f"class_{label:03d}_{i % values.num_samples:03d}"
+        for i, label in enumerate(labels)
+    ]
+    model_flags.write_files(values, files, videos, grid)
 
 
 def _class_id(value, names):

@@ -18,6 +18,7 @@ COMMANDS = {
     "evaluate generation": "measure generated clips against real ones",
     "evaluate frame-prediction": "measure continued clips against the clips",
     "evaluate merge": "put the shards of an evaluation together",
+    "convert": "write a preset or an authors' checkpoint as a preset folder",
     "plot-run": "draw the curves of a run",
 }
 

@@ -1,8 +1,10 @@
 """Flags of models, of drawing tokens and of video files, and what they mean."""
 
+import pathlib
+
 from absl import flags
 
-from keras_larp import models
+from keras_larp import data, models
 
 
 def define_tokenizer(values):
@@ -95,3 +97,12 @@ def sampling_options(values, seed="sampling_seed"):
         if name in values
     }
     return {**options, "seed": values[seed].value}
+
+
+def write_files(values, names, videos, grid):
+    """Writes clips to files of these names, and a grid of them."""
+    output = pathlib.Path(values.output)
+    for name, video in zip(names, videos, strict=True):
+        data.write_video(output / f"{name}.mp4", video, values.fps)
+    data.write_video(output / "grid.gif", grid, values.fps)
+    print(f"Wrote {len(videos)} clips and grid.gif to {output}")

@@ -8,8 +8,6 @@ Clips are the middle ones of the test videos. Beside a file a clip there is a
 grid: a row has the original and then each of --num_samples continuations.
 """
 
-import pathlib
-
 import numpy as np
 from absl import flags
 from keras import ops
@@ -42,7 +40,6 @@ def main(values):
     Args:
         values: The parsed `FLAGS`.
     """
-    output = pathlib.Path(values.output)
     tokenizer = model_flags.load_tokenizer(values)
     generator = model_flags.load_generator(values)
     _, clips = data_flags.make_test_clips(values, tokenizer)
@@ -57,16 +54,15 @@ def main(values):
         **model_flags.sampling_options(values),
     )
     videos = ops.convert_to_numpy(videos)
-    for i, video in enumerate(videos):
-        clip, sample = divmod(i, values.num_samples)
-        path = output / f"clip_{clip:03d}_{sample:03d}.mp4"
-        data.write_video(path, video, values.fps)
     shape = originals.shape[1:]
-    videos = videos.reshape(len(originals), values.num_samples, *shape)
-    rows = np.concatenate([originals[:, None], videos], axis=1)
+    samples = videos.reshape(len(originals), values.num_samples, *shape)
+    rows = np.concatenate([originals[:, None], samples], axis=1)
     grid = data.video_grid(rows.reshape(-1, *shape), rows.shape[1])
-    data.write_video(output / "grid.gif", grid, values.fps)
-    print(f"Wrote {len(starts)} clips and grid.gif to {output}")
+    files = [
+        f"clip_{clip:03d}_{sample:03d}"
+        for clip, sample in np.ndindex(*samples.shape[:2])
+    ]
+    model_flags.write_files(values, files, videos, grid)
 
 
 def first_clips(dataset, count):

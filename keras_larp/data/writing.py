@@ -70,14 +70,16 @@ def _written(names, step, height):
     return np.asarray(picture)
 
 
-def film_strips(videos, num_frames=4, padding=2):
-    """Lays clips out as a picture: a row a clip, with frames in their order.
+def film_strips(videos, num_frames=4, padding=2, num_columns=1, row_names=None):
+    """Lays clips out as a picture, each as a strip of frames in their order.
 
     Args:
         videos: Floats in [0, 1] `(B, T, H, W, 3)`; others are clipped.
         num_frames: Integer, how many frames of each clip are shown, spread
             from its first to its last.
         padding: Integer, white pixels between frames.
+        num_columns: Integer, clips in a row.
+        row_names: Optional list of strings, written left of the rows.
 
     Returns:
         uint8 array `(H', W', 3)`.
@@ -89,7 +91,7 @@ def film_strips(videos, num_frames=4, padding=2):
     num_frames = check_integer("num_frames", num_frames, 1)
     chosen = np.linspace(0, videos.shape[1] - 1, num_frames).round().astype(int)
     frames = videos[:, chosen].reshape(-1, 1, *videos.shape[2:])
-    return video_grid(frames, num_frames, padding)[0]
+    return video_grid(frames, num_frames * num_columns, padding, row_names)[0]
 
 
 def write_video(path, video, fps=8):

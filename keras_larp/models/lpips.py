@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_larp.metrics.checks import check_pair
+from keras_larp.training.preset_model import PresetModel
 
 # Convolutions and their width in each of VGG16's five stages.
 STAGES = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
@@ -14,7 +15,7 @@ SCALE = (0.458, 0.448, 0.450)
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
-class LPIPS(keras.Model):
+class LPIPS(PresetModel, keras.Model):
     """Perceptual distance of clips, by VGG16's features (LPIPS 0.1).
 
     The features of both pictures after each of five stages are brought to
@@ -72,19 +73,6 @@ class LPIPS(keras.Model):
         self.chunk_size = chunk_size
         self.seed = seed
         self.build()
-
-    @classmethod
-    def from_preset(cls, preset, **kwargs):
-        """Loads VGG16's weights; see `keras_larp.presets.load`."""
-        from keras_larp import presets
-
-        return presets.load(preset, expected=cls, **kwargs)
-
-    def save_to_preset(self, folder):
-        """Saves to a preset folder; see `keras_larp.presets.save`."""
-        from keras_larp import presets
-
-        presets.save(self, folder)
 
     def build(self, *input_shapes):
         if self.built:

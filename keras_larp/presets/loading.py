@@ -18,6 +18,7 @@ from keras_larp.presets.authors_weights import (
     load_authors_state,
 )
 from keras_larp.presets.registry import address, names
+from keras_larp.presets.rounding import WEIGHT_DTYPES, round_weights
 from keras_larp.presets.vgg16_weights import is_vgg16_config, load_lpips
 from keras_larp.version import __version__
 
@@ -80,7 +81,7 @@ def _load_folder(folder, overrides):
     return _load_own(folder, config, overrides)
 
 
-def save(model, folder):
+def save(model, folder, weights_dtype="float32"):
     """Saves a model to a preset folder, in KerasHub's layout.
 
     The folder is written under another name beside its place and renamed
@@ -89,10 +90,25 @@ def save(model, folder):
     Args:
         model: `LARPTokenizer` or `ARVideoGenerator`.
         folder: Path that does not exist yet.
+        weights_dtype: `"float32"`, or `"float16"` for a file of half the size
+            whose weights are rounded to 11 bits; they are loaded as float32.
 
     Raises:
         FileExistsError: where `folder` exists.
+        ValueError: for another dtype, and for weights beyond its range.
+
+    Example:
+
+    ```python
+    tokenizer = keras_larp.presets.load("larp_l_long_tokenizer")
+    keras_larp.presets.save(tokenizer, "half", weights_dtype="float16")
+    ```
     """
+    if weights_dtype not in WEIGHT_DTYPES:
+        raise ValueError(
+            f"Weights are stored as one of {', '.join(WEIGHT_DTYPES)}. "
+            f"Received: weights_dtype={weights_dtype!r}"
+        )
     folder = pathlib.Path(folder)
     if folder.exists():
         raise FileExistsError(
@@ -117,10 +133,14 @@ def save(model, folder):
             "keras_version": keras.version(),
             "keras_larp_version": __version__,
             "parameter_count": plain.count_params(),
+            "weights_dtype": weights_dtype,
         }
         _write_json(part / "config.json", config)
         _write_json(part / "metadata.json", metadata)
-        plain.save_weights(part / "model.weights.h5")
+        file = part / "model.weights.h5"
+        plain.save_weights(file)
+        if weights_dtype != "float32":
+            round_weights(file, weights_dtype)
         part.rename(folder)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
@@ -128,9 +148,10 @@ def save(model, folder):
 
 
 def _folder(preset, revision):
+    if not pathlib.Path(preset).is_dir():
+        preset = address(preset) or preset
     if pathlib.Path(preset).is_dir():
         return pathlib.Path(preset)
-    preset = address(preset) or preset
     if preset.startswith("hf://"):
         hub = _hub_library("huggingface_hub")
         repository = preset.removeprefix("hf://")

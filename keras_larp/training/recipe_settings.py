@@ -23,6 +23,7 @@ LARP_L_LONG_TOKENIZER = {
     "dtype": "mixed_float16",
     "gradient_checkpointing": False,
     # Optimizer.
+    "optimizer": "adam",
     "learning_rate": 1e-4,
     "beta_1": 0.5,
     "beta_2": 0.9,
@@ -88,6 +89,7 @@ LARP_L_LONG_GENERATOR = {
     "drop_path": 0.0,
     "dtype": "mixed_bfloat16",
     "gradient_checkpointing": False,
+    "optimizer": "adam",
     "learning_rate": 6e-4,
     "beta_1": 0.9,
     "beta_2": 0.95,
@@ -174,6 +176,7 @@ DESCRIPTIONS = {
     "prior": 'Size of the prior, or "none".',
     "dtype": "Policy: float32, mixed_float16 or mixed_bfloat16.",
     "gradient_checkpointing": "Save memory for a third more time.",
+    "optimizer": '"adam"; "muon" for matrices, Adam at a tenth of it.',
     "learning_rate": "Peak learning rate.",
     "beta_1": "Adam's decay of the gradient's mean.",
     "beta_2": "Adam's decay of its square's mean.",

@@ -23,6 +23,12 @@ from keras_larp.training.recipe_settings import (
 )
 from keras_larp.training.schedules import LinearRamp, WarmupCosine
 
+# Muon is for matrices that map one space to another. Rows of tables, vectors
+# and the last layer of a prior or generator are Adam's, at this share of its
+# learning rate.
+NOT_MUON = ("codebook", "positions", "table", "head")
+MUON_ADAM_SHARE = 0.1
+
 
 def larp_l_long_tokenizer(steps_per_epoch, **overrides):
     """The paper's tokenizer, LARP-L-Long, with prior and discriminator.
@@ -158,8 +164,33 @@ class Recipe:
             self.settings["end_share"],
         )
 
+    def _main_optimizer(self, adam, **options):
+        """Adam, or Muon, of what is trained at `learning_rate`."""
+        options |= self._average()
+        kind = self.settings["optimizer"]
+        if kind == "adam":
+            options |= self._take("beta_1", "beta_2")
+            return self._optimizer(adam, "learning_rate", **options)
+        if kind != "muon":
+            raise ValueError(
+                "The setting `optimizer` is 'adam' or 'muon'. "
+                f"Received: {kind!r}"
+            )
+        decay = options.pop("weight_decay", None)
+        return self._optimizer(
+            keras.optimizers.Muon,
+            "learning_rate",
+            adam_beta_1=self.settings["beta_1"],
+            adam_beta_2=self.settings["beta_2"],
+            adam_lr_ratio=MUON_ADAM_SHARE,
+            exclude_layers=list(NOT_MUON),
+            weight_decay=decay,
+            adam_weight_decay=decay,
+            **options,
+        )
+
     def _optimizer(self, kind, name, **options):
-        options |= self._take("beta_1", "beta_2", "epsilon", "global_clipnorm")
+        options |= self._take("epsilon", "global_clipnorm")
         steps = self.settings["gradient_accumulation_steps"]
         return kind(
             self._schedule(name),
@@ -224,7 +255,6 @@ class TokenizerRecipe(Recipe):
 
     def compile_arguments(self):
         """Arguments of `LARPTokenizer.compile`."""
-        adam = keras.optimizers.Adam
         arguments = self._take(
             *("prior_learning_rate_multiplier", "pixel_loss"),
             *("pixel_loss_weight", "perceptual_loss_weight"),
@@ -234,13 +264,13 @@ class TokenizerRecipe(Recipe):
         )
         if self.settings["discriminator"]:
             arguments["discriminator_optimizer"] = self._optimizer(
-                adam, "discriminator_learning_rate"
+                keras.optimizers.Adam,
+                "discriminator_learning_rate",
+                **self._take("beta_1", "beta_2"),
             )
         return {
             **arguments,
-            "optimizer": self._optimizer(
-                adam, "learning_rate", **self._average()
-            ),
+            "optimizer": self._main_optimizer(keras.optimizers.Adam),
             "perceptual_model": self._perceptual_model(),
             "discriminator": self._discriminator(),
             "discriminator_start": self._steps("discriminator_start_epoch"),
@@ -322,11 +352,8 @@ class GeneratorRecipe(Recipe):
     def compile_arguments(self):
         """Arguments of `ARVideoGenerator.compile`."""
         return {
-            "optimizer": self._optimizer(
-                keras.optimizers.AdamW,
-                "learning_rate",
-                **self._take("weight_decay"),
-                **self._average(),
+            "optimizer": self._main_optimizer(
+                keras.optimizers.AdamW, **self._take("weight_decay")
             )
         }
 

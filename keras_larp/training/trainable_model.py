@@ -2,13 +2,14 @@ import keras
 import numpy as np
 
 from keras_larp.training import TrainStep
+from keras_larp.training.preset_model import PresetModel
 from keras_larp.training.training_state import (
     StopWhenNotFinite,
     TrainingState,
 )
 
 
-class TrainableModel(TrainStep, keras.Model):
+class TrainableModel(TrainStep, PresetModel, keras.Model):
     """What tokenizer and generator share: saving of all state, presets, the
     length of a run, and steps that are not finite."""
 
@@ -17,19 +18,6 @@ class TrainableModel(TrainStep, keras.Model):
         self.training_state = None
         self.discriminator = None
         self._frozen = ()
-
-    @classmethod
-    def from_preset(cls, preset, **kwargs):
-        """Loads a model from a preset; see `keras_larp.presets.load`."""
-        from keras_larp import presets
-
-        return presets.load(preset, expected=cls, **kwargs)
-
-    def save_to_preset(self, folder):
-        """Saves to a preset folder; see `keras_larp.presets.save`."""
-        from keras_larp import presets
-
-        presets.save(self, folder)
 
     def seed_states(self):
         """The states of all random number generators, in a fixed order."""

@@ -13,6 +13,8 @@ from tiny_models import clips, tiny_generator, tiny_tokenizer
 
 from keras_larp import callbacks, data
 
+pytestmark = pytest.mark.once
+
 
 def use(callback, model, logs=None, epochs=1):
     """Lets a callback see ends of epochs, without training."""

@@ -10,6 +10,8 @@ from tiny_models import tiny_tokenizer
 from keras_larp import data
 from keras_larp.cli import auto_recipe, data_flags, train_tokenizer
 
+pytestmark = pytest.mark.once
+
 
 def folder_of(tmp_path, *names, num_frames=6, size=(40, 56)):
     video = np.zeros((num_frames, *size, 3), "uint8")

@@ -2,15 +2,7 @@
 
 import copy
 import csv
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
-import keras
-import numpy as np
 import pytest
 from tiny_models import tiny_generator, tiny_tokenizer
 
@@ -25,27 +17,7 @@ from keras_larp.cli import (
 )
 from keras_larp.cli import main as command_line
 
-TOKENIZER = [
-    "--recipe=larp_l_long_tokenizer",
-    *("--num_frames=4", "--image_size=16", "--batch_size=4", "--epochs=3"),
-    *("--patch_size=2,8,8", "--num_tokens=6", "--codebook_size=32"),
-    *("--code_dim=4", "--hidden_dim=16", "--num_heads=2", "--dtype=float32"),
-    *("--encoder_layers=1", "--decoder_layers=1", "--prior=gptc-tiny"),
-    *("--discriminator_hidden_dim=16", "--discriminator_heads=2"),
-    *("--discriminator_layers=1", "--discriminator_every=2"),
-    *("--warmup_epochs=0.5", "--learning_rate=0.001", "--show_every=3"),
-    *("--steps_per_epoch=4", "--verbose=2"),
-]
-# VGG16's random weights, where they do not take minutes to compile.
-PERCEPTUAL = "random" if keras.backend.backend() == "torch" else "none"
-TOKENIZER.append(f"--perceptual_model={PERCEPTUAL}")
-
-
-def run(*arguments):
-    command = [sys.executable, "-m", "keras_larp.cli.main", *arguments]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
+pytestmark = pytest.mark.once
 
 
 def test_help_lists_commands_and_flags(capsys):
@@ -187,60 +159,6 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
 def last_row(folder):
     with (folder / "log.csv").open() as stream:
         return list(csv.DictReader(stream))[-1]
-
-
-def kill_after(folder, step, *arguments):
-    """Starts a run and kills it when its checkpoint of a step is there."""
-    command = [sys.executable, "-m", "keras_larp.cli.main", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    checkpoint = folder / "checkpoints" / f"step_{step:08d}"
-    while not checkpoint.exists():
-        assert process.poll() is None, "the run ended before it was killed"
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def test_a_run_that_is_killed_twice_ends_as_the_unbroken_one(tmp_path):
-    check_killing(tmp_path)
-
-
-def test_a_run_on_video_files_too(tmp_path, shared_dir):
-    # A folder a class: these two are of the test split of UCF101.
-    videos = f"--data={shared_dir / 'data' / 'UCF-101'}"
-    check_killing(tmp_path, videos, "--data_format=folder")
-
-
-def check_killing(tmp_path, *source):
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    start = ["train-tokenizer", *TOKENIZER, *source, "--save_every_steps=1"]
-    run(*start, f"--output={whole}")
-    kill_after(broken, 3, *start, f"--output={broken}")
-    go_on = [*start, f"--output={broken}", "--resume"]
-    kill_after(broken, 6, *go_on)
-    run(*go_on)
-
-    expected, received = last_row(whole), last_row(broken)
-    for name, value in expected.items():
-        if name not in ("clips_per_second", "epoch"):
-            np.testing.assert_allclose(
-                float(received[name]), float(value), rtol=1e-5, err_msg=name
-            )
-    pair = [
-        models.LARPTokenizer.from_preset(folder / "preset").get_weights()
-        for folder in (whole, broken)
-    ]
-    for one, other in zip(*pair, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
-
-    config = json.loads((whole / "config.json").read_text())
-    assert config["settings"]["learning_rate"] == 0.001
-    assert config["versions"]["keras"] == keras.version()
-    assert (whole / "curves.png").stat().st_size > 1000
-    assert list((whole / "reconstructions").iterdir())
-    names = {"ssim", "logits_real", "learning_rate", "clips_per_second"}
-    assert names <= set(expected)
-    assert ("perceptual_loss" in expected) == (PERCEPTUAL == "random")
 
 
 def test_tokens_are_written_and_trained_on(tmp_path, presets, capsys):

@@ -15,6 +15,8 @@ from tiny_models import tiny_generator, tiny_tokenizer
 from keras_larp import data
 from keras_larp.cli import main as command_line
 
+pytestmark = pytest.mark.once
+
 
 def run(*arguments):
     """Runs a command in this process."""

@@ -8,6 +8,8 @@ from PIL import Image
 from keras_larp.cli import plot_run as command
 from keras_larp.cli.plot_run import plot_run
 
+pytestmark = pytest.mark.once
+
 
 def write_log(path, columns, epochs=(0, 1, 2)):
     with path.open("w", newline="") as file:

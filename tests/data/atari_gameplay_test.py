@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from keras_larp import data
 from keras_larp.data.atari_emulator import AtariEmulator, game_names
 
+pytestmark = pytest.mark.once
+
 pytest.importorskip("ale_py")
 
 GAMES = ["pong", "breakout"]

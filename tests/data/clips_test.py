@@ -8,6 +8,8 @@ import pytest
 
 from keras_larp import data
 
+pytestmark = pytest.mark.once
+
 
 def moving_clip(num_frames=24):
     return data.MovingShapes(1, num_frames, 48)[0]["video"]

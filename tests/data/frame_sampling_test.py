@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 
 from keras_larp import data
 
+pytestmark = pytest.mark.once
+
 sizes = st.integers(1, 200)
 ways = st.sampled_from(["random", "first", "center", "uniform"])
 

@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 
 from keras_larp import data
 
+pytestmark = pytest.mark.once
+
 
 @settings(max_examples=20, deadline=None)
 @given(

@@ -4,6 +4,8 @@ import pytest
 
 from keras_larp import data
 
+pytestmark = pytest.mark.once
+
 NAMES = [
     "Archery/v_Archery_g01_c01.avi",
     "Archery/v_Archery_g08_c01.avi",

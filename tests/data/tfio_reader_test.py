@@ -8,6 +8,8 @@ import pytest
 
 from keras_larp import data
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def tfio():

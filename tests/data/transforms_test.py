@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 
 from keras_larp import data
 
+pytestmark = pytest.mark.once
+
 
 def noise(*shape, dtype="uint8"):
     values = np.random.default_rng(0).random(shape)

@@ -6,6 +6,8 @@ import pytest
 
 from keras_larp import data
 
+pytestmark = pytest.mark.once
+
 
 def test_grid_lays_clips_out_in_rows():
     videos = np.zeros((3, 2, 4, 6, 3))
@@ -39,6 +41,8 @@ def test_film_strips_show_the_first_and_the_last_frame():
     videos = np.broadcast_to(videos, (1, 5, 8, 8, 3))
     strip = data.film_strips(videos, num_frames=2, padding=0)
     assert (strip[:, :8] == 0).all() and (strip[:, 8:] == 255).all()
+    pair = data.film_strips(np.repeat(videos, 2, axis=0), 2, 0, num_columns=2)
+    np.testing.assert_array_equal(pair, np.concatenate([strip, strip], axis=1))
 
 
 def test_a_video_file_has_the_frames_that_were_written(tmp_path):

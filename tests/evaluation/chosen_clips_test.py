@@ -8,6 +8,8 @@ import pytest
 from keras_larp import data
 from keras_larp.evaluation import ChosenClips, overlapping_files
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def folder(tmp_path):

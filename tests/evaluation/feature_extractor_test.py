@@ -9,6 +9,8 @@ import pytest
 from keras_larp import evaluation
 from keras_larp.evaluation import feature_extractor
 
+pytestmark = pytest.mark.once
+
 
 def test_files_that_are_no_weights_of_i3d_are_refused(tmp_path):
     path = tmp_path / "i3d.safetensors"

@@ -10,6 +10,8 @@ from keras_larp.evaluation import append_to_report, merge
 from keras_larp.evaluation.shards import parse_shard, shard_batches, write_shard
 from keras_larp.metrics import FeatureStatistics
 
+pytestmark = pytest.mark.once
+
 SETTINGS = {"kind": "trial", "extractors": {"distance": "rows"}}
 
 

@@ -6,6 +6,8 @@ from tiny_models import tiny_generator, tiny_tokenizer
 
 from keras_larp import evaluation
 
+pytestmark = pytest.mark.once
+
 
 def test_token_usage_orders_codes_by_how_often_they_occur():
     token_ids = np.array([[5, 5], [5, 2], [5, 7], [5, 2]])

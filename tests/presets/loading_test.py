@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -19,11 +20,14 @@ def numpy(x):
     return ops.convert_to_numpy(x)
 
 
-def test_names_are_the_authors_checkpoints_and_lpips():
+def test_names_are_of_the_authors_checkpoints_lpips_and_bundled_presets():
     assert presets.names() == [
         "larp_l_long_frame_prediction",
         "larp_l_long_generator",
         "larp_l_long_tokenizer",
+        "larp_tiny_moving_shapes_frame_prediction",
+        "larp_tiny_moving_shapes_generator",
+        "larp_tiny_moving_shapes_tokenizer",
         "lpips_vgg16",
     ]
 
@@ -55,6 +59,34 @@ def test_a_preset_holds_no_state_of_training(tmp_path):
     np.testing.assert_array_equal(
         numpy(loaded.encode(clips())), numpy(model.encode(clips()))
     )
+
+
+def test_half_precision_halves_the_file_and_rounds_weights(tmp_path):
+    model = tiny_tokenizer()
+    model.save_to_preset(tmp_path / "whole")
+    model.save_to_preset(tmp_path / "half", weights_dtype="float16")
+    with h5py.File(tmp_path / "half" / "model.weights.h5") as content:
+        kinds = []
+        content.visititems(
+            lambda _, x: kinds.append(getattr(x, "dtype", None)) and None
+        )
+    assert np.dtype("float16") in kinds and np.dtype("float32") not in kinds
+    loaded = presets.load(tmp_path / "half")
+    for old, new in zip(model.weights, loaded.weights, strict=True):
+        assert old.dtype == new.dtype
+        rounded = numpy(old).astype("float16").astype("float32")
+        np.testing.assert_array_equal(rounded, numpy(new))
+
+
+def test_weights_beyond_half_precision_are_named(tmp_path):
+    model = tiny_tokenizer()
+    bias = model.to_code.bias
+    bias.assign(np.full(bias.shape, 1e5))
+    with pytest.raises(ValueError, match=r"100000.*dense.*float32"):
+        model.save_to_preset(tmp_path / "half", weights_dtype="float16")
+    with pytest.raises(ValueError, match="float32, float16"):
+        model.save_to_preset(tmp_path / "int", weights_dtype="int8")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_arguments_override_the_configuration(tmp_path):

@@ -54,6 +54,31 @@ def test_tokenizer_recipe_has_the_paper_settings():
     assert tokenizer.given_total_steps == 2000
 
 
+@pytest.mark.parametrize("kind", ["tokenizer", "generator"])
+def test_muon_takes_matrices_and_leaves_tables_to_adam(kind):
+    make = {
+        "tokenizer": lambda **settings: recipes.small_data_tokenizer(
+            10, **{**SMALL_TOKENIZER, "prior": "gptc-tiny"}, **settings
+        ),
+        "generator": lambda **settings: recipes.small_data_generator(
+            10, num_tokens=6, **settings
+        ),
+    }[kind]
+    model = make(optimizer="muon", beta_1=0.8).build()
+    muon = getattr(model.optimizer, "main_optimizer", model.optimizer)
+    assert muon.adam_beta_1 == 0.8
+    by_adam = [
+        muon.adam_velocities[muon._get_variable_index(variable)] is not None
+        for variable in muon._trainable_variables
+    ]
+    paths = [variable.path for variable in muon._trainable_variables]
+    for path, adam in zip(paths, by_adam, strict=True):
+        linear = path.endswith("kernel") and "embedding" not in path
+        assert adam != (linear and "head" not in path), path
+    with pytest.raises(ValueError, match="'adam' or 'muon'.*'sgd'"):
+        make(optimizer="sgd").build()
+
+
 def test_codebook_settings_reach_the_quantizer():
     recipe = recipes.small_data_tokenizer(
         1,

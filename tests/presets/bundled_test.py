@@ -1,0 +1,114 @@
+"""The presets that come with the package."""
+
+import pathlib
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_larp import data, metrics, models
+
+ROOT = pathlib.Path(__file__).parents[2]
+NAME = "larp_tiny_moving_shapes"
+# Of the first clip below, as PyTorch gave them.
+TOKENS = """
+75 168 10 10 10 144 237 29 59 188 244 244 244 244 244 75 75 180 255 180 237 29
+155 234 13 13 84 188 188 116 116 188
+"""
+
+
+def numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return models.LARPTokenizer.from_preset(f"{NAME}_tokenizer")
+
+
+@pytest.fixture(scope="module")
+def clips():
+    """Clips of a seed that training did not have: one a class."""
+    source = data.MovingShapes(12, 16, 32, seed=1000)
+    return np.stack([clip["video"] for clip in source])
+
+
+def psnr(videos, others):
+    metric = metrics.PSNR()
+    metric.update_state(videos, others)
+    return float(metric.result())
+
+
+def test_unseen_clips_are_reconstructed(tokenizer, clips):
+    token_ids = tokenizer.encode(clips)
+    assert psnr(clips, tokenizer.decode(token_ids)) > 23.0
+
+
+def test_all_backends_give_these_tokens(tokenizer, clips):
+    token_ids = numpy(tokenizer.encode(clips))[0]
+    assert token_ids.tolist() == [int(x) for x in TOKENS.split()]
+
+
+def test_generated_clips_move_as_asked(tokenizer):
+    generator = models.ARVideoGenerator.from_preset(f"{NAME}_generator")
+    names = data.MovingShapes.class_names
+    labels = np.arange(12).repeat(4)
+    videos = generator.generate(
+        labels, guidance_scale=1.25, seed=0, decode=tokenizer
+    )
+    right = [
+        names[label].endswith(motion(video))
+        for label, video in zip(labels, numpy(videos), strict=True)
+    ]
+    assert np.mean(right) > 0.85
+
+
+def motion(video):
+    """Where the bright shape goes, by its centre in first and last frame."""
+    weights = (video.max(axis=-1) > 0.5).astype(float)  # (T, H, W)
+    weights /= weights.sum(axis=(1, 2), keepdims=True) + 1e-6
+    places = np.arange(video.shape[1])
+    down = (weights.sum(axis=2) @ places)[[0, -1]]
+    right = (weights.sum(axis=1) @ places)[[0, -1]]
+    down, right = down[1] - down[0], right[1] - right[0]
+    if abs(down) > abs(right):
+        return "down" if down > 0 else "up"
+    return "right" if right > 0 else "left"
+
+
+def test_real_clips_are_continued(tokenizer, clips):
+    predictor = models.ARVideoGenerator.from_preset(f"{NAME}_frame_prediction")
+    count = predictor.num_condition_frames
+    videos = predictor.predict_frames(clips[:, :count], tokenizer, seed=0)
+    still = np.repeat(clips[:, count - 1 : count], 16 - count, axis=1)
+    continued = psnr(clips[:, count:], numpy(videos)[:, count:])
+    assert continued > psnr(clips[:, count:], still) + 3.0
+
+
+@pytest.mark.once
+def test_a_wheel_has_the_presets_and_their_cards(tmp_path):
+    # From a copy, since building leaves files beside the sources.
+    sources = tmp_path / "sources"
+    shutil.copytree(ROOT / "keras_larp", sources / "keras_larp")
+    for name in ("setup.py", "pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, sources)
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+    options = ["--no-build-isolation", f"--wheel-dir={tmp_path}"]
+    result = subprocess.run(
+        [*pip, *options, str(sources)], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.stat().st_size < 12e6
+    folder = ROOT / "keras_larp" / "presets" / "bundled"
+    bundled = {
+        str(path.relative_to(ROOT))
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    assert len(bundled) == 10  # three presets of three files, and a card
+    assert bundled <= set(zipfile.ZipFile(wheel).namelist())
