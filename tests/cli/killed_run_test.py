@@ -14,6 +14,9 @@ import pytest
 
 from keras_larp import models
 
+# What is particular to a backend is in `callbacks/checkpoint_test.py`.
+pytestmark = pytest.mark.once
+
 TOKENIZER = [
     "--recipe=larp_l_long_tokenizer",
     *("--num_frames=4", "--image_size=16", "--batch_size=4", "--epochs=3"),
@@ -58,7 +61,6 @@ def test_a_run_that_is_killed_twice_ends_as_the_unbroken_one(tmp_path):
     check_killing(tmp_path)
 
 
-@pytest.mark.once
 def test_a_run_on_video_files_too(tmp_path, shared_dir):
     # A folder a class: these two are of the test split of UCF101.
     videos = f"--data={shared_dir / 'data' / 'UCF-101'}"
