@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains the presets that come with the package and measures them. About an
-# hour on two cores; a step that is done is not done again.
+# hour and a half on two cores; a step that is done is not done again.
 #
 #     KERAS_BACKEND=torch benchmarks/bundled_presets.sh
 #
@@ -44,9 +44,12 @@ name=larp_tiny_moving_shapes
 unseen="--seed=7 --num_computed_clips=480"
 $larp evaluate reconstruction --output=$runs/reconstruction $unseen \
   --tokenizer=${name}_tokenizer --split=train
-$larp evaluate generation --output=$runs/generation $unseen --num_clips=480 \
-  --tokenizer=${name}_tokenizer --generator=${name}_generator \
-  --class_fidelity --features=shapes
+for guidance in 1.25 2.5; do
+  $larp evaluate generation --output=$runs/generation_$guidance $unseen \
+    --tokenizer=${name}_tokenizer --generator=${name}_generator \
+    --num_clips=480 --guidance_scale=$guidance --class_fidelity \
+    --features=shapes
+done
 $larp evaluate frame-prediction --output=$runs/continuation --seed=7 \
   --tokenizer=${name}_tokenizer --generator=${name}_frame_prediction \
   --features=random

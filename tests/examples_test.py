@@ -9,8 +9,6 @@ from tiny_models import tiny_generator, tiny_tokenizer
 
 from keras_larp import data
 
-pytestmark = pytest.mark.once
-
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 
 
@@ -48,12 +46,14 @@ def test_quickstart_trains(tmp_path):
     }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("script", ["train_tokenizer", "train_generator"])
 def test_training_scripts_are_the_commands(script):
     output = run(f"{script}.py", "--help")
     assert "--learning_rate" in output and "resume" in output
 
 
+@pytest.mark.once
 def test_scripts_reconstruct_and_generate(tmp_path):
     tiny_tokenizer().save_to_preset(tmp_path / "tokenizer")
     tiny_generator(num_classes=12).save_to_preset(tmp_path / "generator")
@@ -81,6 +81,7 @@ def test_scripts_reconstruct_and_generate(tmp_path):
     ]
 
 
+@pytest.mark.once
 def test_prior_ablation_compares_two_kinds_of_tokenizers(tmp_path):
     arguments = [f"--output={tmp_path}", "--num_seeds=1", "--epochs=1"]
     arguments += ["--tokenizer_steps=2", "--generator_steps=2"]

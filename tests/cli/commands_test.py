@@ -1,9 +1,9 @@
 """The command line, as people use it, at the smallest sizes."""
 
 import copy
-import csv
 
 import pytest
+from run_log import last_row
 from tiny_models import tiny_generator, tiny_tokenizer
 
 from keras_larp import data, evaluation, models
@@ -154,11 +154,6 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(FileExistsError, match="--resume"):
         command_line.main(["train-tokenizer", f"--output={tmp_path}"])
-
-
-def last_row(folder):
-    with (folder / "log.csv").open() as stream:
-        return list(csv.DictReader(stream))[-1]
 
 
 def test_tokens_are_written_and_trained_on(tmp_path, presets, capsys):

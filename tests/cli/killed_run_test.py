@@ -1,6 +1,5 @@
 """Runs of the command line that are killed and go on."""
 
-import csv
 import json
 import os
 import signal
@@ -11,11 +10,9 @@ import time
 import keras
 import numpy as np
 import pytest
+from run_log import last_row
 
 from keras_larp import models
-
-# What is particular to a backend is in `callbacks/checkpoint_test.py`.
-pytestmark = pytest.mark.once
 
 TOKENIZER = [
     "--recipe=larp_l_long_tokenizer",
@@ -40,11 +37,6 @@ def run(*arguments):
     return result.stdout
 
 
-def last_row(folder):
-    with (folder / "log.csv").open() as stream:
-        return list(csv.DictReader(stream))[-1]
-
-
 def kill_after(folder, step, *arguments):
     """Starts a run and kills it when its checkpoint of a step is there."""
     command = [sys.executable, "-m", "keras_larp.cli.main", *arguments]
@@ -61,6 +53,7 @@ def test_a_run_that_is_killed_twice_ends_as_the_unbroken_one(tmp_path):
     check_killing(tmp_path)
 
 
+@pytest.mark.once
 def test_a_run_on_video_files_too(tmp_path, shared_dir):
     # A folder a class: these two are of the test split of UCF101.
     videos = f"--data={shared_dir / 'data' / 'UCF-101'}"

@@ -10,8 +10,6 @@ from tiny_models import tiny_generator, tiny_tokenizer
 from keras_larp import data, evaluation
 from keras_larp.models import LPIPS
 
-pytestmark = pytest.mark.once
-
 NUM_CLIPS, BATCH_SIZE = 13, 3
 
 

@@ -284,7 +284,6 @@ print("equal")
 """
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("backend", ["jax", "tensorflow", "torch"])
 def test_presets_give_equal_tokens_on_every_backend(tmp_path, backend):
     pytest.importorskip(backend)
