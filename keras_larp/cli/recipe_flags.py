@@ -5,6 +5,8 @@ from absl import flags
 from keras_larp.training.recipe_settings import (
     DESCRIPTIONS,
     OPTIONAL_INTEGERS,
+    OPTIONAL_NAMES,
+    OPTIONAL_PATCHES,
     SETTINGS,
 )
 from keras_larp.training.recipes import RECIPES
@@ -38,6 +40,7 @@ def define(values, recipes, without=(), auto=False):
 
 
 def _define_setting(values, name, value, recipe):
+    kind = tuple if name in OPTIONAL_PATCHES else type(value)
     define = {
         bool: flags.DEFINE_bool,
         int: flags.DEFINE_integer,
@@ -45,7 +48,7 @@ def _define_setting(values, name, value, recipe):
         str: flags.DEFINE_string,
         tuple: flags.DEFINE_list,
         type(None): flags.DEFINE_float,
-    }[type(value)]
+    }[kind]
     text = f"{DESCRIPTIONS[name]} {recipe} has {value!r}."
     define(name, None, text, flag_values=values)
 
@@ -73,9 +76,9 @@ def make_recipe(values, steps_per_epoch, **found):
         if name in values and (value := values[name].value) is not None
     }
     for name, value in given.items():
-        if value == "none":
+        if value == "none" and name in OPTIONAL_NAMES:
             given[name] = None
-        elif isinstance(settings[name], tuple):
+        elif isinstance(value, list):
             given[name] = tuple(int(v) for v in value)
         elif name in OPTIONAL_INTEGERS:
             given[name] = int(value)

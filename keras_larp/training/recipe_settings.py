@@ -17,6 +17,7 @@ LARP_L_LONG_TOKENIZER = {
     "num_heads": 12,
     "encoder_layers": 12,
     "decoder_layers": 12,
+    "decoder_patch_size": None,
     "latent_norm": "none",
     "query_stddev": 0.02,
     "prior": "gptc-S",
@@ -171,6 +172,7 @@ DESCRIPTIONS = {
     "num_heads": "Attention heads of both.",
     "encoder_layers": "Blocks of the encoder.",
     "decoder_layers": "Blocks of the decoder.",
+    "decoder_patch_size": "Of the decoder; `patch_size` where not given.",
     "latent_norm": "Norm before the quantizer.",
     "query_stddev": "Standard deviation of the first queries.",
     "prior": 'Size of the prior, or "none".',
@@ -234,7 +236,9 @@ DESCRIPTIONS = {
     "drop_path": "Stochastic depth of the last block.",
 }
 
-# Those that are whole numbers where they are given.
+# What "none" leaves out; three whole numbers, or one, where they are given.
+OPTIONAL_NAMES = ("prior", "perceptual_model")
+OPTIONAL_PATCHES = ("decoder_patch_size",)
 OPTIONAL_INTEGERS = (
     "gradient_accumulation_steps",
     "codebook_clips",

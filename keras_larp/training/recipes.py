@@ -240,7 +240,8 @@ class TokenizerRecipe(Recipe):
             **self._take(
                 *("num_frames", "image_size", "patch_size", "num_tokens"),
                 *("codebook_size", "code_dim", "hidden_dim", "num_heads"),
-                *("encoder_layers", "decoder_layers", "latent_norm"),
+                *("encoder_layers", "decoder_layers", "decoder_patch_size"),
+                "latent_norm",
                 *("query_stddev", "prior", "prior_num_rounds", "dtype"),
                 *("prior_max_sampling_ratio", "prior_sampling_peak"),
                 "gradient_checkpointing",
