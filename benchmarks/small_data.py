@@ -12,11 +12,12 @@ from absl import app, flags
 
 from keras_larp.cli import comparison
 
-PLAIN = {"latent_norm": "none"}
-BATCH_JOINT = {"latent_norm": "batch_joint"}
+ADAM = {"optimizer": "adam", "learning_rate": 3e-3}
+MUON = {"optimizer": "muon", "learning_rate": 2e-2}
+PLAIN = {"latent_norm": "none", **ADAM}
+BATCH_JOINT = {"latent_norm": "batch_joint", **ADAM}
 KMEANS = {"codebook_clips": 256}
 RESTART = {"codebook_restart_after": 50}
-MUON = {"optimizer": "muon", "learning_rate": 2e-2}
 NO_PRIOR = {"prior_loss_weight": 0.0}
 LATE_PRIOR = {"prior_loss_start_epoch": 2.0, "prior_loss_ramp_epochs": 2.0}
 VARIANTS = {

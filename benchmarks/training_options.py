@@ -1,17 +1,20 @@
 """Measures what options of training do, and writes it as JSON and Markdown.
 
-    python benchmarks/training_options.py --table=precision
+    python benchmarks/training_options.py --table=precision --nodiscriminator
     python benchmarks/training_options.py --table=checkpointing
 
 `precision`: the mean loss of the last steps of the paper's recipe at small
-size on moving shapes (with discriminator and prior), under each policy; the
-mean of several seeds, since codes are sampled and two runs differ.
+size on moving shapes (with prior, and with a discriminator or without), under
+each policy; the mean of several seeds, since codes are sampled and two runs
+differ.
 `checkpointing`: peak memory of the process and seconds a step, with gradient
 checkpointing and without, of a tokenizer for 16x64x64 of width 384 with 6 + 6
-layers and the prior XS, batch 4. Each number is of a process of its own.
+layers and the prior XS, batch 4; on JAX also with a schedule of XLA's that puts
+memory first. Each number is of a process of its own.
 """
 
 import json
+import os
 import statistics
 import time
 
@@ -32,12 +35,16 @@ flags.DEFINE_enum(
 flags.DEFINE_list("backends", ["jax", "tensorflow", "torch"], "On which.")
 flags.DEFINE_integer("steps", 200, "Steps of a run for `precision`.", 20)
 flags.DEFINE_integer("num_seeds", 3, "Runs for `precision`.", 1)
+flags.DEFINE_bool("discriminator", True, "Whether `precision` has one.")
 flags.DEFINE_string("child", None, "Measure this option in this process.")
 
 OPTIONS = {
     "precision": ["float32", "mixed_bfloat16", "mixed_float16"],
     "checkpointing": ["kept", "computed_twice"],
 }
+# By default XLA orders a step on CPUs for concurrency, and computes early what
+# checkpointing wants late.
+MEMORY_FIRST = "--xla_cpu_scheduler_type=CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"
 
 
 def main(_):
@@ -57,22 +64,34 @@ def main(_):
                 table=FLAGS.table,
                 steps=FLAGS.steps,
                 num_seeds=FLAGS.num_seeds,
+                discriminator=FLAGS.discriminator,
             )
-            for option in OPTIONS[FLAGS.table]
+            for option in options(backend)
         }
         for backend in FLAGS.backends
     }
-    path = FOLDER / f"{FLAGS.table}.json"
+    name = FLAGS.table
+    if name == "precision" and not FLAGS.discriminator:
+        name += "_without_discriminator"
+    path = FOLDER / f"{name}.json"
     if path.exists():  # Of backends that were measured before.
         results = {**json.loads(path.read_text()), **results}
     rows = {
         (backend, option): row
-        for backend, options in results.items()
-        for option, row in options.items()
+        for backend, by_option in results.items()
+        for option, row in by_option.items()
     }
     head = ["backend", "option", *next(iter(rows.values()))]
     cells = [(*names, *row.values()) for names, row in rows.items()]
-    write_results(FLAGS.table, results, head, cells)
+    write_results(name, results, head, cells)
+
+
+def options(backend):
+    """What is measured on a backend, by name."""
+    names = OPTIONS[FLAGS.table]
+    if backend == "jax" and FLAGS.table == "checkpointing":
+        return [*names, *(f"{name}, memory first" for name in names)]
+    return names
 
 
 def measure_precision(dtype):
@@ -119,6 +138,7 @@ def train_with(dtype, seed):
         query_stddev=1.0,
         prior="gptc-XXS",
         perceptual_model=None,
+        discriminator=FLAGS.discriminator,
         discriminator_hidden_dim=64,
         discriminator_heads=4,
         discriminator_layers=2,
@@ -131,6 +151,10 @@ def train_with(dtype, seed):
 
 def measure_checkpointing(option):
     """Peak memory in MB, before and while training, and seconds a step."""
+    option, _, memory_first = option.partition(", ")
+    if memory_first:
+        os.environ["XLA_FLAGS"] = MEMORY_FIRST
+
     import keras
     import numpy as np
 

@@ -205,8 +205,6 @@ def make_tokenizer(clips):
         steps_an_epoch(FLAGS.tokenizer_steps),
         epochs=NUM_EPOCHS,
         warmup_epochs=NUM_EPOCHS / 20,
-        optimizer="muon",  # Learns most in so few steps.
-        learning_rate=0.02,
         num_frames=FLAGS.num_frames,
         image_size=FLAGS.image_size,
     )
