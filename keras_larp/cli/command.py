@@ -1,3 +1,4 @@
+import logging
 import sys
 
 from absl import app, flags
@@ -33,6 +34,8 @@ def run(command, arguments=None, name=None):
         return rest
 
     def main(_):
+        # At absl's level, INFO, it tells of each accelerator that is not there.
+        logging.getLogger("jax").setLevel(logging.WARNING)
         command.main(command.FLAGS)
 
     app.run(
