@@ -63,7 +63,6 @@ def choose_recipe(source):
         "hidden_dim": width,
         "encoder_layers": layers,
         "decoder_layers": layers,
-        "batch_size": max(min(16, count), 2),
     }
     patches = length // 4 * (size // 8) ** 2
     reasons.append(

@@ -49,7 +49,6 @@ def test_sizes_follow_from_the_videos(tmp_path, monkeypatch):
     assert name == "small_data_tokenizer" and least == 250
     # No larger and no longer than the videos, in whole patches.
     assert (settings["image_size"], settings["num_frames"]) == (24, 4)
-    assert settings["batch_size"] == 2
     assert "2 videos, the shorter side about 24 pixels" in reasons[0]
 
 
