@@ -2,7 +2,11 @@ import keras
 from keras import layers, ops
 
 from keras_larp.layers.checkpointing import run_block
-from keras_larp.layers.patches import patch_grid, unpatchify
+from keras_larp.layers.patches import (
+    patch_grid,
+    three_sizes,
+    unpatchify,
+)
 from keras_larp.layers.position_table import GridPositions, SequencePositions
 from keras_larp.layers.transformer_block import TransformerBlock
 
@@ -72,7 +76,7 @@ class PatchQueryDecoder(layers.Layer):
         super().__init__(**kwargs)
         self.num_tokens = num_tokens
         self.video_size = tuple(video_size)
-        self.patch_size = tuple(patch_size)
+        self.patch_size = three_sizes(patch_size)
         self.hidden_dim = hidden_dim
         self.num_layers = num_layers
         self.num_heads = num_heads

@@ -1,6 +1,25 @@
 """Cutting a video into patches and back."""
 
+import numbers
+
 from keras import ops
+
+
+def three_sizes(patch_size):
+    """A patch's `(frames, height, width)`, as a tuple.
+
+    Raises:
+        ValueError: where it is anything but three integers.
+    """
+    sizes = tuple(patch_size) if isinstance(patch_size, list | tuple) else ()
+    if len(sizes) != 3 or not all(
+        isinstance(size, numbers.Integral) for size in sizes
+    ):
+        raise ValueError(
+            "A patch has three sizes, (frames, height, width), such as "
+            f"(4, 8, 8). Received: {patch_size!r}"
+        )
+    return sizes
 
 
 def patch_grid(video_size, patch_size):

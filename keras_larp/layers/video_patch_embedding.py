@@ -1,7 +1,7 @@
 import keras
 from keras import layers
 
-from keras_larp.layers.patches import patch_grid, patchify
+from keras_larp.layers.patches import patch_grid, patchify, three_sizes
 from keras_larp.layers.position_table import GridPositions
 
 
@@ -49,7 +49,7 @@ class VideoPatchEmbedding(layers.Layer):
     ):
         super().__init__(**kwargs)
         self.video_size = tuple(video_size)
-        self.patch_size = tuple(patch_size)
+        self.patch_size = three_sizes(patch_size)
         self.hidden_dim = hidden_dim
         self.learned_positions = learned_positions
         self.use_type = use_type

@@ -148,7 +148,6 @@ class LARPTokenizer(TokenizerTraining):
         decoder_hidden_dim = decoder_hidden_dim or hidden_dim
         self.num_frames = num_frames
         self.image_size = image_size
-        self.patch_size = tuple(patch_size)
         self.num_tokens = num_tokens
         self.codebook_size = codebook_size
         self.code_dim = code_dim
@@ -174,6 +173,7 @@ class LARPTokenizer(TokenizerTraining):
             dtype=policy,
             name="patch_embedding",
         )
+        self.patch_size = self.patch_embedding.patch_size
         self.encoder = HolisticQueryEncoder(
             num_tokens,
             hidden_dim,

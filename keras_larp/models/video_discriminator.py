@@ -56,7 +56,6 @@ class VideoDiscriminator(keras.Model):
         super().__init__(**kwargs)
         self.num_frames = num_frames
         self.image_size = image_size
-        self.patch_size = tuple(patch_size)
         self.hidden_dim = hidden_dim
         self.num_layers = num_layers
         self.num_heads = num_heads
@@ -67,11 +66,12 @@ class VideoDiscriminator(keras.Model):
         policy = self.dtype_policy
         self.patch_embedding = VideoPatchEmbedding(
             self.video_shape[:3],
-            self.patch_size,
+            patch_size,
             hidden_dim,
             dtype=policy,
             name="patch_embedding",
         )
+        self.patch_size = self.patch_embedding.patch_size
         self.blocks = [
             TransformerBlock(
                 hidden_dim, num_heads, dtype=policy, name=f"block_{i}"

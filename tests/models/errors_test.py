@@ -40,6 +40,8 @@ def test_labels_out_of_range():
     [
         {"image_size": 20},
         {"num_heads": 3},
+        {"patch_size": 8},
+        {"decoder_patch_size": (4, 8)},
         {"latent_norm": "group"},
         {"prior": "gptc-Q"},
         {"num_tokens": 0},
