@@ -91,7 +91,7 @@ def save(model, folder, weights_dtype="float32"):
         model: `LARPTokenizer` or `ARVideoGenerator`.
         folder: Path that does not exist yet.
         weights_dtype: `"float32"`, or `"float16"` for a file of half the size
-            whose weights are rounded to 11 bits; they are loaded as float32.
+            whose matrices are rounded to 11 bits; they are loaded as float32.
 
     Raises:
         FileExistsError: where `folder` exists.

@@ -10,7 +10,10 @@ WEIGHT_DTYPES = ("float32", "float16")
 
 
 def round_weights(file, dtype):
-    """Stores the floating-point weights of an HDF5 file in another dtype.
+    """Stores the floating-point matrices of an HDF5 file in another dtype.
+
+    Vectors stay as they are: biases, norms and the statistics of batches are
+    a small part of a file, and variances may be out of the range of float16.
 
     Args:
         file: Path of a file of weights, which is replaced.
@@ -37,7 +40,7 @@ def round_weights(file, dtype):
 
 def _cast(entry, dtype):
     values = entry[()]
-    if values.dtype.kind != "f":
+    if values.dtype.kind != "f" or values.ndim < 2:
         return values
     largest = np.abs(values).max(initial=0.0)
     if largest > np.finfo(dtype).max:
