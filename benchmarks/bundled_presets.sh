@@ -15,9 +15,10 @@ target=keras_larp/presets/bundled/larp_tiny_moving_shapes
 if [ ! -d $runs/tokenizer/preset ]; then
   $larp train-tokenizer --output=$runs/tokenizer --resume --verbose=2 \
     --recipe=small_data_tokenizer --num_frames=16 --num_tokens=32 \
-    --hidden_dim=96 --encoder_layers=3 --decoder_layers=3 \
-    --codebook_restart_after=100 --num_computed_clips=65536 \
-    --steps_per_epoch=500 --epochs=16 --learning_rate=0.002 --warmup_epochs=1
+    --hidden_dim=128 --encoder_layers=3 --decoder_layers=3 --batch_size=32 \
+    --codebook_restart_after=100 --temperature=0.01 \
+    --num_computed_clips=65536 --steps_per_epoch=500 --epochs=10 \
+    --learning_rate=0.015 --warmup_epochs=0.2
 fi
 if [ ! -d $runs/generator/preset ]; then
   $larp tokenize --tokenizer=$runs/tokenizer/preset --output=$runs/tokens \

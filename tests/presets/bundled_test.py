@@ -16,8 +16,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 NAME = "larp_tiny_moving_shapes"
 # Of the first clip below, as PyTorch gave them.
 TOKENS = """
-75 168 10 10 10 144 237 29 59 188 244 244 244 244 244 75 75 180 255 180 237 29
-155 234 13 13 84 188 188 116 116 188
+45 231 45 147 221 177 29 45 149 45 142 29 200 35 200 254 103 142 100 126 168 142
+137 254 254 254 254 147 254 254 149 249
 """
 
 
@@ -45,7 +45,7 @@ def psnr(videos, others):
 
 def test_unseen_clips_are_reconstructed(tokenizer, clips):
     token_ids = tokenizer.encode(clips)
-    assert psnr(clips, tokenizer.decode(token_ids)) > 23.0
+    assert psnr(clips, tokenizer.decode(token_ids)) > 25.0
 
 
 def test_all_backends_give_these_tokens(tokenizer, clips):
@@ -64,7 +64,7 @@ def test_generated_clips_move_as_asked(tokenizer):
         names[label].endswith(motion(video))
         for label, video in zip(labels, numpy(videos), strict=True)
     ]
-    assert np.mean(right) > 0.85
+    assert np.mean(right) > 0.95
 
 
 def motion(video):
