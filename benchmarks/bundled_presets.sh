@@ -49,7 +49,7 @@ for guidance in 1.25 2.5; do
   $larp evaluate generation --output=$runs/generation_$guidance $unseen \
     --tokenizer=${name}_tokenizer --generator=${name}_generator \
     --num_clips=480 --guidance_scale=$guidance --class_fidelity \
-    --features=shapes
+    --features=classes
 done
 $larp evaluate frame-prediction --output=$runs/continuation --seed=7 \
   --tokenizer=${name}_tokenizer --generator=${name}_frame_prediction \

@@ -13,7 +13,8 @@ to --output what came out, with its spread: `comparison.md`, `.json` and
 `.png`. Runs that are done are not done again.
 
 With Kinetics weights of I3D (--i3d) distances are FVDs; without, features are
-those of a classifier of moving shapes, or of a fixed random network.
+those of a small classifier of the data's classes, or, of data without a test
+split, of a fixed random network.
 """
 
 from absl import app, flags

@@ -130,6 +130,9 @@ def _train_and_measure(values, overrides, seed, path):
     sizes = recipe.settings["num_frames"], recipe.settings["image_size"]
     train = data_flags.make_source(values, "train", *sizes)
     test = data_flags.make_source(values, "test", *sizes, values.num_evaluated)
+    train, test = (
+        data_flags.kept(values, source, sizes[1]) for source in (train, test)
+    )
 
     def clips_of(source, training):
         batch_size = recipe.settings["batch_size"]
@@ -207,12 +210,14 @@ def _judges(values, num_frames):
     """What clips are compared by: features, and a classifier or `None`."""
     if values.i3d is not None:
         return evaluation.i3d_features(values.i3d), None
-    if data_flags.data_format(values) != "moving_shapes":
+    if data_flags.data_format(values) not in data_flags.CLASSIFIED:
         return evaluation.random_features(), None
-    classifier = evaluation.load_or_train_shape_classifier(
-        pathlib.Path(values.output) / "shapes.weights.h5", num_frames
+    classifier = evaluation.load_or_train_classifier(
+        *data_flags.make_classified_sources(values, num_frames),
+        pathlib.Path(values.output) / "classifier.weights.h5",
+        num_frames,
     )
-    return evaluation.shape_features(classifier), classifier
+    return evaluation.class_features(classifier), classifier
 
 
 def _write(values, output, results):

@@ -5,9 +5,15 @@ import pathlib
 from absl import flags
 
 from keras_larp import data
+from keras_larp.evaluation.small_video_network import IMAGE_SIZE
 
-FORMATS = ["moving_shapes", "ucf101", "kinetics600", "folder", "csv", "atari"]
+COMPUTED = ["moving_shapes", "atari"]
+FORMATS = [*COMPUTED, "ucf101", "kinetics600", "folder", "csv"]
+# Those with classes and a test split.
+CLASSIFIED = [*COMPUTED, "ucf101"]
 _NUM_TEST_CLIPS = 96  # Of the sources that are computed.
+# Of each class, for a classifier to be trained and tested on, and the seed.
+_NUM_CLASS_CLIPS, _CLASS_SEED = {"train": 80, "test": 20}, 1_000_003
 
 
 def define(values, batch_size=None):
@@ -16,7 +22,7 @@ def define(values, batch_size=None):
     Args:
         values: A `flags.FlagValues`.
         batch_size: Optional integer, the default of a flag for it, for
-            commands that have no recipe.
+            commands that do not train and have no recipe.
     """
     flags.DEFINE_list(
         "data",
@@ -62,7 +68,14 @@ def define(values, batch_size=None):
         "Skip and count videos that do not decode.",
         flag_values=values,
     )
-    if batch_size is not None:
+    if batch_size is None:  # It trains, and so meets each video many times.
+        flags.DEFINE_bool(
+            "keep_in_memory",
+            False,
+            "Make each training video once and keep it, as bytes of clip size.",
+            flag_values=values,
+        )
+    else:
         flags.DEFINE_integer(
             "batch_size", batch_size, "Clips at once.", 1, flag_values=values
         )
@@ -102,7 +115,7 @@ def make_source(values, split, num_frames, image_size, num_clips=None):
     """The videos of `"train"` or `"test"`, as the flags say; `num_clips` of
     them, where they are computed."""
     kind = data_format(values)
-    if kind in ("moving_shapes", "atari"):
+    if kind in COMPUTED:
         if values.data:
             raise ValueError(
                 f"--data_format={kind} is computed and takes no --data. "
@@ -113,10 +126,7 @@ def make_source(values, split, num_frames, image_size, num_clips=None):
             if split == "train":
                 num_clips = values.num_computed_clips
         sizes = num_clips, num_frames, image_size
-        if kind == "atari":
-            return data.AtariGameplay(*sizes, split=split, seed=values.seed)
-        seeds = {"train": values.seed, "test": values.seed + 1}
-        return data.MovingShapes(*sizes, seed=seeds[split])
+        return _make_computed(kind, split, values.seed, *sizes)
     if not values.data:
         raise ValueError(f"--data_format={kind} needs --data.")
     paths = values.data
@@ -126,12 +136,55 @@ def make_source(values, split, num_frames, image_size, num_clips=None):
     return sources[0] if len(sources) == 1 else data.Mixed(sources)
 
 
+def _make_computed(kind, split, seed, *sizes):
+    if kind == "atari":
+        return data.AtariGameplay(*sizes, split=split, seed=seed)
+    return data.MovingShapes(*sizes, seed=seed + (split == "test"))
+
+
+def kept(values, source, image_size):
+    """The source, kept in memory where the flag says so."""
+    if not values.keep_in_memory:
+        return source
+    if values.num_workers:
+        raise ValueError(
+            "--keep_in_memory is for this process alone: each worker would "
+            "keep videos of its own. Leave one of the two out. Received: "
+            f"--num_workers={values.num_workers}"
+        )
+    return data.InMemory(source, image_size)
+
+
 def _make_files(kind, path, split, fold):
     if kind == "ucf101":
         return data.UCF101(path, split, fold, missing="skip")
     if kind == "kinetics600":  # Paths are relative to the list.
         return data.Kinetics600(pathlib.Path(path).parent, path)
     return {"folder": data.VideoFolder, "csv": data.VideoList}[kind](path)
+
+
+def make_classified_sources(values, num_frames):
+    """Two sources of the same classes, to train a classifier on and to test
+    it; computed ones are of seeds that no run has by chance."""
+    kind = data_format(values)
+    if kind in COMPUTED:
+        sizes = num_frames, IMAGE_SIZE
+        classes = _make_computed(kind, "test", 0, 1, *sizes).class_names
+        return tuple(
+            _make_computed(
+                kind, split, _CLASS_SEED, each * len(classes), *sizes
+            )
+            for split, each in _NUM_CLASS_CLIPS.items()
+        )
+    if kind not in CLASSIFIED and not values.test_data:
+        raise ValueError(
+            "A classifier of these classes needs videos to state its accuracy "
+            f"on. Pass --test_data. Received: --data={values.data}"
+        )
+    return tuple(
+        make_source(values, split, num_frames, IMAGE_SIZE)
+        for split in ("train", "test")
+    )
 
 
 def make_test_clips(values, tokenizer):

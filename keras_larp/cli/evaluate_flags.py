@@ -48,9 +48,10 @@ def define(values, output, num_clips=None):
     flags.DEFINE_enum(
         "features",
         None,
-        ["random", "shapes"],
+        ["random", "classes"],
         "Without --i3d: features of a small network that is random, or was "
-        "trained on moving shapes. Their distances are not called FVD.",
+        "trained to tell the classes of --data. Their distances are not "
+        "called FVD.",
         flag_values=values,
     )
     flags.DEFINE_string(
@@ -101,15 +102,16 @@ def load_extractor(values, num_frames, default=None):
         return evaluation.i3d_features(
             values.i3d, values.i3d_sha256, values.i3d_epsilon
         )
-    if features == "shapes":
-        return evaluation.shape_features(load_classifier(values, num_frames))
+    if features == "classes":
+        return evaluation.class_features(load_classifier(values, num_frames))
     return evaluation.random_features() if features else None
 
 
 def load_classifier(values, num_frames):
-    """The classifier of moving shapes, trained once in the folder."""
-    path = pathlib.Path(values.output) / "shape_classifier.weights.h5"
-    return evaluation.load_or_train_shape_classifier(path, num_frames)
+    """The classifier of the data's classes, trained once in the folder."""
+    path = pathlib.Path(values.output) / "classifier.weights.h5"
+    sources = data_flags.make_classified_sources(values, num_frames)
+    return evaluation.load_or_train_classifier(*sources, path, num_frames)
 
 
 def choose_clips(values, split, tokenizer, sampling, num_clips):

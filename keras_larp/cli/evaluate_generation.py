@@ -12,7 +12,7 @@ that are drawn from the training videos.
 from absl import flags
 
 from keras_larp import evaluation
-from keras_larp.cli import data_flags, evaluate_flags, model_flags
+from keras_larp.cli import evaluate_flags, model_flags
 
 FLAGS = flags.FlagValues()
 evaluate_flags.define(FLAGS, "runs/generation")
@@ -35,8 +35,8 @@ flags.DEFINE_integer(
 flags.DEFINE_bool(
     "class_fidelity",
     False,
-    "Of moving shapes: report how many clips are of the class that was asked "
-    "for, by a classifier that is trained first.",
+    "Report how many clips are of the class that was asked for, by a small "
+    "classifier of the classes of --data, which is trained first.",
     flag_values=FLAGS,
 )
 
@@ -47,8 +47,6 @@ def main(values):
     Args:
         values: The parsed `FLAGS`.
     """
-    if values.class_fidelity:
-        _check_shapes(values)
     tokenizer = model_flags.load_tokenizer(values)
     training = evaluate_flags.choose_clips(
         values, "train", tokenizer, "windows", values.num_clips
@@ -80,11 +78,3 @@ def main(values):
         **evaluate_flags.shard_options(values),
     )
     evaluate_flags.finish(values, shard)
-
-
-def _check_shapes(values):
-    if data_flags.data_format(values) != "moving_shapes":
-        raise ValueError(
-            "--class_fidelity is for moving shapes. Received: "
-            f"--data={values.data}, --data_format={values.data_format}"
-        )

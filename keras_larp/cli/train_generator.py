@@ -133,6 +133,7 @@ def _video_data(values, tokenizer):
     """Batches of clips and classes, and the settings that follow."""
     sizes = tokenizer.num_frames, tokenizer.image_size
     source = data_flags.make_source(values, "train", *sizes)
+    source = data_flags.kept(values, source, sizes[1])
     train = data_flags.make_dataset(
         values,
         source,

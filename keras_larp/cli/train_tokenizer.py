@@ -39,8 +39,10 @@ def main(values):
     ]
     flip = recipe_flags.setting(values, "horizontal_flip")
     source = data_flags.make_source(values, "train", *sizes[:2])
+    source = data_flags.kept(values, source, sizes[1])
     train = data_flags.make_dataset(values, source, *sizes, True, flip)
     source = data_flags.make_source(values, "test", *sizes[:2])
+    source = data_flags.kept(values, source, sizes[1])
     test = data_flags.make_dataset(values, source, *sizes, False)
 
     recipe = recipe_flags.make_recipe(

@@ -7,6 +7,7 @@ import importlib
 _MODULES = {
     "AtariGameplay": "atari_gameplay",
     "BatchDataset": "batch_dataset",
+    "InMemory": "in_memory",
     "Kinetics600": "kinetics600",
     "LayerAugmentation": "layer_augmentation",
     "Mixed": "mixed",

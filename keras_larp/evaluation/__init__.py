@@ -1,6 +1,11 @@
 """Evaluation of tokenizers and generators, whole or in parts, and reports."""
 
 from keras_larp.evaluation.chosen_clips import ChosenClips, overlapping_files
+from keras_larp.evaluation.clip_classifier import (
+    ClipClassifier,
+    class_features,
+    load_or_train_classifier,
+)
 from keras_larp.evaluation.evaluate import (
     evaluate_frame_prediction,
     evaluate_generation,
@@ -19,26 +24,21 @@ from keras_larp.evaluation.pictures import (
     write_token_usage,
 )
 from keras_larp.evaluation.report import append_to_report
-from keras_larp.evaluation.shape_classifier import (
-    ShapeClassifier,
-    load_or_train_shape_classifier,
-    shape_features,
-)
 
 __all__ = [
     "ChosenClips",
+    "ClipClassifier",
     "FeatureExtractor",
-    "ShapeClassifier",
     "append_to_report",
+    "class_features",
     "evaluate_frame_prediction",
     "evaluate_generation",
     "evaluate_reconstruction",
     "i3d_features",
-    "load_or_train_shape_classifier",
+    "load_or_train_classifier",
     "merge",
     "overlapping_files",
     "random_features",
-    "shape_features",
     "token_usage",
     "truncated_clips",
     "truncation_video",

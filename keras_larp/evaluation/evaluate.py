@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_larp import data
-from keras_larp.evaluation.shape_classifier import predicted_classes
+from keras_larp.evaluation.clip_classifier import predicted_classes
 from keras_larp.evaluation.shards import write_shard
 from keras_larp.evaluation.small_video_network import resize_frames
 from keras_larp.metrics import psnr, ssim
@@ -145,7 +145,7 @@ def evaluate_generation(
         extractor: `FeatureExtractor`.
         sampling: Dictionary of options of `generate`: `guidance_scale`,
             `guidance_interval`, `temperature`, `top_k`, `top_p`, `seed`.
-        classifier: Optional `ShapeClassifier`; the share of clips that it
+        classifier: Optional `ClipClassifier`; the share of clips that it
             puts in the class that they were generated for is reported.
         batch_size, shard, save_videos, redo, settings, verbose: As in
             `evaluate_reconstruction`.

@@ -1,5 +1,6 @@
 """One train step, said once; the drivers differentiate and apply."""
 
+import keras
 from keras import ops
 
 
@@ -64,6 +65,8 @@ class Step:
             )
             outputs |= {**terms, "loss": loss + added}
         gradients = pull_back(scale, through_discriminator)
+        # What is measured is not differentiated: PyTorch would record it.
+        outputs = keras.tree.map_structure(ops.stop_gradient, outputs)
         outputs["finite"] = all_finite([outputs["loss"], *gradients])
         self.apply_if(outputs["finite"], self.optimizer, gradients, variables)
         for statistic, old in zip(statistics, before, strict=True):

@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 from run_log import last_row
 from tiny_models import tiny_generator, tiny_tokenizer
@@ -129,24 +130,28 @@ def test_predict_frames_writes_originals_and_continuations(tmp_path, presets):
 
 def test_evaluation_reports_class_fidelity(tmp_path, presets, capsys):
     # Not trained, which would take a minute.
-    file = tmp_path / "out" / "shape_classifier.weights.h5"
+    file = tmp_path / "out" / "classifier.weights.h5"
     file.parent.mkdir()
-    evaluation.ShapeClassifier().save_weights(file)
+    evaluation.ClipClassifier(12).save_weights(file)
     run_here(
         evaluate_generation,
         *presets,
         f"--output={tmp_path}/out",
-        *("--class_fidelity", "--features=shapes", "--num_clips=4"),
+        *("--class_fidelity", "--features=classes", "--num_clips=4"),
     )
     reported = capsys.readouterr().out
     assert "class_fidelity_of_real_clips 0" in reported
-    assert "shape_frechet_distance " in reported
-    with pytest.raises(ValueError, match="--data_format=folder"):
+    assert "class_frechet_distance " in reported
+    for name in "ab":
+        (tmp_path / "videos" / name).mkdir(parents=True)
+        frames = np.zeros((8, 16, 16, 3), "uint8")
+        data.write_video(tmp_path / "videos" / name / "clip.mp4", frames)
+    with pytest.raises(ValueError, match="Pass --test_data"):
         run_here(
             evaluate_generation,
             *presets,
-            *("--class_fidelity", "--data_format=folder"),
-            *("--num_clips=4", f"--data={tmp_path}"),
+            *("--class_fidelity", f"--output={tmp_path}/other"),
+            f"--data={tmp_path}/videos",
         )
 
 

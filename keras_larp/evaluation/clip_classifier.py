@@ -6,25 +6,26 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_larp.data import MovingShapes, tokenizer_identity
+from keras_larp.data import tokenizer_identity
+from keras_larp.data.clip_loader import ClipLoader, batch_clips
 from keras_larp.evaluation.feature_extractor import FeatureExtractor
 from keras_larp.evaluation.small_video_network import (
     IMAGE_SIZE,
     SmallVideoNetwork,
 )
 
-_NUM_CLIPS, _NUM_TEST_CLIPS, _EPOCHS, _BATCH_SIZE = 960, 240, 12, 32
-_SEED, _TEST_SEED = 1_000_003, 1_000_004
+_EPOCHS, _BATCH_SIZE, _SEED = 12, 32, 1_000_003
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
-class ShapeClassifier(keras.Model):
-    """Tells the class of a clip of `keras_larp.data.MovingShapes`.
+class ClipClassifier(keras.Model):
+    """Tells the class of a clip, in a domain of few and distinct classes.
 
     What generated clips' classes and features are judged by where there are
-    no weights of I3D. `load_or_train_shape_classifier` gives a trained one.
+    no weights of I3D. `load_or_train_classifier` gives a trained one.
 
     Args:
+        num_classes: Integer.
         seed: Integer, of the initial weights, which are the same on every
             backend.
 
@@ -37,17 +38,16 @@ class ShapeClassifier(keras.Model):
         videos: float `(B, T, H, W, 3)` in [0, 1].
 
     Returns:
-        float32 `(B, 12)`, logits of the classes.
+        float32 `(B, num_classes)`, logits of the classes.
     """
 
-    def __init__(self, seed=0, name="shape_classifier"):
+    def __init__(self, num_classes, seed=0, name="clip_classifier"):
         super().__init__(name=name, dtype="float32")
+        self.num_classes = num_classes
         self.seed = seed
         self.network = SmallVideoNetwork(seed)
         self.head = layers.Dense(
-            len(MovingShapes.class_names),
-            kernel_initializer="zeros",
-            dtype="float32",
+            num_classes, kernel_initializer="zeros", dtype="float32"
         )
         self.head.build((None, 64))
         self.accuracy_weight = self.add_weight(
@@ -63,65 +63,84 @@ class ShapeClassifier(keras.Model):
         return self.head(self.network(videos))
 
     def get_config(self):
-        return {"seed": self.seed, "name": self.name}
+        return {
+            "num_classes": self.num_classes,
+            "seed": self.seed,
+            "name": self.name,
+        }
 
 
-def load_or_train_shape_classifier(path=None, num_frames=16, verbose=0):
-    """A trained `ShapeClassifier`, of a fixed seed.
+def load_or_train_classifier(train, test, path=None, num_frames=16, verbose=0):
+    """A trained `ClipClassifier`, of a fixed seed.
 
-    Trains on one core in less than a minute. Processes that share a path get
-    the same weights, also if they begin at once.
+    Trains on one core in a minute or two on a few thousand clips. Processes
+    that share a path get the same weights, also if they begin at once.
 
     Args:
+        train: A source of clips with classes, such as `MovingShapes`; one
+            clip is taken of each video.
+        test: Another one, with the same classes, on which it states its
+            accuracy.
         path: Optional path, ending in `.weights.h5`, that the weights are
             kept in: written where it is not there, else read.
-        num_frames: Integer, length of the clips to train on.
+        num_frames: Integer, length of the clips.
         verbose: As of `keras.Model.fit`.
 
     Returns:
-        A `ShapeClassifier`.
+        A `ClipClassifier`.
+
+    Raises:
+        ValueError: If the sources have no classes, or not the same.
 
     Example:
 
     ```python
-    classifier = keras_larp.evaluation.load_or_train_shape_classifier()
+    train = keras_larp.data.MovingShapes(960, image_size=32, seed=1)
+    test = keras_larp.data.MovingShapes(240, image_size=32, seed=2)
+    classifier = keras_larp.evaluation.load_or_train_classifier(train, test)
     classifier.accuracy  # about 1.0
     ```
     """
+    names = [getattr(source, "class_names", ()) for source in (train, test)]
+    if not names[0] or names[0] != names[1]:
+        raise ValueError(
+            "A classifier needs two sources with the same classes. Received: "
+            f"{len(names[0])} classes to train and {len(names[1])} to test on"
+        )
     if path is None:
-        return _train(num_frames, verbose)
+        return _train(train, test, num_frames, verbose)
     path = pathlib.Path(path)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             part = pathlib.Path(folder) / path.name
-            _train(num_frames, verbose).save_weights(part)
+            _train(train, test, num_frames, verbose).save_weights(part)
             try:
                 os.link(part, path)
             except FileExistsError:
                 pass  # Another process was first; its weights count.
-    classifier = ShapeClassifier()
+    classifier = ClipClassifier(len(names[0]))
     classifier.load_weights(path)
     return classifier
 
 
-def shape_features(classifier):
+def class_features(classifier):
     """The classifier's features, as extractor of a Fréchet distance.
 
     Returns:
         A `FeatureExtractor`, of a distance that is called
-        "shape_frechet_distance".
+        "class_frechet_distance".
     """
     name = (
-        f"shape_features (accuracy {classifier.accuracy}) "
+        f"class_features (accuracy {classifier.accuracy}) "
         f"sha256:{tokenizer_identity(classifier)}"
     )
-    return FeatureExtractor(classifier.network, name, "shape_frechet_distance")
+    return FeatureExtractor(classifier.network, name, "class_frechet_distance")
 
 
-def _train(num_frames, verbose):
-    classifier = ShapeClassifier()
-    clips, labels = _clips(_NUM_CLIPS, num_frames, _SEED)
+def _train(train, test, num_frames, verbose):
+    classifier = ClipClassifier(len(train.class_names))
+    clips, labels = _clips(train, num_frames)
     classifier.compile(
         optimizer=keras.optimizers.Adam(3e-3),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -131,7 +150,7 @@ def _train(num_frames, verbose):
         if epoch == _EPOCHS - 4:
             classifier.optimizer.learning_rate.assign(5e-4)
         # An order of our own, the same on every backend.
-        order = generator.permutation(_NUM_CLIPS)
+        order = generator.permutation(len(clips))
         classifier.fit(
             clips[order],
             labels[order],
@@ -139,11 +158,11 @@ def _train(num_frames, verbose):
             shuffle=False,
             verbose=verbose,
         )
-    clips, labels = _clips(_NUM_TEST_CLIPS, num_frames, _TEST_SEED)
+    clips, labels = _clips(test, num_frames)
     accuracy = np.mean(predicted_classes(classifier, clips) == labels)
     classifier.accuracy_weight.assign(np.float32(accuracy))
     # A plain model: its weights without the state of training.
-    trained = ShapeClassifier()
+    trained = ClipClassifier(classifier.num_classes)
     trained.set_weights(classifier.get_weights())
     return trained
 
@@ -154,8 +173,10 @@ def predicted_classes(classifier, videos):
     return np.argmax(logits, axis=-1)
 
 
-def _clips(count, num_frames, seed):
-    source = MovingShapes(count, num_frames, IMAGE_SIZE, seed)
-    items = [source[i] for i in range(count)]
-    videos = np.stack([item["video"] for item in items])
-    return videos, np.array([item["label"] for item in items], "int32")
+def _clips(source, num_frames):
+    """float32 `(N, T, 32, 32, 3)` and classes of a clip of each video."""
+    loader = ClipLoader(source, num_frames, IMAGE_SIZE, seed=_SEED)
+    clips = [loader.load(0, index) for index in range(len(loader))]
+    clips = [(0, clip) for clip in clips if loader.keep(clip)]
+    _, batch = batch_clips(clips)
+    return batch["video"], batch["label"]

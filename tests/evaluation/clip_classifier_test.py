@@ -1,34 +1,46 @@
-"""The classifier of moving shapes, trained for a moment."""
+"""A classifier of clips, trained for a moment."""
 
 import keras
 import numpy as np
 import pytest
 
 from keras_larp import data, evaluation
-from keras_larp.evaluation import shape_classifier
+from keras_larp.evaluation import clip_classifier
 from keras_larp.evaluation.small_video_network import SmallVideoNetwork
+
+
+def shapes(count, seed):
+    return data.MovingShapes(count, 4, 32, seed=seed)
+
+
+def load(path):
+    return evaluation.load_or_train_classifier(
+        shapes(240, 1), shapes(60, 2), path, num_frames=4
+    )
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("classifier")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shape_classifier, "_NUM_CLIPS", 240)
-        patch.setattr(shape_classifier, "_NUM_TEST_CLIPS", 60)
-        patch.setattr(shape_classifier, "_EPOCHS", 18)
-        path = folder / "shapes.weights.h5"
-        evaluation.load_or_train_shape_classifier(path, num_frames=4)
+        patch.setattr(clip_classifier, "_EPOCHS", 18)
+        path = tmp_path_factory.mktemp("classifier") / "shapes.weights.h5"
+        load(path)
     return path
 
 
 def test_it_learns_and_states_its_accuracy(path):
-    classifier = evaluation.load_or_train_shape_classifier(path)
-    source = data.MovingShapes(60, 4, 32, seed=shape_classifier._TEST_SEED)
-    clips = np.stack([item["video"] for item in source])
+    classifier = load(path)
+    clips = np.stack([item["video"] for item in shapes(60, 2)])
     labels = np.arange(60) % 12
-    found = shape_classifier.predicted_classes(classifier, clips)
+    found = clip_classifier.predicted_classes(classifier, clips)
     assert classifier.accuracy == pytest.approx(np.mean(found == labels))
     assert classifier.accuracy > 3 / 12
+
+
+def test_it_wants_two_sources_of_the_same_classes():
+    without = [{"video": np.zeros((4, 32, 32, 3)), "label": 0}]
+    with pytest.raises(ValueError, match="0 classes to train and 12 to test"):
+        evaluation.load_or_train_classifier(without, shapes(12, 0))
 
 
 def test_processes_that_begin_at_once_share_the_first_weights(
@@ -39,24 +51,23 @@ def test_processes_that_begin_at_once_share_the_first_weights(
     def train(*_):
         # Meanwhile another process ends.
         mine.write_bytes(path.read_bytes())
-        return evaluation.ShapeClassifier()
+        return evaluation.ClipClassifier(12)
 
-    monkeypatch.setattr(shape_classifier, "_train", train)
-    classifier = evaluation.load_or_train_shape_classifier(mine)
-    assert classifier.accuracy > 0
+    monkeypatch.setattr(clip_classifier, "_train", train)
+    assert load(mine).accuracy > 0
     assert [file.name for file in tmp_path.iterdir()] == [mine.name]
 
 
 def test_features_have_a_name_of_their_own(path):
-    classifier = evaluation.load_or_train_shape_classifier(path)
-    shapes = evaluation.shape_features(classifier)
+    classifier = load(path)
+    trained = evaluation.class_features(classifier)
     noise = evaluation.random_features()
-    assert shapes.distance == "shape_frechet_distance"
+    assert trained.distance == "class_frechet_distance"
     assert noise.distance == "random_frechet_distance"
-    assert f"accuracy {classifier.accuracy}" in shapes.name
+    assert f"accuracy {classifier.accuracy}" in trained.name
     clips = np.random.default_rng(0).random((3, 12, 16, 16, 3), "float32")
-    assert shapes(clips).shape == noise(clips).shape == (3, 64)
-    assert np.abs(shapes(clips) - noise(clips)).max() > 0.01
+    assert trained(clips).shape == noise(clips).shape == (3, 64)
+    assert np.abs(trained(clips) - noise(clips)).max() > 0.01
 
 
 def test_random_weights_are_the_same_on_every_backend():
@@ -68,8 +79,8 @@ def test_random_weights_are_the_same_on_every_backend():
 
 
 def test_serialization(path):
-    classifier = evaluation.load_or_train_shape_classifier(path)
-    twin = evaluation.ShapeClassifier.from_config(classifier.get_config())
+    classifier = load(path)
+    twin = evaluation.ClipClassifier.from_config(classifier.get_config())
     twin.set_weights(classifier.get_weights())
     clips = keras.random.uniform((1, 4, 32, 32, 3))
     pair = [
