@@ -24,6 +24,13 @@ flags.DEFINE_enum(
     "How weights are stored.",
     flag_values=FLAGS,
 )
+flags.DEFINE_string(
+    "dtype",
+    None,
+    "Policy that the model computes by when it is loaded, such as float32; "
+    "the one that it was trained with where not given.",
+    flag_values=FLAGS,
+)
 
 
 def main(values):
@@ -32,7 +39,8 @@ def main(values):
     Args:
         values: The parsed `FLAGS`.
     """
-    model = presets.load(values.preset)
+    overrides = {} if values.dtype is None else {"dtype": values.dtype}
+    model = presets.load(values.preset, **overrides)
     presets.save(model, values.output, values.weights_dtype)
     print(
         f"Wrote a {type(model).__name__} of {model.count_params():,} "

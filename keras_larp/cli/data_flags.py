@@ -85,8 +85,8 @@ def load_class_names(kind):
     """Names of classes, by class id.
 
     Args:
-        kind: `ucf101` or `moving_shapes`, or the path of a text file with a
-            name a line.
+        kind: `ucf101`, `moving_shapes` or `atari`, or the path of a text file
+            with a name a line.
 
     Returns:
         List of strings.
@@ -94,6 +94,8 @@ def load_class_names(kind):
     known = {"ucf101": data.UCF101, "moving_shapes": data.MovingShapes}
     if kind in known:
         return list(known[kind].class_names)
+    if kind == "atari":  # The installed package knows its games.
+        return list(data.AtariGameplay(1).class_names)
     return pathlib.Path(kind).read_text().splitlines()
 
 

@@ -28,8 +28,8 @@ flags.DEFINE_list(
 flags.DEFINE_string(
     "class_names",
     None,
-    "Names to write beside the rows of the grid: ucf101, moving_shapes, or a "
-    "text file with a name a line.",
+    "Names to write beside the rows of the grid: ucf101, moving_shapes, atari, "
+    "or a text file with a name a line.",
     flag_values=FLAGS,
 )
 flags.DEFINE_integer(

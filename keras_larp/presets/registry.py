@@ -5,6 +5,7 @@ import pathlib
 # What comes with the package, a folder with a model card a family.
 _BUNDLED = pathlib.Path(__file__).with_name("bundled")
 _SHAPES = _BUNDLED / "larp_tiny_moving_shapes"
+_ATARI = _BUNDLED / "larp_small_atari"
 
 _PRESETS = {
     # On the Hugging Face hub: the authors' checkpoints, torchvision's VGG16.
@@ -16,6 +17,8 @@ _PRESETS = {
     "larp_tiny_moving_shapes_tokenizer": _SHAPES / "tokenizer",
     "larp_tiny_moving_shapes_generator": _SHAPES / "generator",
     "larp_tiny_moving_shapes_frame_prediction": _SHAPES / "frame_prediction",
+    "larp_small_atari_tokenizer": _ATARI / "tokenizer",
+    "larp_small_atari_generator": _ATARI / "generator",
 }
 
 

@@ -9,6 +9,7 @@ from tiny_models import tiny_generator, tiny_tokenizer
 
 from keras_larp import data, evaluation, models
 from keras_larp.cli import (
+    convert,
     evaluate_generation,
     generate,
     inspect_tokens,
@@ -43,6 +44,24 @@ def run_here(command, *arguments):
     values = copy.deepcopy(command.FLAGS)
     values(["keras-larp", *arguments])
     command.main(values)
+
+
+def test_a_preset_is_converted_to_another_precision(tmp_path):
+    trained = tiny_tokenizer(dtype="mixed_bfloat16")
+    trained.save_to_preset(tmp_path / "trained")
+    run_here(
+        convert,
+        f"--preset={tmp_path}/trained",
+        f"--output={tmp_path}/published",
+        *("--weights_dtype=float16", "--dtype=float32"),
+    )
+    found = models.LARPTokenizer.from_preset(tmp_path / "published")
+    assert found.dtype_policy.name == "float32"
+    sizes = [
+        (tmp_path / name / "model.weights.h5").stat().st_size
+        for name in ("published", "trained")
+    ]
+    assert sizes[0] < 0.9 * sizes[1]
 
 
 @pytest.fixture

@@ -42,6 +42,24 @@ def test_evaluate_is_deterministic():
     np.testing.assert_array_equal(model.evaluate(clips(), verbose=0), first)
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch",
+    reason="PyTorch alone records gradients as it computes",
+)
+def test_metrics_are_outside_of_the_graph(monkeypatch):
+    model, recorded = tiny_tokenizer(), []
+    model.compile()
+    update_metrics = model.update_metrics
+
+    def look(outputs):
+        recorded.extend(k for k, v in outputs.items() if v.requires_grad)
+        update_metrics(outputs)
+
+    monkeypatch.setattr(model, "update_metrics", look)
+    model.fit(clips(), batch_size=4, verbose=0)
+    assert recorded == []
+
+
 def test_prior_follows_the_learning_rate():
     model = tiny_tokenizer()
     model.compile(keras.optimizers.SGD(0.5), 4.0)

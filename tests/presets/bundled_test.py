@@ -19,6 +19,13 @@ TOKENS = """
 45 231 45 147 221 177 29 45 149 45 142 29 200 35 200 254 103 142 100 126 168 142
 137 254 254 254 254 147 254 254 149 249
 """
+# The same of the first clip of boxing.
+ATARI_TOKENS = """
+748 257 232 232 305 356 232 784 85 152 201 860 305 986 257 305 542 454 701 997
+336 904 567 336 595 815 305 567 552 831 986 986 791 815 831 986 237 696 696 238
+305 237 1021 970 305 305 986 257 356 1021 748 356 837 701 356 646 567 170 356
+232 805 454 356 356
+"""
 
 
 def numpy(x):
@@ -89,6 +96,18 @@ def test_real_clips_are_continued(tokenizer, clips):
     assert continued > psnr(clips[:, count:], still) + 3.0
 
 
+def test_unseen_games_are_reconstructed_by_the_same_tokens_everywhere():
+    pytest.importorskip("ale_py")
+    games = ["boxing", "breakout", "freeway", "pong"]
+    source = data.AtariGameplay(4, 16, 64, games, split="test", seed=1000)
+    videos = np.stack([clip["video"] for clip in source])
+    tokenizer = models.LARPTokenizer.from_preset("larp_small_atari_tokenizer")
+    token_ids = tokenizer.encode(videos)
+    found = numpy(token_ids)[0]
+    assert found.tolist() == [int(x) for x in ATARI_TOKENS.split()]
+    assert psnr(videos, tokenizer.decode(token_ids)) > 27.0
+
+
 @pytest.mark.once
 def test_a_wheel_has_the_presets_and_their_cards(tmp_path):
     # From a copy, since building leaves files beside the sources.
@@ -110,5 +129,5 @@ def test_a_wheel_has_the_presets_and_their_cards(tmp_path):
         for path in folder.rglob("*")
         if path.is_file()
     }
-    assert len(bundled) == 10  # three presets of three files, and a card
+    assert len(bundled) == 17  # five presets of three files, and two cards
     assert bundled <= set(zipfile.ZipFile(wheel).namelist())
