@@ -25,6 +25,8 @@ def test_names_are_of_the_authors_checkpoints_lpips_and_bundled_presets():
         "larp_l_long_frame_prediction",
         "larp_l_long_generator",
         "larp_l_long_tokenizer",
+        "larp_small_atari_generator",
+        "larp_small_atari_tokenizer",
         "larp_tiny_moving_shapes_frame_prediction",
         "larp_tiny_moving_shapes_generator",
         "larp_tiny_moving_shapes_tokenizer",
