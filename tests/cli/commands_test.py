@@ -10,12 +10,14 @@ from tiny_models import tiny_generator, tiny_tokenizer
 from keras_larp import data, evaluation, models
 from keras_larp.cli import (
     convert,
+    data_flags,
     evaluate_generation,
     generate,
     inspect_tokens,
     predict_frames,
     tokenize,
     train_generator,
+    train_tokenizer,
 )
 from keras_larp.cli import main as command_line
 
@@ -172,6 +174,20 @@ def test_evaluation_reports_class_fidelity(tmp_path, presets, capsys):
             *("--class_fidelity", f"--output={tmp_path}/other"),
             f"--data={tmp_path}/videos",
         )
+
+
+def test_videos_are_kept_where_asked_for_and_without_workers():
+    source = data.MovingShapes(2, num_frames=4, image_size=16)
+
+    def kept(*arguments):
+        values = copy.deepcopy(train_tokenizer.FLAGS)
+        values(["keras-larp", *arguments])
+        return data_flags.kept(values, source, 16)
+
+    assert kept() is source
+    assert kept("--keep_in_memory").source is source
+    with pytest.raises(ValueError, match="--num_workers=2"):
+        kept("--keep_in_memory", "--num_workers=2")
 
 
 def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
