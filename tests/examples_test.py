@@ -1,5 +1,6 @@
 """The example scripts, as people start them, at the smallest sizes."""
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -91,6 +92,10 @@ def test_prior_ablation_compares_two_kinds_of_tokenizers(tmp_path):
     output = run("prior_ablation.py", *arguments)
     assert "| generation_random_frechet_distance |" in output
     assert (tmp_path / "comparison.png").exists()
+    written = json.loads((tmp_path / "comparison.json").read_text())
+    assert written["flags"]["tokenizer_steps"] == 2
+    # Neither paths of results nor flags of other packages.
+    assert not {"output", "log_dir", "test_tmpdir"} & set(written["flags"])
     # What is done is not done again.
     (tmp_path / "prior_0" / "reconstruction").rename(tmp_path / "moved")
     again = run("prior_ablation.py", *arguments)

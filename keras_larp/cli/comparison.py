@@ -14,7 +14,7 @@ from absl import flags
 from keras import ops
 
 from keras_larp import evaluation
-from keras_larp.cli import data_flags
+from keras_larp.cli import data_flags, evaluate_flags
 from keras_larp.data.writing import write_whole
 from keras_larp.training import recipes
 
@@ -212,12 +212,19 @@ def _judges(values, num_frames):
         return evaluation.i3d_features(values.i3d), None
     if data_flags.data_format(values) not in data_flags.CLASSIFIED:
         return evaluation.random_features(), None
-    classifier = evaluation.load_or_train_classifier(
-        *data_flags.make_classified_sources(values, num_frames),
-        pathlib.Path(values.output) / "classifier.weights.h5",
-        num_frames,
-    )
+    classifier = evaluate_flags.load_classifier(values, num_frames)
     return evaluation.class_features(classifier), classifier
+
+
+def _settings(values):
+    """The flags that results depend on: not those of other packages, which
+    share `absl.flags.FLAGS` with a script, nor where results lie."""
+    return {
+        flag.name: flag.value
+        for module, found in values.flags_by_module_dict().items()
+        for flag in found
+        if module.startswith("keras_larp.") and flag.name != "output"
+    }
 
 
 def _write(values, output, results):
@@ -232,7 +239,11 @@ def _write(values, output, results):
     }
     _write_json(
         output / "comparison.json",
-        {"flags": values.flag_values_dict(), **results},
+        {
+            "backend": keras.backend.backend(),
+            "flags": _settings(values),
+            **results,
+        },
     )
     tables = [_table("", names, columns)]
     if len(columns) > 1:

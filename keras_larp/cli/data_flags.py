@@ -5,7 +5,6 @@ import pathlib
 from absl import flags
 
 from keras_larp import data
-from keras_larp.evaluation.small_video_network import IMAGE_SIZE
 
 COMPUTED = ["moving_shapes", "atari"]
 FORMATS = [*COMPUTED, "ucf101", "kinetics600", "folder", "csv"]
@@ -165,12 +164,12 @@ def _make_files(kind, path, split, fold):
     return {"folder": data.VideoFolder, "csv": data.VideoList}[kind](path)
 
 
-def make_classified_sources(values, num_frames):
-    """Two sources of the same classes, to train a classifier on and to test
-    it; computed ones are of seeds that no run has by chance."""
+def make_classified_sources(values, *sizes):
+    """Two sources of the same classes, of so many frames and so large, to
+    train a classifier on and to test it; computed ones are of seeds that no
+    run has by chance."""
     kind = data_format(values)
     if kind in COMPUTED:
-        sizes = num_frames, IMAGE_SIZE
         classes = _make_computed(kind, "test", 0, 1, *sizes).class_names
         return tuple(
             _make_computed(
@@ -184,8 +183,7 @@ def make_classified_sources(values, num_frames):
             f"on. Pass --test_data. Received: --data={values.data}"
         )
     return tuple(
-        make_source(values, split, num_frames, IMAGE_SIZE)
-        for split in ("train", "test")
+        make_source(values, split, *sizes) for split in ("train", "test")
     )
 
 

@@ -7,6 +7,7 @@ from absl import flags, logging
 from keras_larp import evaluation
 from keras_larp.cli import data_flags, model_flags
 from keras_larp.evaluation.shards import parse_shard
+from keras_larp.evaluation.small_video_network import IMAGE_SIZE
 
 # Flags of data that results depend on, for the report.
 _DATA_FLAGS = ("data", "test_data", "fold", "skip_broken")
@@ -110,7 +111,7 @@ def load_extractor(values, num_frames, default=None):
 def load_classifier(values, num_frames):
     """The classifier of the data's classes, trained once in the folder."""
     path = pathlib.Path(values.output) / "classifier.weights.h5"
-    sources = data_flags.make_classified_sources(values, num_frames)
+    sources = data_flags.make_classified_sources(values, num_frames, IMAGE_SIZE)
     return evaluation.load_or_train_classifier(*sources, path, num_frames)
 
 
