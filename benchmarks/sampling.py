@@ -4,13 +4,18 @@
     python benchmarks/sampling.py --backends=jax --sizes=B --batches=1,8
 
 Each row is measured in a process of its own, so that its peak of memory is
-its own: the median of runs after one that warms up, random weights.
+its own: the median of runs after one that warms up, random weights. Beside it,
+in the same process, stands how long it takes to read all weights once with as
+many threads as there are cores, which is the least that a step of one clip
+can take.
 """
 
 import itertools
 import json
+import os
 import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from absl import app, flags
 from measuring import in_own_process, peak_megabytes, report, write_results
@@ -86,12 +91,38 @@ def measure(row):
 
     first = run()
     seconds = statistics.median(run() for _ in range(FLAGS.repeats))
+    peak = peak_megabytes()
+    milliseconds = 1000 * seconds / FLAGS.num_tokens
+    reading = milliseconds_to_read(generator)
     return {
-        "tokens_per_second": len(labels) * FLAGS.num_tokens / seconds,
-        "milliseconds_per_step": 1000 * seconds / FLAGS.num_tokens,
+        "tokens_per_second": 1000 * len(labels) / milliseconds,
+        "milliseconds_per_step": milliseconds,
+        "milliseconds_to_read_weights": reading,
+        "readings_per_step": milliseconds / reading,
         "first_call_seconds": first,
-        "peak_megabytes": peak_megabytes(),
+        "peak_megabytes": peak,
     }
+
+
+def milliseconds_to_read(generator):
+    """Of all that a step reads: blocks and head, without embeddings."""
+    import numpy as np
+    from keras import ops
+
+    read = [w for block in generator.blocks for w in block.weights]
+    read += generator.head.weights
+    parts = [
+        part
+        for weight in read
+        for part in np.array_split(ops.convert_to_numpy(weight).ravel(), 8)
+    ]
+    times = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in range(10):
+            start = time.perf_counter()
+            list(pool.map(np.max, parts))
+            times.append(time.perf_counter() - start)
+    return 1000 * statistics.median(times)
 
 
 if __name__ == "__main__":

@@ -22,14 +22,14 @@ model_flags.define_files(FLAGS, "runs/clips")
 flags.DEFINE_list(
     "classes",
     None,
-    "Class ids, or names of --class_names; all where not given.",
+    "Ids or names of classes; all where not given.",
     flag_values=FLAGS,
 )
 flags.DEFINE_string(
     "class_names",
     None,
-    "Names to write beside the rows of the grid: ucf101, moving_shapes, atari, "
-    "or a text file with a name a line.",
+    "Names of the classes, where the generator does not know them: ucf101, "
+    "moving_shapes, atari, or a text file with a name a line.",
     flag_values=FLAGS,
 )
 flags.DEFINE_integer(
@@ -48,7 +48,7 @@ def main(values):
     """
     tokenizer = model_flags.load_tokenizer(values)
     generator = model_flags.load_generator(values)
-    names = None
+    names = generator.class_names
     if values.class_names is not None:
         names = data_flags.load_class_names(values.class_names)
         if len(names) != generator.num_classes:
@@ -85,6 +85,6 @@ def _class_id(value, names):
     except ValueError:
         known = "none" if names is None else ", ".join(names)
         raise ValueError(
-            "--classes takes class ids, and names of --class_names. "
+            "--classes takes ids and names of classes. "
             f"Received: {value!r}; names: {known}"
         ) from None

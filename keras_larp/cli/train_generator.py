@@ -59,15 +59,15 @@ def main(values):
     if values.recipe == "auto":
         least_steps = _choose(values, tokenizer)
     if values.tokens:
-        train, found = _token_data(values)
+        train, class_names, found = _token_data(values)
     else:
-        train, found = _video_data(values, tokenizer)
+        train, class_names, found = _video_data(values, tokenizer)
     recipe = recipe_flags.make_recipe(
         values, max(train.steps_per_epoch, least_steps), **found
     )
     run.write_config(values, recipe)
     print(recipe)
-    generator = recipe.build()
+    generator = recipe.build(class_names)
     arguments = recipe.fit_arguments()
     batch_size = recipe.settings["batch_size"]
     callbacks = run.callbacks(values, train, batch_size, "loss", "min")
@@ -104,7 +104,7 @@ def _choose(values, tokenizer):
 
 
 def _token_data(values):
-    """Batches of tokens, and the settings that follow from them."""
+    """Batches of tokens, names of classes, and the settings that follow."""
     source = data.TokenSource(values.tokens)
     condition = SETTINGS[values.recipe]["condition"]
     train = data.token_dataset(
@@ -126,11 +126,11 @@ def _token_data(values):
                 f"Received: --num_condition_frames={given}"
             )
         values.num_condition_frames = frames
-    return train, found
+    return train, source.class_names or None, found
 
 
 def _video_data(values, tokenizer):
-    """Batches of clips and classes, and the settings that follow."""
+    """Batches of clips, names of classes, and the settings that follow."""
     sizes = tokenizer.num_frames, tokenizer.image_size
     source = data_flags.make_source(values, "train", *sizes)
     source = data_flags.kept(values, source, sizes[1])
@@ -147,4 +147,4 @@ def _video_data(values, tokenizer):
         "num_tokens": tokenizer.num_tokens,
         "num_classes": max(len(source.class_names), 1),
     }
-    return train, found
+    return train, source.class_names or None, found

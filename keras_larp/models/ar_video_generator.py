@@ -32,6 +32,8 @@ class ARVideoGenerator(VideoGeneration, GeneratorTraining):
         vocab_size: Integer, the tokenizer's number of codes.
         num_tokens: Integer, tokens a clip.
         num_classes: Integer, number of classes.
+        class_names: Optional list of strings, the names of the classes by id;
+            `generate` then takes them too.
         hidden_dim: Integer, width.
         num_layers: Integer, transformer blocks.
         num_heads: Integer, attention heads; divides `hidden_dim`.
@@ -74,6 +76,11 @@ class ARVideoGenerator(VideoGeneration, GeneratorTraining):
         hidden_dim=64, num_layers=2, num_heads=4,
     )
     token_ids = generator.generate([0, 4], guidance_scale=1.25, seed=0)
+
+    generator = keras_larp.models.ARVideoGenerator.from_preset(
+        "larp_small_atari_generator"
+    )
+    token_ids = generator.generate(["boxing", "pong"], seed=0)
     ```
 
     Reference:
@@ -85,6 +92,7 @@ class ARVideoGenerator(VideoGeneration, GeneratorTraining):
         vocab_size=8192,
         num_tokens=1024,
         num_classes=101,
+        class_names=None,
         hidden_dim=1280,
         num_layers=30,
         num_heads=20,
@@ -103,6 +111,8 @@ class ARVideoGenerator(VideoGeneration, GeneratorTraining):
         seed=None,
         **kwargs,
     ):
+        if class_names is not None:
+            class_names = list(class_names)
         self._options = {
             name: value
             for name, value in locals().items()
@@ -120,9 +130,15 @@ class ARVideoGenerator(VideoGeneration, GeneratorTraining):
                 f"vocab_size={vocab_size}, num_tokens={num_tokens}, "
                 f"num_classes={num_classes}, num_layers={num_layers}"
             )
+        if class_names is not None and len(class_names) != num_classes:
+            raise ValueError(
+                "`class_names` must name each class. Received: "
+                f"{len(class_names)} names, num_classes={num_classes}"
+            )
         self.vocab_size = vocab_size
         self.num_tokens = num_tokens
         self.num_classes = num_classes
+        self.class_names = class_names
         self.hidden_dim = hidden_dim
         self.condition = condition
         self.num_condition_frames = num_condition_frames

@@ -1,3 +1,4 @@
+import difflib
 from functools import partial
 
 import keras
@@ -46,7 +47,8 @@ class VideoGeneration:
         a part of the samples can be made anywhere.
 
         Args:
-            condition: int `(B,)`, class ids, negative for "no class"; or,
+            condition: int `(B,)`, class ids, negative for "no class", or
+                a list of names of classes, where the model knows them; or,
                 for frame prediction, int `(B, num_tokens + 1)`. `None`
                 for `num_samples` clips of no class.
             guidance_scale: Float; above 1, logits are
@@ -296,7 +298,7 @@ class VideoGeneration:
             return check_ids(
                 condition, "condition ids", self.vocab_size + 1, shape
             )
-        condition = np.asarray(condition)
+        condition = np.asarray(self._class_ids(condition))
         if (condition < 0).any() and not self.class_dropout:
             raise ValueError(
                 "This generator was built with class_dropout=0 and knows no "
@@ -305,6 +307,33 @@ class VideoGeneration:
         named = np.where(condition < 0, 0, condition)
         check_ids(named, "class ids", self.num_classes, (None,))
         return condition.astype("int32")
+
+    def _class_ids(self, condition):
+        """Class ids, of these or of names of classes."""
+        if isinstance(condition, str):
+            condition = [condition]
+        if hasattr(condition, "dtype"):
+            return condition
+        names = self.class_names or []
+        unknown = [
+            value
+            for value in condition
+            if isinstance(value, str) and value not in names
+        ]
+        if unknown:
+            close = difflib.get_close_matches(unknown[0], names)
+            hint = (
+                f"Did you mean {' or '.join(close)}?"
+                if close
+                else f"It has {', '.join(names) or 'no names of classes'}."
+            )
+            raise ValueError(
+                f"This generator has no class {unknown[0]!r}. {hint}"
+            )
+        return [
+            names.index(value) if isinstance(value, str) else value
+            for value in condition
+        ]
 
     def _check_given(self, given_tokens, count):
         """int32 `(count, num_tokens)`, -1 where a token is to be drawn."""

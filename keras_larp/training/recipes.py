@@ -332,12 +332,14 @@ class TokenizerRecipe(Recipe):
 class GeneratorRecipe(Recipe):
     """How an `ARVideoGenerator` is made and trained."""
 
-    def build(self):
-        """A compiled `ARVideoGenerator`."""
+    def build(self, class_names=None):
+        """A compiled `ARVideoGenerator`, which knows these names."""
         from keras_larp import models
 
         generator = models.ARVideoGenerator.from_size(
-            self.settings["size"], **self.model_arguments()
+            self.settings["size"],
+            class_names=class_names,
+            **self.model_arguments(),
         )
         generator.compile(**self.compile_arguments())
         return generator

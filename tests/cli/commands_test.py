@@ -116,6 +116,26 @@ def test_inspect_tokens_writes_pictures(tmp_path, presets):
     ]
 
 
+def test_a_trained_generator_knows_the_names_of_its_classes(tmp_path, presets):
+    run_here(
+        tokenize, presets[0], f"--output={tmp_path}/tokens", "--split=test"
+    )  # fmt: skip
+    run_here(
+        train_generator,
+        *(f"--tokens={tmp_path}/tokens", f"--output={tmp_path}/run"),
+        *("--recipe=small_data_generator", "--epochs=1"),
+        *("--steps_per_epoch=1", "--batch_size=4"),
+    )
+    run_here(
+        generate,
+        presets[0],
+        f"--generator={tmp_path}/run/preset",
+        f"--output={tmp_path}/clips",
+        *("--classes=disc moves right", "--num_samples=1"),
+    )
+    assert written(tmp_path / "clips") == ["class_001_000.mp4", "grid.gif"]
+
+
 def test_generate_takes_class_names(tmp_path, presets):
     arguments = [f"--output={tmp_path}/clips", "--class_names=moving_shapes"]
     arguments += ["--num_samples=1", "--classes=disc moves right,4"]

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 from tiny_models import tiny_generator
 
-from keras_larp.models import video_generation
+from keras_larp.models import ARVideoGenerator, video_generation
 from keras_larp.training import few_rows_product, lay_out_kernel
 
 
@@ -58,6 +58,22 @@ def test_batches_and_parts_give_the_samples_of_one_batch(batch_size):
         labels[3:], seed=7, first_sample=3, batch_size=batch_size
     )
     np.testing.assert_array_equal(numpy(part), whole[3:])
+
+
+def test_classes_are_asked_for_by_name(tmp_path):
+    lively_generator(class_names=["boxing", "pong", "tennis"]).save_to_preset(
+        tmp_path / "preset"
+    )
+    model = ARVideoGenerator.from_preset(tmp_path / "preset")
+    by_name = model.generate(["tennis", "boxing"], seed=0)
+    by_id = model.generate([2, 0], seed=0)
+    np.testing.assert_array_equal(numpy(by_name), numpy(by_id))
+    with pytest.raises(ValueError, match="no class 'ping'. Did you mean pong"):
+        model.generate(["ping"])
+    with pytest.raises(ValueError, match="'pong'. It has no names of classes"):
+        tiny_generator().generate("pong")
+    with pytest.raises(ValueError, match="2 names, num_classes=3"):
+        tiny_generator(class_names=["boxing", "pong"])
 
 
 def test_wrong_batches_are_refused_at_once():
