@@ -7,7 +7,7 @@ Each row is measured in a process of its own, so that its peak of memory is
 its own: the median of runs after one that warms up, random weights. Beside it,
 in the same process, stands how long it takes to read all weights once with as
 many threads as there are cores, which is the least that a step of one clip
-can take.
+can take. Rows that are in `results/sampling_sizes.json` are not measured again.
 """
 
 import itertools
@@ -18,7 +18,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from absl import app, flags
-from measuring import in_own_process, peak_megabytes, report, write_results
+from measuring import (
+    FOLDER,
+    in_own_process,
+    peak_megabytes,
+    report,
+    write_results,
+)
 
 FLAGS = flags.FLAGS
 
@@ -47,20 +53,24 @@ def main(_):
         FLAGS.caches,
         FLAGS.weights,
     )
-    rows = []
+    path = FOLDER / "sampling_sizes.json"
+    rows = json.loads(path.read_text())["rows"] if path.exists() else []
     for values in chosen:
-        row = dict(zip(COLUMNS, values, strict=True))
+        row = {
+            **dict(zip(COLUMNS, values, strict=True)),
+            "num_tokens": FLAGS.num_tokens,
+        }
+        if any(row.items() <= done.items() for done in rows):
+            continue
         measured = in_own_process(
             __file__,
             row["backend"],
             row=json.dumps(row),
-            num_tokens=FLAGS.num_tokens,
             repeats=FLAGS.repeats,
         )
         rows.append({**row, **measured})
-        content = {"num_tokens": FLAGS.num_tokens, "rows": rows}
         cells = [row.values() for row in rows]
-        write_results("sampling_sizes", content, list(rows[0]), cells)
+        write_results(path.stem, {"rows": rows}, list(rows[0]), cells)
 
 
 def measure(row):
@@ -71,10 +81,10 @@ def measure(row):
     from keras_larp.models import video_generation
 
     if row["cache"] == "full":
-        video_generation.CACHE_GROWTH = FLAGS.num_tokens
+        video_generation.CACHE_GROWTH = row["num_tokens"]
     generator = models.ARVideoGenerator.from_size(
         f"llama-abs-{row['size']}",
-        num_tokens=FLAGS.num_tokens,
+        num_tokens=row["num_tokens"],
         vocab_size=8192,
         num_classes=101,
     )
@@ -92,7 +102,7 @@ def measure(row):
     first = run()
     seconds = statistics.median(run() for _ in range(FLAGS.repeats))
     peak = peak_megabytes()
-    milliseconds = 1000 * seconds / FLAGS.num_tokens
+    milliseconds = 1000 * seconds / row["num_tokens"]
     reading = milliseconds_to_read(generator)
     return {
         "tokens_per_second": 1000 * len(labels) / milliseconds,
@@ -111,13 +121,10 @@ def milliseconds_to_read(generator):
 
     read = [w for block in generator.blocks for w in block.weights]
     read += generator.head.weights
-    parts = [
-        part
-        for weight in read
-        for part in np.array_split(ops.convert_to_numpy(weight).ravel(), 8)
-    ]
+    read = [ops.convert_to_numpy(w).ravel().view("uint8") for w in read]
+    parts = np.array_split(np.concatenate(read), os.cpu_count())
     times = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(len(parts)) as pool:
         for _ in range(10):
             start = time.perf_counter()
             list(pool.map(np.max, parts))
