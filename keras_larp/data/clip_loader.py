@@ -130,9 +130,7 @@ class ClipLoader:
             seed = int(generator.integers(2**31))
             video = self.augment(to_unit_range(video), seed)
         return {
-            # Grain's workers hand only such arrays on by shared memory; a
-            # view of a cropped or mirrored clip would go through a pipe.
-            "video": np.ascontiguousarray(video),
+            "video": video,
             "label": np.int32(label),
             "start": np.int32(chosen[0]),
         }

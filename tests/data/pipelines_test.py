@@ -12,7 +12,6 @@ from number_clips import NumberClips
 from tiny_models import tiny_generator, tiny_tokenizer
 
 from keras_larp import data
-from keras_larp.data.clip_loader import ClipLoader
 
 
 def pipeline(count=6, **options):
@@ -52,13 +51,6 @@ def test_workers_do_not_change_the_batches():
     for first, second in zip(alone, helped, strict=True):
         np.testing.assert_array_equal(first[0], second[0])
         np.testing.assert_array_equal(first[1], second[1])
-
-
-def test_cropped_and_mirrored_clips_are_no_views():
-    wide = [{"video": np.zeros((4, 16, 24, 3), "uint8"), "label": 0}] * 8
-    loader = ClipLoader(wide, 4, 16, horizontal_flip=True)
-    for index in range(8):
-        assert loader.load(0, index)["video"].flags.c_contiguous
 
 
 def test_shards_together_are_the_whole():
