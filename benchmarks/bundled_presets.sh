@@ -35,11 +35,12 @@ measure() {  # the family, where to write, how many clips, flags of data
 # Moving shapes.
 if [ ! -d $runs/tokenizer/preset ]; then
   $larp train-tokenizer --output=$runs/tokenizer --resume --verbose=2 \
-    --recipe=small_data_tokenizer --num_frames=16 --num_tokens=32 \
-    --hidden_dim=128 --encoder_layers=3 --decoder_layers=3 --batch_size=32 \
+    --recipe=small_data_tokenizer --num_frames=16 --num_tokens=64 \
+    --hidden_dim=128 --encoder_layers=3 --decoder_layers=3 \
+    --decoder_patch_size=4,4,8 --batch_size=64 --dtype=mixed_bfloat16 \
     --codebook_restart_after=100 --temperature=0.01 \
-    --num_computed_clips=65536 --steps_per_epoch=500 --epochs=10 \
-    --learning_rate=0.015 --warmup_epochs=0.2
+    --num_computed_clips=65536 --keep_in_memory --steps_per_epoch=500 \
+    --epochs=14 --learning_rate=0.015 --warmup_epochs=0.2
 fi
 if [ ! -d $runs/generator/preset ]; then
   $larp tokenize --tokenizer=$runs/tokenizer/preset --output=$runs/tokens \

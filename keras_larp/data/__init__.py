@@ -26,6 +26,7 @@ _MODULES = {
     "film_strips": "writing",
     "frame_indices": "frame_sampling",
     "horizontal_flip": "transforms",
+    "keep_freed_memory": "freed_memory",
     "preprocess_clip": "transforms",
     "random_crop_box": "transforms",
     "read_clip": "clips",

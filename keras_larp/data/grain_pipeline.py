@@ -4,11 +4,14 @@ from keras_larp.data._optional import require
 from keras_larp.data.batch_dataset import BatchDataset, ItemStream
 from keras_larp.data.checks import check_integer
 from keras_larp.data.clip_loader import ClipLoader, batch_clips
+from keras_larp.data.freed_memory import keep_freed_memory
 
 grain = require("grain")
 
-# Threads that decode, in each process: FFmpeg works outside of Python's lock.
+# Threads that decode: FFmpeg works outside of Python's lock.
 _NUM_THREADS = min(4, os.cpu_count() or 1)
+# What a worker hands over at once: each message wakes the process that trains.
+_CLIPS_OF_MESSAGE = 4
 
 
 def video_dataset(
@@ -74,8 +77,8 @@ def video_dataset(
             converting to RGB, which nearly halves the pipeline's time and
             changes pixels by about 1 of 255.
         repeat: Boolean, whether to go on for ever; otherwise one pass.
-        num_workers: Integer, processes that decode; 0 to do it in threads of
-            this process.
+        num_workers: Integer, processes that decode, each one clip at a time;
+            0 to do it in threads of this process.
         shard_index: Integer, which part of the videos, from 0.
         shard_count: Integer, how many parts there are.
         drop_remainder: Boolean, whether a last batch that is not full is left
@@ -138,19 +141,14 @@ def video_dataset(
         )
     )
 
+    buffer_size = max(2 * batch_size, _NUM_THREADS)  # in clips
+
     def make_batches(clips):
-        clips = clips.to_iter_dataset(
-            grain.ReadOptions(
-                num_threads=_NUM_THREADS,
-                prefetch_buffer_size=max(2 * batch_size, _NUM_THREADS),
-            )
-        )
         if num_workers:
-            clips = clips.mp_prefetch(
-                grain.MultiprocessingOptions(
-                    num_workers, per_worker_buffer_size=4
-                ),
-                worker_init_fn=_hide_gpus,
+            clips = _decode_in_workers(clips, num_workers, buffer_size)
+        else:
+            clips = clips.to_iter_dataset(
+                grain.ReadOptions(_NUM_THREADS, buffer_size)
             )
         # Errors are met here, in the process that trains, and batches are
         # made here, so that they are the same for any number of workers.
@@ -168,9 +166,32 @@ def video_dataset(
     return VideoDataset(clips, make_batches, stream, loader)
 
 
-def _hide_gpus(worker_index, worker_count):
+def _decode_in_workers(clips, num_workers, buffer_size):
+    messages = clips.batch(_CLIPS_OF_MESSAGE, batch_fn=list)
+    per_worker = buffer_size // (num_workers * _CLIPS_OF_MESSAGE)
+    # One thread in each: more of them wait for one another and for the pipe.
+    messages = messages.to_iter_dataset(
+        grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
+    ).mp_prefetch(
+        grain.MultiprocessingOptions(
+            num_workers, per_worker_buffer_size=max(2, per_worker)
+        ),
+        worker_init_fn=_begin_worker,
+    )
+    return grain.experimental.FlatMapIterDataset(messages, _ClipsOfMessage())
+
+
+class _ClipsOfMessage(grain.experimental.FlatMapTransform):
+    max_fan_out = _CLIPS_OF_MESSAGE
+
+    def flat_map(self, element):
+        return element
+
+
+def _begin_worker(worker_index, worker_count):
     # Layers that augment must not take memory that training wants.
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    keep_freed_memory()
 
 
 class VideoDataset(BatchDataset):
