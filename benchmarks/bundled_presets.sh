@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains the presets that come with the package and measures them. About three
+# Trains the presets that come with the package and measures them. About four
 # hours on two cores; a step that is done is not done again.
 #
 #     KERAS_BACKEND=torch benchmarks/bundled_presets.sh
@@ -18,20 +18,6 @@ bundle() {  # the run, and the preset's place
     --weights_dtype=float16 --dtype=float32
 }
 
-measure() {  # the family, where to write, how many clips, flags of data
-  local name=$1 output=$runs/$2 count=$3
-  # Of a seed that training did not have.
-  local unseen=(--seed=7 --num_computed_clips="$count" "${@:4}")
-  $larp evaluate reconstruction --output="${output}reconstruction" \
-    "${unseen[@]}" --tokenizer="${name}_tokenizer" --split=train
-  for guidance in 1.25 2.5; do
-    $larp evaluate generation --output="${output}generation_$guidance" \
-      "${unseen[@]}" --tokenizer="${name}_tokenizer" \
-      --generator="${name}_generator" --num_clips="$count" \
-      --guidance_scale=$guidance --class_fidelity --features=classes
-  done
-}
-
 # Moving shapes.
 if [ ! -d $runs/tokenizer/preset ]; then
   $larp train-tokenizer --output=$runs/tokenizer --resume --verbose=2 \
@@ -46,13 +32,13 @@ if [ ! -d $runs/generator/preset ]; then
   $larp tokenize --tokenizer=$runs/tokenizer/preset --output=$runs/tokens \
     --num_computed_clips=16384 --num_condition_frames=4 --batch_size=64
   $larp train-generator --tokens=$runs/tokens --output=$runs/generator \
-    --recipe=small_data_generator --epochs=10 --warmup_epochs=0.5 \
+    --recipe=small_data_generator --dtype=mixed_bfloat16 --epochs=10 \
     --resume --verbose=2
 fi
 if [ ! -d $runs/frame_prediction/preset ]; then
   $larp train-generator --tokens=$runs/tokens --output=$runs/frame_prediction \
     --recipe=larp_l_long_frame_prediction --size=llama-abs-tiny \
-    --dtype=float32 --learning_rate=0.002 --num_condition_frames=4 \
+    --dtype=mixed_bfloat16 --learning_rate=0.002 --num_condition_frames=4 \
     --epochs=10 --warmup_epochs=0.5 --resume --verbose=2
 fi
 
@@ -60,11 +46,7 @@ for model in tokenizer generator frame_prediction; do
   bundle $model larp_tiny_moving_shapes/$model
 done
 
-measure larp_tiny_moving_shapes "" 480 --data_format=moving_shapes
-$larp evaluate frame-prediction --output=$runs/continuation --seed=7 \
-  --tokenizer=larp_tiny_moving_shapes_tokenizer \
-  --generator=larp_tiny_moving_shapes_frame_prediction \
-  --features=random
+benchmarks/measure_presets.sh larp_tiny_moving_shapes
 
 # Atari games.
 if [ ! -d $runs/atari_tokenizer/preset ]; then
@@ -88,4 +70,4 @@ for model in tokenizer generator; do
   bundle atari_$model larp_small_atari/$model
 done
 
-measure larp_small_atari atari_ 1040 --data_format=atari --batch_size=16
+benchmarks/measure_presets.sh larp_small_atari

@@ -43,6 +43,6 @@ def main(values):
     model = presets.load(values.preset, **overrides)
     presets.save(model, values.output, values.weights_dtype)
     print(
-        f"Wrote a {type(model).__name__} of {model.count_params():,} "
+        f"Wrote {type(model).__name__}, {model.count_params():,} "
         f"parameters to {values.output}"
     )

@@ -16,8 +16,9 @@ ROOT = pathlib.Path(__file__).parents[2]
 NAME = "larp_tiny_moving_shapes"
 # Of the first clip below, as PyTorch gave them.
 TOKENS = """
-45 231 45 147 221 177 29 45 149 45 142 29 200 35 200 254 103 142 100 126 168 142
-137 254 254 254 254 147 254 254 149 249
+125 125 162 171 18 162 18 18 125 125 125 171 171 144 162 171 171 46 171 171 171
+255 171 232 56 46 171 171 225 46 171 18 162 98 92 179 144 149 54 171 171 46 46
+171 171 171 144 171 183 2 171 231 98 46 112 92 46 98 171 171 56 56 171 125
 """
 # The same of the first clip of boxing.
 ATARI_TOKENS = """
@@ -52,7 +53,7 @@ def psnr(videos, others):
 
 def test_unseen_clips_are_reconstructed(tokenizer, clips):
     token_ids = tokenizer.encode(clips)
-    assert psnr(clips, tokenizer.decode(token_ids)) > 25.0
+    assert psnr(clips, tokenizer.decode(token_ids)) > 27.5
 
 
 def test_all_backends_give_these_tokens(tokenizer, clips):
