@@ -26,8 +26,8 @@ from measuring import write_results
 FLAGS = flags.FLAGS
 
 flags.DEFINE_string("data", "../shared/data/UCF-101", "Folder of videos.")
-flags.DEFINE_integer("clips", 128, "Clips that a run times.", 1)
-flags.DEFINE_integer("repeats", 5, "Measured runs.", 1)
+flags.DEFINE_integer("clips", 512, "Clips that a run times.", 1)
+flags.DEFINE_integer("repeats", 3, "Measured runs.", 1)
 flags.DEFINE_enum("child", None, ["loop", "0", "1", "2"], "What to run here.")
 flags.DEFINE_string("resize", "pillow", "What resizes in the pipeline.")
 flags.DEFINE_integer("cores", 1, "On how many cores.", 1)
