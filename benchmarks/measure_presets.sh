@@ -9,9 +9,9 @@
 # Results are in runs/presets.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-name=$1
+name=${1:?the name of a bundled preset is missing}
 larp=.venv/bin/keras-larp
-output=runs/presets/$name-$KERAS_BACKEND
+output=runs/presets/$name-${KERAS_BACKEND:?set it to jax, tensorflow or torch}
 case $name in
   larp_tiny_moving_shapes) format=moving_shapes count=480 ;;
   larp_small_atari) format=atari count=1040 ;;
