@@ -68,12 +68,9 @@ class AdversarialTerms:
             "gradient_penalty": ops.zeros(()),
             "logits_real": ops.mean(real),
             "logits_fake": ops.mean(fake),
-            "discriminator_updates": ops.ones(()),
         }
-        if training:
-            state.move_averages(real, fake)
-            if self.gradient_penalty_weight:
-                terms["gradient_penalty"] = self._gradient_penalty(video)
+        if training and self.gradient_penalty_weight:
+            terms["gradient_penalty"] = self._gradient_penalty(video)
         return terms
 
     def _gradient_penalty(self, video):

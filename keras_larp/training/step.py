@@ -78,22 +78,35 @@ class Step:
         return self.get_metrics_result()
 
     def _train_discriminator(self, outputs):
-        """One update of the discriminator, on the detached reconstruction.
+        """One update of the discriminator, on the detached reconstruction;
+        none, with averages as they were, where it is not finite.
 
         Returns:
             A dictionary of scalars.
         """
         variables = self.discriminator.trainable_variables
         optimizer = self.discriminator_optimizer
-        _, terms, pull_back = self.differentiate(
+        loss, terms, pull_back = self.differentiate(
             lambda: self.discriminator_terms(
                 outputs["video"], ops.stop_gradient(outputs["reconstruction"])
             ),
             variables,
         )
         gradients = pull_back(optimizer.scale_loss(ops.ones(())))
-        self.apply_if(all_finite(gradients), optimizer, gradients, variables)
-        return terms
+        finite = all_finite([loss, *gradients])
+        self.apply_if(finite, optimizer, gradients, variables)
+        terms = {
+            name: ops.where(finite, ops.stop_gradient(term), 0.0)
+            for name, term in terms.items()
+        }
+        self.training_state.move_averages(
+            terms["logits_real"], terms["logits_fake"], finite
+        )
+        return {
+            **terms,
+            "discriminator_turns": ops.ones(()),
+            "discriminator_updates": ops.cast(finite, "float32"),
+        }
 
     def test_on(self, data):
         _, outputs = self.step_outputs(data, training=False)

@@ -17,6 +17,9 @@ from keras_larp.training.schedules import value_at
 from keras_larp.training.tokenizer_optimizer import TokenizerOptimizer
 from keras_larp.training.trainable_model import TrainableModel, count_steps
 
+# What may not be finite, in the order in which it is computed.
+_TERMS = ["clips", "quantizer_loss", "pixel_loss", "perceptual_loss"]
+_TERMS += ["prior_loss", "generator_loss"]
 PIXEL_LOSSES = {"absolute": ops.abs, "squared": ops.square}
 
 
@@ -173,9 +176,14 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         names += ["clip_codebook_usage", "batch_codebook_usage"]
         metrics = {name: keras.metrics.Mean(name=name) for name in names}
         self.prepare_training(
-            list(self.loss_weights),
+            _TERMS,
             metrics,
             discriminator=discriminator,
+            skipped_turns_metric=(
+                keras.metrics.Sum("skipped_discriminator_steps")
+                if discriminator is not None
+                else None
+            ),
             psnr_metric=PSNR(),
             # Frames must hold the filter of 11 x 11 pixels.
             ssim_metric=SSIM() if self.image_size >= 11 else None,
@@ -221,8 +229,8 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
     def metrics(self):
         if not self.compiled:
             return []
-        own = [self.psnr_metric, self.ssim_metric]
-        own += [self.code_metric, self.skipped_metric]
+        own = [self.psnr_metric, self.ssim_metric, self.code_metric]
+        own += [self.skipped_metric, self.skipped_turns_metric]
         metrics = [*self.term_metrics.values(), *own]
         return [metric for metric in metrics if metric is not None]
 
@@ -329,6 +337,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         video = ops.cast(video, "float32")
         outputs = {
             "video": video,
+            "clips": ops.mean(video),
             "reconstruction": reconstruction,
             "latents": codes["latents"],
             "token_ids": codes["token_ids"],
@@ -356,6 +365,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             added, terms = self.generator_terms(reconstruction)
             loss = loss + added
             outputs |= {**terms, **self._judgement(video, reconstruction)}
+            outputs["discriminator_updates"] = ops.ones(())
         return loss, {**outputs, "loss": loss}
 
     @property
@@ -406,8 +416,12 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
                 ops.reshape(ids, (1, -1)), self.codebook_size
             )[0],
         }
-        # Of a step without a turn of the discriminator, nothing is measured.
+        # Of a step without an update of the discriminator, nothing is
+        # measured.
         updates = outputs.get("discriminator_updates", 0.0)
+        if self.skipped_turns_metric is not None:
+            turns = outputs.get("discriminator_turns", updates)
+            self.skipped_turns_metric.update_state(turns - updates)
         outputs["weights"] = dict.fromkeys(DISCRIMINATOR_TERMS, updates)
         self.update_term_metrics(outputs)
         finite, video = outputs["finite"], outputs["video"]

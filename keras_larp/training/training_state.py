@@ -17,8 +17,9 @@ class TrainingState(keras.layers.Layer):
         step: int32 scalar, training steps taken, skipped ones included.
         total_steps: float32 scalar, steps of the whole run.
         skipped: int32 scalar, steps that were skipped as not finite.
-        streaks: int32 `(terms + 1,)`, for how many steps in a row each term,
-            and last the gradients, have not been finite.
+        streaks: int32 `(terms + 2,)`, for how many steps in a row each term
+            and the gradients, and for how many of its own the discriminator,
+            have not been finite.
         average_real: float32 scalar, moving average of the discriminator's
             logits of real clips.
         average_fake: float32 scalar, the same of reconstructions.
@@ -41,7 +42,7 @@ class TrainingState(keras.layers.Layer):
         self.step = state("step", "int32")
         self.total_steps = state("total_steps", initializer="ones")
         self.skipped = state("skipped", "int32")
-        self.streaks = state("streaks", "int32", (len(self.terms) + 1,))
+        self.streaks = state("streaks", "int32", (len(self.terms) + 2,))
         self.average_real = state("average_real")
         self.average_fake = state("average_fake")
         self.built = True
@@ -51,25 +52,33 @@ class TrainingState(keras.layers.Layer):
 
         Args:
             outputs: Dictionary with scalars, those of `terms` that there
-                are, and the boolean `finite`, whether the step was taken.
+                are; the boolean `finite`, whether the step was taken; and
+                `discriminator_turns` and `discriminator_updates`, 1.0 where
+                it was the discriminator's turn and where that was taken.
         """
         values = [
             ops.isfinite(outputs.get(name, ops.zeros(())))
             for name in self.terms
         ]
-        good = ops.cast(ops.stack([*values, outputs["finite"]]), "int32")
-        self.streaks.assign((self.streaks + 1) * (1 - good))
-        self.skipped.assign_add(1 - good[-1])
+        turn = ops.cast(outputs.get("discriminator_turns", 0.0), "int32")
+        taken = ops.cast(outputs.get("discriminator_updates", 0.0), "int32")
+        good = ops.stack([*values, outputs["finite"], taken > 0])
+        counted = ops.stack([*[1] * (len(values) + 1), turn])
+        streaks = (self.streaks + counted) * (1 - ops.cast(good, "int32"))
+        self.streaks.assign(streaks)
+        self.skipped.assign_add(1 - ops.cast(outputs["finite"], "int32"))
         self.step.assign_add(1)
 
-    def move_averages(self, logits_real, logits_fake, decay=0.999):
-        """Moves the averages of the discriminator's logits."""
-        for average, logits in (
-            (self.average_real, logits_real),
-            (self.average_fake, logits_fake),
+    def move_averages(self, mean_real, mean_fake, condition, decay=0.999):
+        """Moves the averages of the discriminator's logits towards those of a
+        batch, if the condition, a boolean scalar, holds."""
+        for average, mean in (
+            (self.average_real, mean_real),
+            (self.average_fake, mean_fake),
         ):
-            mean = ops.stop_gradient(ops.mean(ops.cast(logits, "float32")))
-            average.assign(decay * average + (1.0 - decay) * mean)
+            old = ops.convert_to_tensor(average)
+            moved = decay * old + (1.0 - decay) * mean
+            average.assign(ops.where(condition, moved, old))
 
     def get_config(self):
         return {**super().get_config(), "terms": self.terms}
@@ -106,7 +115,8 @@ class StopWhenNotFinite(keras.callbacks.Callback):
         if streaks.max() < self.patience:
             return
         # The first of the longest: a term makes all that follow it infinite.
-        first = [*state.terms, "gradients"][int(streaks.argmax())]
+        names = [*state.terms, "gradients", "the discriminator's gradients"]
+        first = names[int(streaks.argmax())]
         raise FloatingPointError(
             f"The last {streaks.max()} steps were skipped: their loss or "
             f"gradients were not finite. What went first: {first}. Try a "

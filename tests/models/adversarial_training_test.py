@@ -195,34 +195,80 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted():
             "quantizer": {"ema_decay": 0.9, "restart_after": 1},
         }
     )
-    tokenizer.train_on_batch(clips())
+    for _ in range(3):  # The next is the discriminator's second turn.
+        tokenizer.train_on_batch(clips())
     weights = tokenizer.model_weights + tokenizer.discriminator.weights
+    memory = tokenizer.training_state
+    weights += [memory.average_real, memory.average_fake]
     before = [numpy(w).copy() for w in weights]
     state = [numpy(v).copy() for v in tokenizer.optimizer.variables]
     broken = clips()
     broken[0, 0, 0, 0] = np.nan
     logs = tokenizer.train_on_batch(broken, return_dict=True)
-    assert logs["skipped_steps"] == 1 and np.isfinite(logs["loss"])
+    assert logs["skipped_steps"] == logs["skipped_discriminator_steps"] == 1
+    assert all(np.isfinite(list(logs.values())))
     for old, new in zip(before, weights, strict=True):
         np.testing.assert_array_equal(old, numpy(new))
     for old, new in zip(state, tokenizer.optimizer.variables, strict=True):
         np.testing.assert_array_equal(old, numpy(new))
-    logs = tokenizer.train_on_batch(clips(), return_dict=True)
-    assert logs["skipped_steps"] == 0
+    for _ in range(2):  # The second is the discriminator's turn again.
+        logs = tokenizer.train_on_batch(clips(), return_dict=True)
+        assert logs["skipped_steps"] == 0
+    assert logs["skipped_discriminator_steps"] == 0
+    averages = numpy(memory.average_real), numpy(memory.average_fake)
+    assert not np.array_equal(averages, before[-2:])
     assert numpy(tokenizer.training_state.skipped) == 1
 
 
-def test_too_many_skipped_steps_end_the_run_and_name_the_term():
-    tokenizer = adversarial_tokenizer(max_skipped_steps=3)
-    # Infinite after the adversarial loss, so that this is what goes first.
-    tokenizer.loss_weights["generator_loss"] = float("nan")
-    with pytest.raises(FloatingPointError, match="went first: gradients"):
-        tokenizer.fit(clips(), batch_size=1, verbose=0)
-    broken = np.full_like(clips(), np.inf)
-    with pytest.raises(FloatingPointError, match="went first: pixel_loss"):
-        adversarial_tokenizer(max_skipped_steps=3).fit(
-            broken, batch_size=1, verbose=0
-        )
+class NoDistance(keras.layers.Layer):
+    def call(self, video, reconstruction):
+        return reconstruction[:, 0, 0, 0, 0] * float("nan")
+
+
+def spoil(part):
+    weight = part.trainable_variables[0]
+    weight.assign(np.full(weight.shape, np.nan))
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "clips",
+        "quantizer_loss",
+        "pixel_loss",
+        "perceptual_loss",
+        "prior_loss",
+        "generator_loss",
+        "gradients",
+        "the discriminator's gradients",
+    ],
+)
+def test_too_many_skipped_steps_end_the_run_and_name_the_term(first):
+    video, options = clips(), {}
+    if first == "clips":
+        video = np.full_like(video, np.inf)
+    elif first == "perceptual_loss":
+        options["perceptual_model"] = NoDistance()
+    elif first == "the discriminator's gradients":
+        options["lecam_weight"] = float("nan")
+    tokenizer = adversarial_tokenizer(
+        max_skipped_steps=2,
+        discriminator_every=1,
+        prior={"num_layers": 1, "num_heads": 2, "hidden_dim": 16},
+        **options,
+    )
+    if first == "gradients":
+        tokenizer.loss_weights["generator_loss"] = float("nan")
+    parts = {
+        "quantizer_loss": tokenizer.encoder,
+        "pixel_loss": tokenizer.decoder,
+        "prior_loss": tokenizer.prior,
+        "generator_loss": tokenizer.discriminator,
+    }
+    if first in parts:
+        spoil(parts[first])
+    with pytest.raises(FloatingPointError, match=f"went first: {first}"):
+        tokenizer.fit(video, batch_size=1, verbose=0)
 
 
 @pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
