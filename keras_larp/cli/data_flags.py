@@ -112,6 +112,11 @@ def data_format(values):
     return "ucf101" if folders and classes.issuperset(folders) else "folder"
 
 
+def has_test_split(values):
+    """Whether the flags name videos to test on, apart from the training's."""
+    return bool(values.test_data) or data_format(values) in CLASSIFIED
+
+
 def make_source(values, split, num_frames, image_size, num_clips=None):
     """The videos of `"train"` or `"test"`, as the flags say; `num_clips` of
     them, where they are computed."""

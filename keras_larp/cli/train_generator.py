@@ -4,7 +4,8 @@
     keras-larp train-generator --tokenizer=runs/tokenizer/preset --data=UCF-101
 
 Either on a token data set, which `keras-larp tokenize` wrote, or on video,
-which the tokenizer encodes again in each step. --recipe=auto, the default,
+which the tokenizer encodes again in each step. After each epoch it is evaluated
+on --test_tokens, or on the test split of the video. --recipe=auto, the default,
 chooses one for classes by the number of clips and the machine; frame prediction
 has larp_l_long_frame_prediction. Each setting of a recipe has a flag, which
 counts before what was chosen.
@@ -37,6 +38,12 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "tokens", None, "Folder of a token data set.", flag_values=FLAGS
 )
+flags.DEFINE_string(
+    "test_tokens",
+    None,
+    "Folder of one to evaluate on after each epoch.",
+    flag_values=FLAGS,
+)
 
 
 def main(values):
@@ -50,7 +57,7 @@ def main(values):
             "Pass --tokens, what `keras-larp tokenize` wrote, or --tokenizer "
             "and video. Received: neither"
         )
-    run = run_folder.RunFolder(values.output, values.resume)
+    run = run_folder.RunFolder(values)
     keras.utils.set_random_seed(values.seed)
     tokenizer = None
     if values.tokenizer:
@@ -59,9 +66,9 @@ def main(values):
     if values.recipe == "auto":
         least_steps = _choose(values, tokenizer)
     if values.tokens:
-        train, class_names, found = _token_data(values)
+        train, test, class_names, found = _token_data(values)
     else:
-        train, class_names, found = _video_data(values, tokenizer)
+        train, test, class_names, found = _video_data(values, tokenizer)
     recipe = recipe_flags.make_recipe(
         values, max(train.steps_per_epoch, least_steps), **found
     )
@@ -70,10 +77,13 @@ def main(values):
     generator = recipe.build(class_names)
     arguments = recipe.fit_arguments()
     batch_size = recipe.settings["batch_size"]
-    callbacks = run.callbacks(values, train, batch_size, "loss", "min")
+    monitor = "loss" if test is None else "val_loss"
+    callbacks = run.callbacks(values, train, batch_size, monitor, "min")
     by_class = recipe.settings["condition"] == "class"
     if values.show_every and tokenizer is not None and by_class:
-        labels = list(range(min(generator.num_classes, 8)))
+        labels = [-1] * 4  # No class, where videos have none.
+        if class_names:
+            labels = list(range(min(generator.num_classes, 8)))
         folder = run.path / "samples"
         callbacks.append(
             SampleGrid(labels, tokenizer, folder, values.show_every)
@@ -81,10 +91,11 @@ def main(values):
     generator.fit(
         train,
         tokenizer=None if values.tokens else tokenizer,
+        validation_data=test,
         verbose=values.verbose,
         **{**arguments, "callbacks": callbacks + arguments["callbacks"]},
     )
-    run.finish(generator)
+    run.finish(generator, recipe.settings["ema_decay"] is not None)
     return generator
 
 
@@ -104,15 +115,24 @@ def _choose(values, tokenizer):
 
 
 def _token_data(values):
-    """Batches of tokens, names of classes, and the settings that follow."""
+    """Batches of tokens to train on and to test on, names of classes, and the
+    settings that follow."""
     source = data.TokenSource(values.tokens)
     condition = SETTINGS[values.recipe]["condition"]
+    batch_size, test = recipe_flags.setting(values, "batch_size"), None
     train = data.token_dataset(
-        source,
-        recipe_flags.setting(values, "batch_size"),
-        seed=values.seed,
-        condition=condition,
+        source, batch_size, seed=values.seed, condition=condition
     )
+    if values.test_tokens:
+        test = data.token_dataset(
+            values.test_tokens,
+            batch_size,
+            shuffle=False,
+            repeat=False,
+            vocab_size=source.vocab_size,
+            num_tokens=source.num_tokens,
+            condition=condition,
+        )
     found = {
         "vocab_size": source.vocab_size,
         "num_tokens": source.num_tokens,
@@ -126,25 +146,31 @@ def _token_data(values):
                 f"Received: --num_condition_frames={given}"
             )
         values.num_condition_frames = frames
-    return train, source.class_names or None, found
+    return train, test, source.class_names or None, found
 
 
 def _video_data(values, tokenizer):
-    """Batches of clips, names of classes, and the settings that follow."""
+    """Batches of clips to train on and to test on, names of classes, and the
+    settings that follow."""
     sizes = tokenizer.num_frames, tokenizer.image_size
+    batch_size, test = recipe_flags.setting(values, "batch_size"), None
     source = data_flags.make_source(values, "train", *sizes)
     source = data_flags.kept(values, source, sizes[1])
     train = data_flags.make_dataset(
         values,
         source,
         *sizes,
-        recipe_flags.setting(values, "batch_size"),
+        batch_size,
         True,
         recipe_flags.setting(values, "horizontal_flip"),
     )
+    if data_flags.has_test_split(values):
+        test = data_flags.make_source(values, "test", *sizes)
+        test = data_flags.kept(values, test, sizes[1])
+        test = data_flags.make_dataset(values, test, *sizes, batch_size, False)
     found = {
         "vocab_size": tokenizer.codebook_size,
         "num_tokens": tokenizer.num_tokens,
         "num_classes": max(len(source.class_names), 1),
     }
-    return train, source.class_names or None, found
+    return train, test, source.class_names or None, found

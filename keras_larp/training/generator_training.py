@@ -71,8 +71,11 @@ class GeneratorTraining(TrainableModel):
         return super().fit(*args, **kwargs)
 
     def evaluate(self, *args, tokenizer=None, **kwargs):
-        """Loss and accuracies; the arguments are those of `fit`."""
-        self._set_tokenizer(tokenizer)
+        """Loss and accuracies; the arguments are those of `fit`, whose
+        tokenizer counts where none is given."""
+        # `fit` itself evaluates, and does not know of tokenizers.
+        if tokenizer is not None:
+            self._set_tokenizer(tokenizer)
         return super().evaluate(*args, **kwargs)
 
     def _set_tokenizer(self, tokenizer):
@@ -90,10 +93,10 @@ class GeneratorTraining(TrainableModel):
 
     def step_outputs(self, data, training):
         """Mean cross-entropy of a batch, top-1 and top-5 accuracy."""
-        if self.frozen_model() is not None:
-            data = self._tokens_of(data)
-        elif isinstance(data, tuple | list):
+        if isinstance(data, tuple | list) and isinstance(data[0], dict):
             data = data[0]
+        elif self.frozen_model() is not None and not isinstance(data, dict):
+            data = self._tokens_of(data)
         if not isinstance(data, dict) or set(data) != {
             "token_ids",
             "condition",

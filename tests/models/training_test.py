@@ -114,6 +114,22 @@ def test_generator_trains_on_video_through_a_frozen_tokenizer():
     assert not frozen & {id(w) for w in generator.weights}
 
 
+def test_generator_is_evaluated_on_video_and_on_tokens():
+    tokenizer, generator = tiny_tokenizer(), tiny_generator()
+    generator.compile()
+    labels = np.array([0, 1, 2, 0])
+    video = clips(), labels
+    history = generator.fit(
+        *video, tokenizer=tokenizer, validation_data=video, epochs=2, verbose=0
+    ).history
+    tokens = {"token_ids": tokenizer.encode(clips()), "condition": labels}
+    for data in (clips(), labels), (tokens,):
+        found = generator.evaluate(*data, verbose=0, return_dict=True)
+        np.testing.assert_allclose(
+            found["loss"], history["val_loss"][-1], rtol=1e-5
+        )
+
+
 def test_weight_decay_acts_on_linear_kernels_only():
     model = tiny_generator()
     model.compile(keras.optimizers.AdamW(1e-2, weight_decay=0.1))
