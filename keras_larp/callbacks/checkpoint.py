@@ -54,7 +54,8 @@ class Checkpoint(keras.callbacks.Callback):
             in a resumed run, and it is exact only if every epoch of it is the
             same.
         save_every_steps: Integer; needs `dataset`. By default a checkpoint is
-            saved at the end of every epoch.
+            saved at the end of every epoch. The last epoch's end is saved in
+            any case.
         keep_last: Integer, how many checkpoints are kept, besides the best.
         monitor: Optional name in the epoch's logs, such as `"val_psnr"`. The
             epoch with its best value is saved and kept.
@@ -166,13 +167,13 @@ class Checkpoint(keras.callbacks.Callback):
         if self._improves(logs or {}):
             self._save()
             point_to(self.folder / "best", checkpoint_name(self._step))
-        elif self._is_due():
+        # The last epoch is saved here: at the end of training Keras has put
+        # averages, where there are such, in the place of the weights.
+        elif self._is_due() or epoch + 1 == self.params["epochs"]:
             self._save()
 
     def on_train_end(self, logs=None):
         self.model._initial_epoch = None
-        if self._step > self._saved_step:
-            self._save()
 
     def _count(self, epoch_step):
         new = epoch_step - self._epoch_step

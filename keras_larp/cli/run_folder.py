@@ -2,11 +2,16 @@ import importlib.metadata
 import json
 import pathlib
 import platform
+import shutil
 
 import keras
 from absl import flags
 
 from keras_larp.callbacks import Checkpoint, Throughput
+from keras_larp.callbacks.checkpoint_files import (
+    list_checkpoints,
+    read_variables,
+)
 from keras_larp.cli.plot_run import plot_run
 from keras_larp.version import __version__
 
@@ -17,25 +22,52 @@ class RunFolder:
     - `config.json`: every flag, the resolved recipe, versions;
     - `log.csv`: the metrics of each epoch, and `curves.png` of them;
     - `checkpoints/`: all state, to go on from;
-    - `preset/`: the trained model.
+    - `preset/`: the trained model; with averaged weights it has those, and
+      `preset_raw/` the ones that were averaged; `preset_best/`: the model of
+      the best epoch, where that was not the last.
+
+    A run that goes on takes the flags of its start, but for those that are
+    given again; what these change is said, and the configuration before it
+    is kept as `config_1.json`, and so on.
 
     Args:
-        path: String or path.
-        resume: Boolean, whether to go on with a run that is there.
+        values: The parsed flags; those of the run's start are set in them.
 
     Raises:
-        FileExistsError: where there is a run and `resume` is false.
+        FileExistsError: where there is a run and it is not to go on.
     """
 
-    def __init__(self, path, resume):
-        self.path = pathlib.Path(path)
-        config = self.path / "config.json"
-        if config.exists() and not resume:
-            raise FileExistsError(
-                f"{self.path} holds a run. Go on with it by --resume, or "
-                "choose another --output."
-            )
+    def __init__(self, values):
+        self.path = pathlib.Path(values.output)
+        self.config = self.path / "config.json"
+        if self.config.exists():
+            if not values.resume:
+                raise FileExistsError(
+                    f"{self.path} holds a run. Go on with it by --resume, or "
+                    "choose another --output."
+                )
+            self._take_flags(values)
         self.path.mkdir(parents=True, exist_ok=True)
+
+    def _take_flags(self, values):
+        started = json.loads(self.config.read_text())
+        before = {
+            **started["flags"],
+            "steps_per_epoch": started["steps_per_epoch"],
+        }
+        changed = []
+        for name, old in before.items():
+            if name in ("output", "resume") or name not in values:
+                continue
+            new = values[name].value
+            if not values[name].present:
+                values[name].value = old
+            elif new != old:
+                changed.append(f"--{name}: {old!r} before, {new!r} from now on")
+        if changed:
+            print("\n".join(["Flags that this run began without:", *changed]))
+            count = len(list(self.path.glob("config_*.json")))
+            shutil.copy(self.config, self.path / f"config_{count + 1}.json")
 
     def write_config(self, values, recipe):
         """Writes `config.json`."""
@@ -51,8 +83,9 @@ class RunFolder:
                 **{name: _version(name) for name in packages},
             },
         }
-        text = json.dumps(config, indent=2, default=str)
-        (self.path / "config.json").write_text(text + "\n")
+        part = self.path / ".config.json"
+        part.write_text(json.dumps(config, indent=2, default=str) + "\n")
+        part.rename(self.config)
 
     def callbacks(self, values, dataset, batch_size, monitor, mode):
         """The callbacks of every run: checkpoints, log and throughput."""
@@ -73,12 +106,41 @@ class RunFolder:
             found.append(keras.callbacks.TensorBoard(folder))
         return found
 
-    def finish(self, model):
-        """Saves the model as a preset, and draws the curves."""
-        if not (self.path / "preset").exists():
-            model.save_to_preset(self.path / "preset")
+    def finish(self, model, averaged):
+        """Saves presets of the checkpoints that matter, and draws the curves.
+
+        Args:
+            model: What was trained; it is left as in `preset/`.
+            averaged: Boolean, whether its optimizer averages weights.
+        """
+        folder = self.path / "checkpoints"
+        last, best = list_checkpoints(folder)[-1], (folder / "best").resolve()
+        if best.is_dir() and best.name != last.name:
+            _take_checkpoint(model, best)
+            self._save(model, "preset_best")
+        if averaged:
+            _take_checkpoint(model, last, raw=True)
+            self._save(model, "preset_raw")
+        _take_checkpoint(model, last)
+        self._save(model, "preset")
         plot_run(self.path / "log.csv", self.path / "curves.png")
         print(f"Saved to {self.path / 'preset'}")
+
+    def _save(self, model, name):
+        """Saves a preset in place of one of the run's last end."""
+        new = self.path / f".{name}"
+        shutil.rmtree(new, ignore_errors=True)
+        model.save_to_preset(new)
+        shutil.rmtree(self.path / name, ignore_errors=True)
+        new.rename(self.path / name)
+
+
+def _take_checkpoint(model, checkpoint, raw=False):
+    """Loads the weights of a checkpoint; averaged ones where there are such,
+    unless they are wanted raw."""
+    read_variables(model, checkpoint)
+    if not raw:
+        model.optimizer.finalize_variable_values(model.trainable_variables)
 
 
 def define(values, output):

@@ -28,7 +28,7 @@ def main(values):
     Args:
         values: The parsed `FLAGS`.
     """
-    run = run_folder.RunFolder(values.output, values.resume)
+    run = run_folder.RunFolder(values)
     keras.utils.set_random_seed(values.seed)
     least_steps = 0
     if values.recipe == "auto":
@@ -74,7 +74,7 @@ def main(values):
         verbose=values.verbose,
         **{**arguments, "callbacks": callbacks + arguments["callbacks"]},
     )
-    run.finish(tokenizer)
+    run.finish(tokenizer, recipe.settings["ema_decay"] is not None)
     return tokenizer
 
 

@@ -1,3 +1,4 @@
+import contextlib
 import difflib
 import importlib
 import json
@@ -48,6 +49,7 @@ def load(preset, expected=None, revision=None, **kwargs):
     Raises:
         ValueError: for an unknown name, and for weights that do not fit.
         ImportError: where a hub's library is not installed.
+        ConnectionError: where the hub does not give the preset.
 
     Example:
 
@@ -154,19 +156,18 @@ def _folder(preset, revision):
         return pathlib.Path(preset)
     if preset.startswith("hf://"):
         hub = _hub_library("huggingface_hub")
-        repository = preset.removeprefix("hf://")
-        return pathlib.Path(
-            hub.snapshot_download(
-                repository,
+        with _reaching(preset):
+            folder = hub.snapshot_download(
+                preset.removeprefix("hf://"),
                 revision=revision,
                 allow_patterns=["*.json", "*.safetensors", "*.h5"],
             )
-        )
+        return pathlib.Path(folder)
     if preset.startswith("kaggle://"):
         hub = _hub_library("kagglehub")
-        return pathlib.Path(
-            hub.model_download(preset.removeprefix("kaggle://"))
-        )
+        with _reaching(preset):
+            folder = hub.model_download(preset.removeprefix("kaggle://"))
+        return pathlib.Path(folder)
     close = difflib.get_close_matches(preset, names(), n=3, cutoff=0.4)
     hint = f" Did you mean {' or '.join(close)}?" if close else ""
     raise ValueError(
@@ -174,6 +175,18 @@ def _folder(preset, revision):
         f"presets: {', '.join(names())}. Or pass a folder, 'hf://...' or "
         "'kaggle://...'."
     )
+
+
+@contextlib.contextmanager
+def _reaching(preset):
+    """Says what to do where a hub does not give a preset."""
+    try:
+        yield
+    except Exception as error:  # Each version of a hub's library has its own.
+        raise ConnectionError(
+            f"{preset} could not be had from its hub: {error} Without the "
+            "hub, pass a folder with the files of that repository."
+        ) from error
 
 
 def _hub_library(name):

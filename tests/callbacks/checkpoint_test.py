@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -132,6 +133,20 @@ def test_finished_run_stays_finished(tmp_path, unbroken):
 def test_checkpoints_are_saved_at_epochs_and_the_last_kept(tmp_path):
     run(tmp_path, save_every_steps=None, keep_last=2)
     assert names(tmp_path) == steps(8, 12)
+
+
+def test_the_last_checkpoint_has_raw_weights(tmp_path):
+    # Also where its step is not one to save at: after it, Keras puts averages
+    # in the place of the weights.
+    kernels = []
+    for every in (5, 12):
+        folder = tmp_path / str(every)
+        model, _ = run(folder, save_every_steps=every)
+        with h5py.File(folder / steps(12)[0] / "model.weights.h5") as file:
+            kernels.append(file["dense/vars/0"][:])
+    np.testing.assert_allclose(*kernels, rtol=1e-6)
+    averaged = ops.convert_to_numpy(model.dense.kernel)
+    assert not np.allclose(kernels[0], averaged, rtol=1e-3)
 
 
 def test_best_epoch_is_kept(tmp_path):

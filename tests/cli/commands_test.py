@@ -1,6 +1,7 @@
 """The command line, as people use it, at the smallest sizes."""
 
 import copy
+import json
 
 import numpy as np
 import pytest
@@ -216,6 +217,48 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
         command_line.main(["train-tokenizer", f"--output={tmp_path}"])
 
 
+TINY_TOKENIZER = [
+    *("--num_frames=4", "--image_size=16", "--batch_size=4", "--epochs=2"),
+    *("--patch_size=2,8,8", "--num_tokens=6", "--codebook_size=32"),
+    *("--code_dim=4", "--hidden_dim=16", "--num_heads=2", "--dtype=float32"),
+    *("--encoder_layers=1", "--decoder_layers=1", "--prior=none"),
+    *("--steps_per_epoch=2", "--num_computed_clips=64", "--show_every=0"),
+    *("--recipe=small_data_tokenizer", "--codebook_clips=0"),
+]
+
+
+def test_a_run_leaves_averaged_raw_and_best_weights(tmp_path, capsys):
+    def weights(name):
+        model = models.LARPTokenizer.from_preset(tmp_path / "run" / name)
+        return model.to_code.get_weights()[0]
+
+    output = f"--output={tmp_path / 'run'}"
+    rate = "--learning_rate=0.01"
+    run_here(train_tokenizer, output, *TINY_TOKENIZER, "--ema_decay=0.9", rate)
+    averaged, raw = weights("preset"), weights("preset_raw")
+    assert not np.allclose(averaged, raw)
+    capsys.readouterr()
+
+    # It goes on with the flags that it began with, but for one.
+    run_here(train_tokenizer, output, "--resume", "--epochs=3")
+    assert "--epochs: 2 before, 3 from now on" in capsys.readouterr().out
+    assert int(last_row(tmp_path / "run")["epoch"]) == 2
+    assert not np.allclose(weights("preset"), averaged)
+    assert not np.allclose(weights("preset_raw"), raw)
+    begun = json.loads((tmp_path / "run" / "config_1.json").read_text())
+    now = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert begun["settings"] == {**now["settings"], "epochs": 2}
+    assert now["settings"]["learning_rate"] == 0.01
+
+    # Steps so large that the epoch before them was the best.
+    best = weights("preset")
+    run_here(
+        train_tokenizer, output, "--resume", "--epochs=4", "--learning_rate=1e3"
+    )
+    np.testing.assert_array_equal(weights("preset_best"), best)
+    assert not np.allclose(weights("preset"), best)
+
+
 def test_tokens_are_written_and_trained_on(tmp_path, presets, capsys):
     tokens, run_folder = tmp_path / "tokens", tmp_path / "run"
     run_here(tokenize, presets[0], f"--output={tokens}", "--split=test")
@@ -227,11 +270,11 @@ def test_tokens_are_written_and_trained_on(tmp_path, presets, capsys):
         f"--tokens={tokens}",
         f"--output={run_folder}",
         *("--epochs=1", "--steps_per_epoch=2", "--batch_size=4"),
-        "--warmup_epochs=0",
+        *("--warmup_epochs=0", f"--test_tokens={tokens}"),
     )
     # By itself: few clips.
     assert ": the small recipe." in capsys.readouterr().out
-    assert float(last_row(run_folder)["loss"]) > 0
+    assert float(last_row(run_folder)["val_loss"]) > 0
     generator = models.ARVideoGenerator.from_preset(run_folder / "preset")
     assert generator.num_classes == 12
     assert list((run_folder / "samples").iterdir())

@@ -162,6 +162,19 @@ def test_kaggle_addresses_go_through_its_library(tmp_path, monkeypatch):
     assert isinstance(model, models.ARVideoGenerator)
 
 
+def test_a_hub_out_of_reach_says_what_else_to_do(monkeypatch):
+    hub = pytest.importorskip("huggingface_hub")
+
+    def snapshot_download(*args, **kwargs):
+        raise OSError("no route to host.")
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
+    with pytest.raises(
+        ConnectionError, match="LARP-L-long-AR .* no route .* pass a folder"
+    ):
+        presets.load("larp_l_long_generator")
+
+
 def test_weights_of_the_authors_come_back_unchanged():
     for model in (tiny_tokenizer(), tiny_generator()):
         before = [numpy(m.variable) for m in mappings(model)]
