@@ -59,7 +59,7 @@ def main(values):
     if values.recipe == "auto":
         least_steps = _choose(values, tokenizer)
     if values.tokens:
-        train, class_names, found = _token_data(values)
+        train, class_names, found = _token_data(values, tokenizer)
     else:
         train, class_names, found = _video_data(values, tokenizer)
     recipe = recipe_flags.make_recipe(
@@ -103,9 +103,18 @@ def _choose(values, tokenizer):
     return least_steps
 
 
-def _token_data(values):
+def _token_data(values, tokenizer):
     """Batches of tokens, names of classes, and the settings that follow."""
     source = data.TokenSource(values.tokens)
+    if tokenizer is not None:  # Others decode these tokens to noise.
+        identity = data.tokenizer_identity(tokenizer)
+        if identity != source.tokenizer:
+            raise ValueError(
+                "--tokens must be written with --tokenizer. Pass the preset "
+                "that `keras-larp tokenize` was given, or write them again. "
+                f"Received: tokens of {source.tokenizer[:12]} in "
+                f"{values.tokens}, and {identity[:12]}, {values.tokenizer}"
+            )
     condition = SETTINGS[values.recipe]["condition"]
     train = data.token_dataset(
         source,
