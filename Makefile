@@ -5,7 +5,7 @@ WORKERS ?= 2
 VENV = .venv
 BIN = $(VENV)/bin
 
-.PHONY: env demo test test-tfio lint format clean
+.PHONY: env demo test test-tfio test-cv lint format clean
 
 env: $(VENV)/installed
 
@@ -38,16 +38,21 @@ test: env
 	    -n $(WORKERS) --dist worksteal -m "$$tests" || exit 1; \
 	done
 
-# The alternative video reader, in an environment of its own: tensorflow-io
-# loads beside TensorFlow 2.16 only, and decord's wheel brings FFmpeg 4, whose
-# files have a hash in their names there.
+# The alternative video reader and KerasCV's layers, in an environment of their
+# own: tensorflow-io loads beside TensorFlow 2.16 only, and decord's wheel brings
+# FFmpeg 4, whose files have a hash in their names there; KerasCV brings much
+# that nothing else needs.
 TFIO = .venv-tfio
+# Where a library or the shared video is missing, these tests fail.
+TFIO_ENV = LD_LIBRARY_PATH=$(TFIO)/ffmpeg:$(TFIO)/ffmpeg/all \
+  TF_CPP_MIN_LOG_LEVEL=2 KERAS_BACKEND=tensorflow \
+  KERAS_LARP_REQUIRE_TFIO=1 KERAS_LARP_REQUIRE_SHARED=1
 
 $(TFIO)/installed:
 	$(or $(TFIO_PYTHON),python3.11) -m venv $(TFIO)
 	$(TFIO)/bin/pip install --quiet "tensorflow-cpu==2.16.*" \
 	  "tensorflow-io==0.37.1" "numpy<2" "keras>=3.15" decord "av>=17" \
-	  absl-py safetensors pillow pytest
+	  "keras-cv==0.9.*" grain absl-py safetensors pillow pytest hypothesis
 	mkdir -p $(TFIO)/ffmpeg
 	ln -sfn ../lib/python3.11/site-packages/decord.libs $(TFIO)/ffmpeg/all
 	cd $(TFIO)/ffmpeg && for file in all/libav* all/libsw*; do \
@@ -56,9 +61,11 @@ $(TFIO)/installed:
 	touch $@
 
 test-tfio: $(TFIO)/installed
-	LD_LIBRARY_PATH=$(TFIO)/ffmpeg:$(TFIO)/ffmpeg/all TF_CPP_MIN_LOG_LEVEL=2 \
-	  KERAS_BACKEND=tensorflow KERAS_LARP_REQUIRE_TFIO=1 \
-	  $(TFIO)/bin/python -m pytest tests/data/tfio_reader_test.py
+	$(TFIO_ENV) $(TFIO)/bin/python -m pytest tests/data/tfio_reader_test.py
+
+test-cv: $(TFIO)/installed
+	$(TFIO_ENV) KERAS_LARP_REQUIRE_CV=1 \
+	  $(TFIO)/bin/python -m pytest tests/data/augmentation_test.py
 
 lint: env
 	$(BIN)/ruff check .

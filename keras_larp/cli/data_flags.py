@@ -1,13 +1,16 @@
 """Flags that name video, and the sources and pipelines that they stand for."""
 
+import collections
+import functools
 import pathlib
 
+import keras
 from absl import flags
 
 from keras_larp import data
 
 COMPUTED = ["moving_shapes", "atari"]
-FORMATS = [*COMPUTED, "ucf101", "kinetics600", "folder", "csv"]
+FILES = ["ucf101", "kinetics600", "folder", "csv"]
 # Those with classes and a test split.
 CLASSIFIED = [*COMPUTED, "ucf101"]
 _NUM_TEST_CLIPS = 96  # Of the sources that are computed.
@@ -26,23 +29,25 @@ def define(values, batch_size=None):
     flags.DEFINE_list(
         "data",
         None,
-        "Folders or csv files of video; several, of one format, are mixed.",
+        "Folders or csv files of video. Several are mixed; one that is named "
+        "twice is seen twice a pass. kinetics600:k600.csv says what it is.",
         flag_values=values,
     )
     flags.DEFINE_list(
         "test_data",
         None,
-        "The same to evaluate on, for formats that have no test split.",
+        "The same to evaluate on, for formats that have no test split; of "
+        "UCF101, its test split.",
         flag_values=values,
     )
     flags.DEFINE_enum(
         "data_format",
         None,
-        FORMATS,
-        "What --data is: UCF-101 as it unpacks, a csv of path,label of "
-        "Kinetics-600 or of your own, a folder (of classes); or, without "
-        "--data, moving_shapes or atari, which are computed. Where not given, "
-        "--data is looked at; without it, it is moving_shapes.",
+        [*COMPUTED, *FILES],
+        "What --data is where it does not say so: UCF-101 as it unpacks, a csv "
+        "of path,label of Kinetics-600 or of your own, a folder (of classes); "
+        "or, without --data, moving_shapes or atari, which are computed. Where "
+        "not given, --data is looked at; without it, it is moving_shapes.",
         flag_values=values,
     )
     flags.DEFINE_integer(
@@ -64,20 +69,57 @@ def define(values, batch_size=None):
     flags.DEFINE_bool(
         "skip_broken",
         False,
-        "Skip and count videos that do not decode.",
+        "Skip videos that do not decode, and those that a list names and that "
+        "are not there.",
         flag_values=values,
     )
     if batch_size is None:  # It trains, and so meets each video many times.
-        flags.DEFINE_bool(
-            "keep_in_memory",
-            False,
-            "Make each training video once and keep it, as bytes of clip size.",
-            flag_values=values,
-        )
+        _define_training(values)
     else:
         flags.DEFINE_integer(
             "batch_size", batch_size, "Clips at once.", 1, flag_values=values
         )
+
+
+def _define_training(values):
+    """Defines the flags of data that is trained on."""
+    flags.DEFINE_bool(
+        "keep_in_memory",
+        False,
+        "Make each video once and keep it, as bytes of clip size.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "sampling",
+        "random",
+        ["random", "uniform", "windows"],
+        "Which frames of a training video make a clip: from a random start, "
+        "spread over the whole, or all windows, each a clip.",
+        flag_values=values,
+    )
+    flags.DEFINE_list(
+        "crop_scale",
+        None,
+        "Least and largest share of a training video's area that is cut out "
+        "at random, such as 0.5,1; the middle square where not given.",
+        flag_values=values,
+    )
+    flags.DEFINE_float(
+        "rand_augment",
+        None,
+        "Strength of Keras' RandAugment of training clips, up to 1; none where "
+        "not given.",
+        0.0,
+        1.0,
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "resize",
+        "pillow",
+        ["pillow", "ffmpeg"],
+        "What resizes training video: the exact one, or the faster one.",
+        flag_values=values,
+    )
 
 
 def load_class_names(kind):
@@ -99,12 +141,28 @@ def load_class_names(kind):
 
 
 def data_format(values):
-    """The format of the data: what the flag says, or what --data looks like."""
-    if values.data_format is not None:
-        return values.data_format
+    """The format of the data, or of a mixture's parts, separated by commas."""
     if not values.data:
-        return "moving_shapes"
-    path = pathlib.Path(values.data[0])
+        return values.data_format or "moving_shapes"
+    kinds = [_kind_and_path(values, entry)[0] for entry in values.data]
+    return ",".join(dict.fromkeys(kinds))
+
+
+def _kind_and_path(values, entry):
+    """Format and path of an entry of --data, which may say its format."""
+    kind, colon, path = entry.partition(":")
+    if colon and kind in FILES:
+        return kind, path
+    if colon and not pathlib.Path(entry).exists():
+        raise ValueError(
+            f"There is no {entry}, and a format before a colon is one of "
+            f"{', '.join(FILES)}. Received: {kind!r}"
+        )
+    return values.data_format or _look_at(pathlib.Path(entry)), entry
+
+
+def _look_at(path):
+    """The format that a path looks like."""
     if path.suffix == ".csv":
         return "csv"
     folders = [f.name for f in path.glob("*/") if any(f.glob("v_*.avi"))]
@@ -121,12 +179,12 @@ def make_source(values, split, num_frames, image_size, num_clips=None):
     """The videos of `"train"` or `"test"`, as the flags say; `num_clips` of
     them, where they are computed."""
     kind = data_format(values)
+    if values.data and values.data_format in COMPUTED:
+        raise ValueError(
+            f"--data_format={values.data_format} is computed and takes no "
+            f"--data. Received: --data={','.join(values.data)}"
+        )
     if kind in COMPUTED:
-        if values.data:
-            raise ValueError(
-                f"--data_format={kind} is computed and takes no --data. "
-                f"Received: --data={','.join(values.data)}"
-            )
         if num_clips is None:
             num_clips = _NUM_TEST_CLIPS
             if split == "train":
@@ -135,11 +193,41 @@ def make_source(values, split, num_frames, image_size, num_clips=None):
         return _make_computed(kind, split, values.seed, *sizes)
     if not values.data:
         raise ValueError(f"--data_format={kind} needs --data.")
-    paths = values.data
+    entries = values.data
     if split == "test" and values.test_data:
-        paths, split = values.test_data, "all"
-    sources = [_make_files(kind, path, split, values.fold) for path in paths]
-    return sources[0] if len(sources) == 1 else data.Mixed(sources)
+        entries = values.test_data
+    repeats = collections.Counter(entries)
+    if split == "test":
+        repeats = dict.fromkeys(entries, 1)
+    sources = [_make_files(values, entry, split) for entry in repeats]
+    if sum(repeats.values()) == 1:
+        return sources[0]
+    _tell_mixture(repeats, sources)
+    return data.Mixed(sources, list(repeats.values()))
+
+
+def _tell_mixture(repeats, sources):
+    """Says how many videos and which class ids the parts of a mixture have."""
+    first = 0
+    for (entry, count), source in zip(repeats.items(), sources, strict=True):
+        last = first + len(source.class_names) - 1
+        ids = f"classes {first} to {last}" if last >= first else "no classes"
+        times = f" {count} times" if count > 1 else ""
+        _say(f"{entry}: {len(source)} videos{times}, {ids}")
+        first = last + 1
+    named = collections.Counter(n for s in sources for n in s.class_names if n)
+    several = [name for name, count in named.items() if count > 1]
+    if several:
+        _say(
+            "Named in several parts, and a class of its own in each: "
+            f"{', '.join(several[:5])}{', ...' if len(several) > 5 else ''}"
+        )
+
+
+@functools.cache
+def _say(text):
+    """Prints a line once: a command makes some of its sources twice."""
+    print(text)
 
 
 def _make_computed(kind, split, seed, *sizes):
@@ -161,12 +249,25 @@ def kept(values, source, image_size):
     return data.InMemory(source, image_size)
 
 
-def _make_files(kind, path, split, fold):
+def _make_files(values, entry, split):
+    """The source of an entry of --data; says how many files are not there."""
+    kind, path = _kind_and_path(values, entry)
+    missing = "skip" if values.skip_broken else "error"
+    if kind == "folder":
+        return data.VideoFolder(path)
     if kind == "ucf101":
-        return data.UCF101(path, split, fold, missing="skip")
-    if kind == "kinetics600":  # Paths are relative to the list.
-        return data.Kinetics600(pathlib.Path(path).parent, path)
-    return {"folder": data.VideoFolder, "csv": data.VideoList}[kind](path)
+        source = data.UCF101(path, split, values.fold, missing=missing)
+    elif kind == "kinetics600":  # Paths are relative to the list.
+        folder = pathlib.Path(path).parent
+        source = data.Kinetics600(folder, path, missing=missing)
+    else:
+        source = data.VideoList(path, missing=missing)
+    if source.num_missing:
+        _say(
+            f"{path} names {source.num_missing} videos that are not there and "
+            f"are skipped; {len(source)} are there."
+        )
+    return source
 
 
 def make_classified_sources(values, *sizes):
@@ -187,9 +288,17 @@ def make_classified_sources(values, *sizes):
             "A classifier of these classes needs videos to state its accuracy "
             f"on. Pass --test_data. Received: --data={values.data}"
         )
-    return tuple(
+    train, test = (
         make_source(values, split, *sizes) for split in ("train", "test")
     )
+    if train.class_names != test.class_names:
+        differing = sorted({*train.class_names} ^ {*test.class_names})
+        raise ValueError(
+            "--test_data must have the classes of --data, all of them and in "
+            f"their order. Received: {len(test.class_names)} classes in place "
+            f"of {len(train.class_names)}; in one of them alone: {differing}"
+        )
+    return train, test
 
 
 def make_test_clips(values, tokenizer):
@@ -212,6 +321,15 @@ def make_dataset(
     horizontal_flip=False,
 ):
     """Random clips for ever in training; else one pass over the middle ones."""
+    options = {"sampling": "center"}
+    if training:
+        options = {
+            "sampling": values.sampling,
+            "horizontal_flip": horizontal_flip and not source.has_direction,
+            "crop_scale": values.crop_scale,
+            "augment": _augmentation(values.rand_augment),
+            "resize": values.resize,
+        }
     return data.video_dataset(
         source,
         num_frames,
@@ -219,9 +337,16 @@ def make_dataset(
         batch_size,
         shuffle=training,
         seed=values.seed,
-        sampling="random" if training else "center",
-        horizontal_flip=horizontal_flip and not source.has_direction,
         repeat=training,
         num_workers=values.num_workers,
         on_error="skip" if values.skip_broken else "raise",
+        **options,
+    )
+
+
+def _augmentation(strength):
+    if not strength:
+        return None
+    return data.LayerAugmentation(
+        keras.layers.RandAugment(value_range=(0, 1), factor=strength)
     )

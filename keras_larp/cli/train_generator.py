@@ -52,12 +52,12 @@ def main(values):
     Args:
         values: The parsed `FLAGS`.
     """
+    run = run_folder.RunFolder(values)
     if not (values.tokens or values.tokenizer):
         raise ValueError(
             "Pass --tokens, what `keras-larp tokenize` wrote, or --tokenizer "
             "and video. Received: neither"
         )
-    run = run_folder.RunFolder(values)
     keras.utils.set_random_seed(values.seed)
     tokenizer = None
     if values.tokenizer:
@@ -66,7 +66,7 @@ def main(values):
     if values.recipe == "auto":
         least_steps = _choose(values, tokenizer)
     if values.tokens:
-        train, test, class_names, found = _token_data(values)
+        train, test, class_names, found = _token_data(values, tokenizer)
     else:
         train, test, class_names, found = _video_data(values, tokenizer)
     recipe = recipe_flags.make_recipe(
@@ -114,23 +114,28 @@ def _choose(values, tokenizer):
     return least_steps
 
 
-def _token_data(values):
+def _token_data(values, tokenizer):
     """Batches of tokens to train on and to test on, names of classes, and the
     settings that follow."""
     source = data.TokenSource(values.tokens)
+    if tokenizer is not None:  # Others decode these tokens to noise.
+        identity = data.tokenizer_identity(tokenizer)
+        _check_same_tokenizer(values, source, identity, values.tokenizer)
     condition = SETTINGS[values.recipe]["condition"]
     batch_size, test = recipe_flags.setting(values, "batch_size"), None
     train = data.token_dataset(
         source, batch_size, seed=values.seed, condition=condition
     )
     if values.test_tokens:
+        test = data.TokenSource(values.test_tokens)
+        _check_same_tokenizer(
+            values, source, test.tokenizer, values.test_tokens
+        )
         test = data.token_dataset(
-            values.test_tokens,
+            test,
             batch_size,
             shuffle=False,
             repeat=False,
-            vocab_size=source.vocab_size,
-            num_tokens=source.num_tokens,
             condition=condition,
         )
     found = {
@@ -147,6 +152,16 @@ def _token_data(values):
             )
         values.num_condition_frames = frames
     return train, test, source.class_names or None, found
+
+
+def _check_same_tokenizer(values, source, identity, path):
+    if identity != source.tokenizer:
+        raise ValueError(
+            "All tokens must be of one tokenizer, and --tokenizer that one. "
+            "Pass the preset that `keras-larp tokenize` was given, or write "
+            f"the tokens again. Received: tokens of {source.tokenizer[:12]} in "
+            f"{values.tokens}, and {identity[:12]}, {path}"
+        )
 
 
 def _video_data(values, tokenizer):

@@ -1,4 +1,5 @@
 import numpy as np
+from absl import logging
 
 from keras_larp.data.checks import check_choice, check_integer, check_range
 from keras_larp.data.clips import count_frames, read_frames
@@ -148,7 +149,9 @@ class ClipLoader:
             return True
         if self.on_error == "raise":
             raise clip
-        self.skipped.setdefault(str(clip), 0)
+        if str(clip) not in self.skipped:
+            self.skipped[str(clip)] = 0
+            logging.warning("Skipped: %s", clip)
         self.skipped[str(clip)] += 1
         if len(self.skipped) >= len(self.source):
             raise VideoDecodeError(

@@ -57,8 +57,8 @@ def decode_error(path, reason):
     """The error for a file that cannot be read, ready to be raised."""
     return VideoDecodeError(
         f"Cannot read the video {path}: {reason}. Replace the file or take it "
-        'out of the data set, or pass `on_error="skip"` to `video_dataset` to '
-        "go on without it."
+        'out of the data set, or pass `on_error="skip"` to `video_dataset`, '
+        "--skip_broken to commands, to go on without it."
     )
 
 

@@ -18,6 +18,7 @@ class Kinetics600(VideoList):
 
     Attributes:
         class_names: Tuple of 600 strings.
+        num_missing: Integer, files of the list that were left out.
 
     Raises:
         FileNotFoundError: If the csv file or a file that it names is not

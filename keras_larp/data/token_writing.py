@@ -48,7 +48,7 @@ def write_token_dataset(
         source: As in `video_dataset`.
         tokenizer: A `LARPTokenizer`, or what has its `encode`, `num_tokens`,
             `codebook_size`, `num_frames`, `image_size`, `get_config` and
-            `get_weights`.
+            `weights`.
         sampling: String, which frames make a clip; see `video_dataset`. One
             clip a video, or all `"windows"`.
         flips: Boolean, whether each clip's mirror image is written too.
@@ -101,6 +101,7 @@ def write_token_dataset(
     description = {
         "version": VERSION,
         "tokenizer": tokenizer_identity(tokenizer),
+        "source": _source_identity(source),
         "vocab_size": tokenizer.codebook_size,
         "num_tokens": tokenizer.num_tokens,
         "class_names": list(getattr(source, "class_names", ())),
@@ -153,10 +154,11 @@ def write_token_dataset(
 def tokenizer_identity(tokenizer):
     """SHA-256 of a tokenizer's configuration and weights, as a string.
 
-    The same on every backend; the name of the model does not count.
+    The same on every backend, and whether it is compiled or not; the name of
+    the model does not count, nor what only training needs.
 
     Args:
-        tokenizer: A `LARPTokenizer`.
+        tokenizer: A `LARPTokenizer`, or another model.
 
     Returns:
         String of 64 characters.
@@ -165,8 +167,23 @@ def tokenizer_identity(tokenizer):
     config = {name: config[name] for name in sorted(config) if name != "name"}
     text = json.dumps(config, sort_keys=True, default=str)
     digest = hashlib.sha256(text.encode())
-    for weight in tokenizer.get_weights():
+    for weight in getattr(tokenizer, "model_weights", tokenizer.weights):
+        weight = ops.convert_to_numpy(weight)
         digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()
+
+
+def _source_identity(source):
+    """SHA-256 of the names and classes of a source's files; of videos that are
+    no files, of the first alone, since all may take long to make."""
+    digest = hashlib.sha256()
+    source = getattr(source, "source", source)  # Of one that is kept or read.
+    for part in getattr(source, "sources", [source]):  # Of a mixture.
+        for item in part:
+            if isinstance(item, dict):
+                digest.update(np.ascontiguousarray(item["video"]).tobytes())
+                break
+            digest.update(f"{item.path} {item.label}\n".encode())
     return digest.hexdigest()
 
 

@@ -41,6 +41,7 @@ class UCF101:
 
     Attributes:
         class_names: Tuple of the 101 names.
+        num_missing: Integer, files of the list that were left out.
 
     Raises:
         ValueError: If an argument is out of range, a folder is not that of a
@@ -72,6 +73,7 @@ class UCF101:
         check_choice("missing", missing, ("error", "skip"))
         root = pathlib.Path(root)
         found = _list_files(root)
+        self.num_missing = 0
         if split == "all":
             self.files = found
         else:
@@ -81,7 +83,9 @@ class UCF101:
                     file for file in found if _part(file.path, fold) == split
                 ]
             else:
-                self.files = _listed(lists, found, root, missing)
+                self.files, self.num_missing = _listed(
+                    lists, found, root, missing
+                )
         if not self.files:
             raise ValueError(
                 f"None of the {len(found)} videos in {root} is in the "
@@ -142,7 +146,8 @@ def _find_list(root, split, fold, folder):
 
 
 def _listed(path, found, root, missing):
-    """Of the files `found`, those that the list names, in its order."""
+    """Of the files `found`, those that the list names, in its order; and how
+    many it names that are not among them."""
     by_name = {pathlib.Path(file.path).name.lower(): file for file in found}
     # A line is "Archery/v_Archery_g08_c01.avi", and a number in train lists.
     lines = [line.split() for line in path.read_text().splitlines()]
@@ -152,9 +157,11 @@ def _listed(path, found, root, missing):
         raise FileNotFoundError(
             f"{len(absent)} of the {len(names)} files of {path} are not in "
             f"{root}, the first being {absent[0]}. Complete the folder, or "
-            'pass `missing="skip"` to go on with what is there.'
+            'pass `missing="skip"`, --skip_broken in commands, to go on with '
+            "what is there."
         )
-    return [by_name[n.lower()] for n in names if n.lower() in by_name]
+    listed = [by_name[n.lower()] for n in names if n.lower() in by_name]
+    return listed, len(absent)
 
 
 def _part(path, fold):

@@ -30,6 +30,7 @@ class VideoList:
     Attributes:
         class_names: Tuple of strings, empty where nothing names the classes;
             "" for a class that no line of a list of ids names.
+        num_missing: Integer, files of the list that were left out.
 
     Raises:
         FileNotFoundError: If the csv file or a file that it names is not
@@ -74,13 +75,14 @@ class VideoList:
                 raise FileNotFoundError(
                     f"Line {line} of {csv_file} names {path}, which is not "
                     "there. Paths are relative to the folder of the list, or "
-                    'to `root`. Pass `missing="skip"` to go on with those '
-                    "that are there."
+                    'to `root`. Pass `missing="skip"`, --skip_broken in '
+                    "commands, to go on with those that are there."
                 )
         if not self.files:
             raise FileNotFoundError(
                 f"None of the {len(rows)} files of {csv_file} is in {root}."
             )
+        self.num_missing = len(rows) - len(self.files)
 
     def _label(self, text, place):
         if not text:

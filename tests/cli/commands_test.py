@@ -211,6 +211,15 @@ def test_videos_are_kept_where_asked_for_and_without_workers():
         kept("--keep_in_memory", "--num_workers=2")
 
 
+def test_tokens_of_another_tokenizer_are_refused(tmp_path, presets):
+    source = data.MovingShapes(2, num_frames=4, image_size=16)
+    tokenizer = tiny_tokenizer()  # Its weights are not those of the preset.
+    data.write_token_dataset(tmp_path / "tokens", source, tokenizer)
+    arguments = [f"--tokens={tmp_path}/tokens", f"--output={tmp_path}/run"]
+    with pytest.raises(ValueError, match="of one tokenizer.*/tokens, and"):
+        run_here(train_generator, presets[0], *arguments)
+
+
 def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(FileExistsError, match="--resume"):

@@ -22,6 +22,19 @@ def test_indices_ascend_within_the_video(total, num_frames, sampling):
         assert (np.diff(chosen) == 1).all()
 
 
+@pytest.mark.parametrize(
+    "sampling, expected",
+    [
+        ("first", [0, 1, 2, 3]),
+        ("center", [3, 4, 5, 6]),
+        ("uniform", [0, 2, 5, 7]),
+    ],
+)
+def test_which_frames_are_taken(sampling, expected):
+    chosen = data.frame_indices(10, 4, sampling)
+    np.testing.assert_array_equal(chosen, expected)
+
+
 def test_short_videos_repeat_their_last_frame():
     for sampling in ("first", "center", "uniform"):
         chosen = data.frame_indices(3, 5, sampling)

@@ -1,6 +1,7 @@
 """Batches of clips: the same whatever the workers and shards."""
 
 import itertools
+import re
 import warnings
 
 import keras
@@ -150,8 +151,8 @@ def test_ffmpeg_may_resize(tmp_path):
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_unreadable_files_are_errors_or_skipped_and_counted(
-    tmp_path, num_workers
+def test_unreadable_files_are_errors_or_skipped_counted_and_told(
+    tmp_path, num_workers, caplog
 ):
     (tmp_path / "broken.mp4").write_text("no video")
     clip = data.MovingShapes(1, 4, 16)[0]["video"]
@@ -170,6 +171,7 @@ def test_unreadable_files_are_errors_or_skipped_and_counted(
     assert video.shape == (1, 4, 16, 16, 3)
     ((message, count),) = dataset.skipped.items()
     assert "broken.mp4" in message and count == 1
+    assert len(re.findall("Skipped: .*broken.mp4", caplog.text)) == 1
 
 
 def test_skipping_ends_where_nothing_can_be_read(tmp_path):

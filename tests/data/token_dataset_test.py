@@ -3,9 +3,14 @@
 import keras
 import numpy as np
 import pytest
-from tiny_models import tiny_generator, tiny_tokenizer
+from tiny_models import (
+    clips,
+    tiny_discriminator,
+    tiny_generator,
+    tiny_tokenizer,
+)
 
-from keras_larp import data
+from keras_larp import data, presets
 
 
 class Tokenizer:
@@ -26,8 +31,7 @@ class Tokenizer:
     def get_config(self):
         return {"name": f"tokenizer_{id(self)}", "vocab": self.codebook_size}
 
-    def get_weights(self):
-        return [np.arange(3.0)]
+    weights = [np.arange(3.0)]
 
 
 def source(count=5, num_frames=2):
@@ -103,6 +107,26 @@ def test_writing_refuses_a_folder_of_another_tokenizer(tmp_path):
         write(tmp_path, flips=True)
 
 
+@pytest.mark.parametrize("other", ["b.mp4", "a.mp4 of another class", "clip"])
+def test_writing_refuses_a_folder_of_another_source(tmp_path, other):
+    class Encoder(Tokenizer):
+        def encode(self, video):
+            return np.zeros((len(video), 2), "int32")
+
+    clip = data.MovingShapes(1, 2, 8)[0]["video"]
+    for name in ("a.mp4", "b.mp4"):
+        data.write_video(tmp_path / name, clip)
+    label = 1 if other == "a.mp4 of another class" else 0
+    file = data.VideoFile(str(tmp_path / other[:5]), label)
+    if other == "clip":
+        file = {"video": clip, "label": 0}
+    first = data.VideoFile(str(tmp_path / "a.mp4"), 0)
+    for _ in range(2):  # The same once more is no other source.
+        write(tmp_path / "tokens", [first], Encoder())
+    with pytest.raises(ValueError, match="source '.*' there and '.*' here"):
+        write(tmp_path / "tokens", [file], Encoder())
+
+
 def test_unreadable_videos_leave_gaps(tmp_path):
     clips = source()
     clips[2] = data.VideoFile("nowhere.mp4", 2)
@@ -143,6 +167,23 @@ def test_identity_follows_weights_alone():
     assert data.tokenizer_identity(first) != data.tokenizer_identity(second)
     second.set_weights(first.get_weights())
     assert data.tokenizer_identity(first) == data.tokenizer_identity(second)
+
+
+def test_identity_is_of_what_encodes_and_not_of_training(tmp_path):
+    tokenizer = tiny_tokenizer(prior=None)
+    identity = data.tokenizer_identity(tokenizer)
+    tokenizer.compile(
+        keras.optimizers.Adam(1e-3),
+        discriminator=tiny_discriminator(),
+        discriminator_optimizer=keras.optimizers.Adam(1e-3),
+    )
+    assert data.tokenizer_identity(tokenizer) == identity
+    tokenizer.fit(clips(2), batch_size=2, verbose=0)
+    trained = data.tokenizer_identity(tokenizer)
+    assert trained != identity
+    tokenizer.save_to_preset(tmp_path / "preset")
+    loaded = presets.load(tmp_path / "preset")
+    assert data.tokenizer_identity(loaded) == trained
 
 
 def test_generators_of_other_sizes(tmp_path):

@@ -1,0 +1,33 @@
+"""What a step of a tokenizer measures."""
+
+import numpy as np
+from keras import ops
+from tiny_models import clips, tiny_tokenizer
+
+from keras_larp.training.tokenizer_training import share_of_codes
+
+
+def test_share_of_codes_counts_each_code_of_a_row_once():
+    ids = np.array([[3, 1, 3, 1], [2, 2, 2, 2], [0, 3, 1, 2]])
+    found = ops.convert_to_numpy(share_of_codes(ops.array(ids), 8))
+    np.testing.assert_allclose(found, [2 / 8, 1 / 8, 4 / 8])
+
+
+def test_usage_of_codes_is_by_clip_and_by_batch():
+    tokenizer = tiny_tokenizer()  # 32 codes
+    tokenizer.compile()
+    video = clips(2)
+    tokenizer.update_metrics(
+        {
+            "token_ids": ops.array([[0, 1, 0, 1, 0, 1], [1, 2, 3, 4, 5, 5]]),
+            "finite": ops.array(True),
+            "video": video,
+            "reconstruction": video,
+        }
+    )
+    usage = {
+        name: float(tokenizer.term_metrics[f"{name}_codebook_usage"].result())
+        for name in ("clip", "batch")
+    }
+    np.testing.assert_allclose(usage["clip"], (2 + 5) / 2 / 32, rtol=1e-6)
+    np.testing.assert_allclose(usage["batch"], 6 / 32, rtol=1e-6)
