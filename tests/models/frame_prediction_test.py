@@ -32,11 +32,17 @@ def test_the_last_known_frame_is_repeated():
     np.testing.assert_array_equal(first[:, 3], video[:, 1])
 
 
-def test_predictions_depend_on_the_known_frames_alone():
-    tokenizer, generator = tiny_tokenizer(), frame_generator()
+def lively_tokenizer():
+    """One whose clips depend on its tokens."""
+    tokenizer = tiny_tokenizer()
     tokenizer.decoder.pixels.kernel.assign(
         np.random.default_rng(1).normal(size=(16, 384))
     )
+    return tokenizer
+
+
+def test_predictions_depend_on_the_known_frames_alone():
+    tokenizer, generator = lively_tokenizer(), frame_generator()
     video = clips(2)
     options = {"tokenizer": tokenizer, "seed": 0}
     expected = numpy(generator.predict_frames(video, **options))
@@ -51,7 +57,7 @@ def test_predictions_depend_on_the_known_frames_alone():
 
 
 def test_clips_are_encoded_once_and_in_parts(monkeypatch):
-    tokenizer, generator = tiny_tokenizer(), frame_generator()
+    tokenizer, generator = lively_tokenizer(), frame_generator()
     video, encoded = clips(3), []
     expected = generator.predict_frames(
         video.repeat(2, axis=0), tokenizer, seed=0
