@@ -4,25 +4,26 @@
         --generator=larp_l_long_generator --classes=0,5,42 --output=runs/clips
 
 A preset is a name, a folder, or an address such as hf://owner/repository.
+Each file is written as it is made, and a run that was killed goes on with
+those that are missing; --shard shares many clips out among processes.
 """
 
 import numpy as np
 from absl import flags
 from keras import ops
 
-from keras_larp import data
-from keras_larp.cli import data_flags, model_flags
+from keras_larp.cli import clip_files, data_flags, model_flags
 
 FLAGS = flags.FlagValues()
 
 model_flags.define_tokenizer(FLAGS)
 model_flags.define_generator(FLAGS)
 model_flags.define_sampling(FLAGS, guided=True, seed="seed")
-model_flags.define_files(FLAGS, "runs/clips")
+clip_files.define(FLAGS, "runs/clips")
 flags.DEFINE_list(
     "classes",
     None,
-    "Ids or names of classes; all where not given.",
+    "Ids or names of classes, -1 for no class; all where not given.",
     flag_values=FLAGS,
 )
 flags.DEFINE_string(
@@ -41,7 +42,7 @@ flags.DEFINE_integer(
 
 
 def main(values):
-    """Generates, and writes the files.
+    """Generates the clips that are missing, and writes the files.
 
     Args:
         values: The parsed `FLAGS`.
@@ -56,24 +57,45 @@ def main(values):
                 f"This generator has {generator.num_classes} classes. "
                 f"Received: --class_names={values.class_names}, of {len(names)}"
             )
-    classes = values.classes or range(generator.num_classes)
-    classes = [_class_id(value, names) for value in classes]
+    classes = values.classes or generator.known_classes
+    # Each once, by name or by id.
+    classes = list(dict.fromkeys(_class_id(value, names) for value in classes))
     labels = np.repeat(classes, values.num_samples)
-    videos = generator.generate(
-        labels,
-        decode=tokenizer,
-        batch_size=min(values.batch_size, len(labels)),
-        verbose=1,
-        **model_flags.sampling_options(values, seed="seed"),
+    sampling = model_flags.sampling_options(values, seed="seed")
+    files = clip_files.ClipFiles(
+        values,
+        [
+            f"{_class_file(label)}_{i % values.num_samples:03d}"
+            for i, label in enumerate(labels)
+        ],
+        values.num_samples,
+        {
+            **model_flags.identities(tokenizer, generator),
+            "classes": classes,
+            "num_samples": values.num_samples,
+            **sampling,
+        },
     )
-    videos = ops.convert_to_numpy(videos)
-    row_names = None if names is None else [names[c] for c in classes]
-    grid = data.video_grid(videos, values.num_samples, row_names=row_names)
-    files = [
-        f"class_{label:03d}_{i % values.num_samples:03d}"
-        for i, label in enumerate(labels)
-    ]
-    model_flags.write_files(values, files, videos, grid)
+    batch_size = min(values.batch_size, len(labels))
+    for numbers in files.batches(batch_size):
+        videos = generator.generate(
+            labels[numbers.start : numbers.stop],
+            decode=tokenizer,
+            batch_size=batch_size,
+            first_sample=numbers.start,
+            **sampling,
+        )
+        videos = ops.convert_to_numpy(videos)
+        for number, video in zip(numbers, videos, strict=True):
+            files.write(number, video)
+    row_names = None
+    if names is not None:
+        row_names = [names[c] if c >= 0 else "no class" for c in classes]
+    files.finish(row_names)
+
+
+def _class_file(label):
+    return f"class_{label:03d}" if label >= 0 else "no_class"
 
 
 def _class_id(value, names):

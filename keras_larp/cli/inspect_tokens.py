@@ -63,7 +63,7 @@ def main(values):
     shown_ids = token_ids[: values.num_shown]
     videos = np.concatenate(videos)[: len(shown_ids)]
     labels = np.concatenate(labels)[: len(shown_ids)]
-    names = [source.class_names[label] for label in labels]
+    names = [_name(label, source.class_names) for label in labels]
     decoded = ops.convert_to_numpy(tokenizer.decode(shown_ids))
     pairs = np.stack([videos, decoded], axis=1).reshape(-1, *videos.shape[1:])
     grid = data.video_grid(pairs, num_columns=2, row_names=names)
@@ -82,6 +82,13 @@ def main(values):
         video = evaluation.truncation_video(clips, videos, counts, names)
         data.write_video(output / "truncation.gif", video, values.fps)
     print(f"{len(token_ids)} clips; wrote pictures to {output}")
+
+
+def _name(label, class_names):
+    """What a class is called; lists may have ids without names."""
+    if label < 0:
+        return "no class"
+    return class_names[label] if class_names else f"class {label}"
 
 
 def _counts(given, num_tokens):

@@ -1,7 +1,5 @@
 """Flags of models, of drawing tokens and of video files, and what they mean."""
 
-import pathlib
-
 from absl import flags
 
 from keras_larp import data, models
@@ -16,9 +14,16 @@ def define_tokenizer(values):
 
 
 def define_generator(values, required=True):
-    """Defines `--generator`."""
+    """Defines `--generator` and `--quantize`."""
     flags.DEFINE_string(
         "generator", None, "Preset of the generator.", flag_values=values
+    )
+    flags.DEFINE_enum(
+        "quantize",
+        None,
+        ["int8"],
+        "Weights of the generator in 8 bits; as stored where not given.",
+        flag_values=values,
     )
     if required:
         flags.mark_flag_as_required("generator", flag_values=values)
@@ -84,8 +89,11 @@ def load_tokenizer(values):
 
 
 def load_generator(values):
-    """The generator."""
-    return models.ARVideoGenerator.from_preset(values.generator)
+    """The generator, quantized where the flag says so."""
+    generator = models.ARVideoGenerator.from_preset(values.generator)
+    if values.quantize is not None:
+        generator.quantize(values.quantize)
+    return generator
 
 
 def sampling_options(values, seed="sampling_seed"):
@@ -99,10 +107,9 @@ def sampling_options(values, seed="sampling_seed"):
     return {**options, "seed": values[seed].value}
 
 
-def write_files(values, names, videos, grid):
-    """Writes clips to files of these names, and a grid of them."""
-    output = pathlib.Path(values.output)
-    for name, video in zip(names, videos, strict=True):
-        data.write_video(output / f"{name}.mp4", video, values.fps)
-    data.write_video(output / "grid.gif", grid, values.fps)
-    print(f"Wrote {len(videos)} clips and grid.gif to {output}")
+def identities(tokenizer, generator):
+    """What tells these models from all others, a dictionary."""
+    return {
+        "tokenizer_sha256": data.tokenizer_identity(tokenizer),
+        "generator_sha256": data.tokenizer_identity(generator),
+    }

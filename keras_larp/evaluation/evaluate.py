@@ -176,7 +176,7 @@ def evaluate_generation(
     ```
     """
     _check_size(clips, tokenizer)
-    _check_tokens(generator, tokenizer)
+    generator.check_tokenizer(tokenizer)
     distance = _distance(extractor, "g", tokenizer.num_frames)
     sampling = {"seed": 0, **(sampling or {})}
     labels = np.asarray(labels, "int32")
@@ -291,7 +291,7 @@ def evaluate_frame_prediction(
         - [LARP](https://arxiv.org/abs/2410.21264), section 4.3
     """
     _check_size(clips, tokenizer)
-    _check_tokens(generator, tokenizer)
+    generator.check_tokenizer(tokenizer)
     distance = _distance(extractor, "", tokenizer.num_frames)
     sampling = {"seed": 0, **(sampling or {})}
     num_condition_frames = (
@@ -383,16 +383,6 @@ def _check_size(clips, tokenizer):
         raise ValueError(
             "Expected clips of the tokenizer's size, (frames, height) of "
             f"{expected}. Received: {received}"
-        )
-
-
-def _check_tokens(generator, tokenizer):
-    expected = tokenizer.num_tokens, tokenizer.codebook_size
-    received = generator.num_tokens, generator.vocab_size
-    if received != expected:
-        raise ValueError(
-            "The generator is of another tokenizer. Expected (num_tokens, "
-            f"vocab_size) of {expected}. Received: {received}"
         )
 
 

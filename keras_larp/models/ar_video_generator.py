@@ -223,6 +223,27 @@ class ARVideoGenerator(VideoGeneration, GeneratorTraining):
             **kwargs,
         )
 
+    @property
+    def known_classes(self):
+        """The class ids that training met, a list: those of all classes, or
+        [-1], "no class", where the only class has no name. Such a generator
+        is what `train-generator` makes of videos without classes."""
+        nameless = self.class_names is None and self.num_classes == 1
+        if nameless and self.class_dropout:
+            return [-1]
+        return list(range(self.num_classes))
+
+    def check_tokenizer(self, tokenizer):
+        """Raises a `ValueError` for a tokenizer of other tokens."""
+        expected = self.num_tokens, self.vocab_size
+        received = tokenizer.num_tokens, tokenizer.codebook_size
+        if received != expected:
+            raise ValueError(
+                "This generator is of another tokenizer, one with "
+                f"{expected[0]} tokens of {expected[1]} codes. Received: a "
+                f"tokenizer with {received[0]} tokens of {received[1]} codes"
+            )
+
     def build(self, input_shape=None):
         if self.built:
             return

@@ -1,4 +1,5 @@
 import difflib
+import warnings
 from functools import partial
 
 import keras
@@ -76,11 +77,13 @@ class VideoGeneration:
             of these for `batch_size` clips, the last fewer.
 
         Raises:
-            ValueError: for labels or tokens out of range and impossible
-                options.
+            ValueError: for labels or tokens out of range, a tokenizer of
+                other tokens and impossible options.
         """
         condition = self._check_condition(condition, num_samples)
         self._check_options(guidance_scale, temperature, top_k, top_p)
+        if decode is not None:
+            self.check_tokenizer(decode)
         count = len(condition)
         batch_size = count if batch_size is None else batch_size
         if count < 1 or batch_size < 1 or first_sample < 0:
@@ -128,7 +131,13 @@ class VideoGeneration:
         return made[0] if len(made) == 1 else ops.concatenate(made)
 
     def predict_frames(
-        self, video, tokenizer, num_condition_frames=None, **options
+        self,
+        video,
+        tokenizer,
+        num_condition_frames=None,
+        num_samples=1,
+        batch_size=None,
+        **options,
     ):
         """Continues clips from their first frames.
 
@@ -139,16 +148,21 @@ class VideoGeneration:
                 generator.
             num_condition_frames: Integer, how many frames are taken;
                 `num_condition_frames` of the model where `None`.
+            num_samples: Integer, continuations of each clip, which are
+                neighbours in the result.
+            batch_size: Integer, clips at a time; all at once where `None`.
             **options: Of `generate`: `temperature`, `top_k`, `top_p`, `seed`,
-                `batch_size`, `first_sample`, `verbose`.
+                `first_sample`, `stream`, `verbose`.
 
         Returns:
-            float32 `(B, tokenizer.num_frames, H, W, C)` in [0, 1], whole
-            clips: the first frames as the tokens tell them, and what follows.
+            float32 `(B * num_samples, tokenizer.num_frames, H, W, C)` in
+            [0, 1], whole clips: the first frames as the tokens tell them, and
+            what follows. With `stream`, as of `generate`.
 
         Raises:
-            ValueError: for a class-conditional generator, and for clips of
-                other sizes or of too few frames.
+            ValueError: for a class-conditional generator, a tokenizer of
+                other tokens, and for clips of other sizes or of too few
+                frames.
 
         Reference:
             - [LARP](https://arxiv.org/abs/2410.21264), section 4.3
@@ -158,7 +172,10 @@ class VideoGeneration:
                 "Frame prediction needs a generator that was built with "
                 "condition='frames'. Received: one of classes"
             )
-        count = num_condition_frames or self.num_condition_frames
+        self.check_tokenizer(tokenizer)
+        count = num_condition_frames
+        if count is None:
+            count = self.num_condition_frames
         if not 0 < count <= min(video.shape[1], tokenizer.num_frames):
             raise ValueError(
                 "`num_condition_frames` must be positive, and no more than "
@@ -166,14 +183,35 @@ class VideoGeneration:
                 f"with {video.shape[1]} frames, and a tokenizer of "
                 f"{tokenizer.num_frames}"
             )
-        video = ops.convert_to_tensor(video)
-        first = repeat_last_frame(video, count, tokenizer.num_frames)
-        condition = with_separator(tokenizer.encode(first), self.vocab_size)
-        return self.generate(condition, decode=tokenizer, **options)
+        at_once = len(video) if batch_size is None else batch_size
+        if min(len(video), at_once, num_samples) < 1:
+            raise ValueError(
+                "Expected at least one clip, num_samples >= 1 and batch_size "
+                f">= 1. Received: {len(video)} clips, "
+                f"num_samples={num_samples}, batch_size={batch_size}"
+            )
+
+        def encode_from(start):
+            part = ops.convert_to_tensor(video[start : start + at_once])
+            first = repeat_last_frame(part, count, tokenizer.num_frames)
+            # The last part is filled up, so that nothing compiles again.
+            filling = ops.repeat(first[-1:], at_once - len(first), axis=0)
+            token_ids = tokenizer.encode(ops.concatenate([first, filling]))
+            return ops.convert_to_numpy(token_ids)[: len(first)]
+
+        parts = [encode_from(i) for i in range(0, len(video), at_once)]
+        condition = with_separator(np.concatenate(parts), self.vocab_size)
+        condition = ops.repeat(condition, num_samples, axis=0)
+        return self.generate(
+            condition, decode=tokenizer, batch_size=batch_size, **options
+        )
 
     def quantize(self, *args, **kwargs):
         """Makes the weights int8, as `keras.Model.quantize`; for sampling."""
-        super().quantize(*args, **kwargs)
+        with warnings.catch_warnings():
+            # Of layers that stay as they are, such as norms.
+            warnings.filterwarnings("ignore", ".*not have a `quantize` method")
+            super().quantize(*args, **kwargs)
         self._generators = {}
 
     def _compiled(self, guided, choice):

@@ -82,14 +82,20 @@ class GeneratorTraining(TrainableModel):
         if tokenizer is self.frozen_model():
             return
         if tokenizer is not None:
-            sizes = tokenizer.num_tokens, tokenizer.codebook_size
-            if sizes != (self.num_tokens, self.vocab_size):
-                raise ValueError(
-                    f"The generator is for {self.num_tokens} tokens of "
-                    f"{self.vocab_size} codes. Received: a tokenizer with "
-                    f"{sizes[0]} tokens of {sizes[1]} codes"
-                )
+            self.check_tokenizer(tokenizer)
+            self._check_condition_frames(tokenizer.num_frames)
         self.freeze(tokenizer)
+
+    def _check_condition_frames(self, num_frames):
+        if self.condition != "frames":
+            return
+        if not 0 < self.num_condition_frames < num_frames:
+            raise ValueError(
+                "Frame prediction goes on from at least one frame, and from "
+                "fewer than a clip has. Received: a generator with "
+                f"num_condition_frames={self.num_condition_frames} and a "
+                f"tokenizer with num_frames={num_frames}"
+            )
 
     def step_outputs(self, data, training):
         """Mean cross-entropy of a batch, top-1 and top-5 accuracy."""

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from run_command import run_here, written
 from run_log import last_row
 from tiny_models import tiny_generator, tiny_tokenizer
 
@@ -42,13 +43,6 @@ def test_unknown_commands_and_flags_are_named():
         command_line.main(["train-tokenizer", "--learning_rat=1"])
 
 
-def run_here(command, *arguments):
-    """Runs a command in this process, which need not start."""
-    values = copy.deepcopy(command.FLAGS)
-    values(["keras-larp", *arguments])
-    command.main(values)
-
-
 def test_a_preset_is_converted_to_another_precision(tmp_path):
     trained = tiny_tokenizer(dtype="mixed_bfloat16")
     trained.save_to_preset(tmp_path / "trained")
@@ -76,10 +70,6 @@ def presets(tmp_path):
         f"--tokenizer={tmp_path}/tokenizer",
         f"--generator={tmp_path}/generator",
     ]
-
-
-def written(folder):
-    return sorted(path.name for path in folder.iterdir())
 
 
 def test_frame_prediction_trains_on_token_data_sets(tmp_path, presets):
@@ -134,7 +124,11 @@ def test_a_trained_generator_knows_the_names_of_its_classes(tmp_path, presets):
         f"--output={tmp_path}/clips",
         *("--classes=disc moves right", "--num_samples=1"),
     )
-    assert written(tmp_path / "clips") == ["class_001_000.mp4", "grid.gif"]
+    assert written(tmp_path / "clips") == [
+        "class_001_000.mp4",
+        "grid.gif",
+        "settings.json",
+    ]
 
 
 def test_generate_takes_class_names(tmp_path, presets):
@@ -145,6 +139,7 @@ def test_generate_takes_class_names(tmp_path, presets):
         "class_001_000.mp4",
         "class_004_000.mp4",
         "grid.gif",
+        "settings.json",
     ]
     with pytest.raises(ValueError, match="'cat'; names: disc moves left,"):
         run_here(generate, *presets, *arguments, "--classes=cat")
@@ -167,7 +162,7 @@ def test_predict_frames_writes_originals_and_continuations(tmp_path, presets):
         *("--num_clips=2", "--num_samples=2", "--batch_size=3"),
     )
     clips = [f"clip_{i:03d}_{j:03d}.mp4" for i in (0, 1) for j in (0, 1)]
-    assert written(tmp_path / "clips") == [*clips, "grid.gif"]
+    assert written(tmp_path / "clips") == [*clips, "grid.gif", "settings.json"]
 
 
 def test_evaluation_reports_class_fidelity(tmp_path, presets, capsys):

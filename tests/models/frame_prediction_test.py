@@ -32,11 +32,17 @@ def test_the_last_known_frame_is_repeated():
     np.testing.assert_array_equal(first[:, 3], video[:, 1])
 
 
-def test_predictions_depend_on_the_known_frames_alone():
-    tokenizer, generator = tiny_tokenizer(), frame_generator()
+def lively_tokenizer():
+    """One whose clips depend on its tokens."""
+    tokenizer = tiny_tokenizer()
     tokenizer.decoder.pixels.kernel.assign(
         np.random.default_rng(1).normal(size=(16, 384))
     )
+    return tokenizer
+
+
+def test_predictions_depend_on_the_known_frames_alone():
+    tokenizer, generator = lively_tokenizer(), frame_generator()
     video = clips(2)
     options = {"tokenizer": tokenizer, "seed": 0}
     expected = numpy(generator.predict_frames(video, **options))
@@ -48,6 +54,23 @@ def test_predictions_depend_on_the_known_frames_alone():
     received = generator.predict_frames(video[:, :1], **options,
                                         num_condition_frames=1)  # fmt: skip
     assert not np.array_equal(numpy(received), expected)
+
+
+def test_clips_are_encoded_once_and_in_parts(monkeypatch):
+    tokenizer, generator = lively_tokenizer(), frame_generator()
+    video, encoded = clips(3), []
+    expected = generator.predict_frames(
+        video.repeat(2, axis=0), tokenizer, seed=0
+    )
+    encode = tokenizer.encode
+    monkeypatch.setattr(
+        tokenizer, "encode", lambda x: encoded.append(len(x)) or encode(x)
+    )
+    received = generator.predict_frames(
+        video, tokenizer, num_samples=2, batch_size=2, seed=0
+    )
+    assert encoded == [2, 2]  # The last is filled up.
+    np.testing.assert_allclose(numpy(received), numpy(expected), atol=1e-6)
 
 
 def test_training_on_video_equals_training_on_its_tokens():
@@ -73,5 +96,20 @@ def test_impossible_predictions_are_refused():
     tokenizer = tiny_tokenizer()
     with pytest.raises(ValueError, match="condition='frames'"):
         tiny_generator().predict_frames(clips(), tokenizer)
-    with pytest.raises(ValueError, match="num_condition_frames=5 with 4"):
-        frame_generator().predict_frames(clips(), tokenizer, 5)
+    for count in (0, 5):
+        with pytest.raises(ValueError, match=f"frames={count} with 4 frames"):
+            frame_generator().predict_frames(clips(), tokenizer, count)
+    with pytest.raises(ValueError, match="num_samples=0, batch_size=2"):
+        frame_generator().predict_frames(
+            clips(), tokenizer, num_samples=0, batch_size=2
+        )
+    with pytest.raises(ValueError, match="Received.*6 tokens of 32 codes"):
+        frame_generator(vocab_size=16).predict_frames(clips(), tokenizer)
+
+
+@pytest.mark.parametrize("count", [0, 4])
+def test_training_needs_frames_to_go_on_from_and_to_predict(count):
+    generator = tiny_generator(condition="frames", num_condition_frames=count)
+    generator.compile()
+    with pytest.raises(ValueError, match=f"frames={count}.*num_frames=4"):
+        generator.fit(clips(), tokenizer=tiny_tokenizer(), verbose=0)

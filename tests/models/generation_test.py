@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from tiny_models import tiny_generator
+from tiny_models import tiny_generator, tiny_tokenizer
 
 from keras_larp.models import ARVideoGenerator, video_generation
 from keras_larp.training import few_rows_product, lay_out_kernel
@@ -60,6 +60,87 @@ def test_batches_and_parts_give_the_samples_of_one_batch(batch_size):
     np.testing.assert_array_equal(numpy(part), whole[3:])
 
 
+@pytest.mark.parametrize("interval", [-1, 2])
+def test_guided_greedy_tokens_do_not_depend_on_batches_and_parts(interval):
+    model, labels = lively_generator(), [0, 1, 2, 0, 1]
+    options = {"temperature": 0, "guidance_scale": 2.0}
+    options["guidance_interval"] = interval
+    whole = numpy(model.generate(labels, **options))
+    assert (whole != numpy(model.generate(labels, temperature=0))).any()
+    for batch_size in (1, 3):
+        ids = model.generate(labels, batch_size=batch_size, **options)
+        np.testing.assert_array_equal(numpy(ids), whole)
+    part = model.generate(labels[3:], first_sample=3, batch_size=1, **options)
+    np.testing.assert_array_equal(numpy(part), whole[3:])
+
+
+def test_guidance_doubles_the_batch_up_to_its_interval_alone(monkeypatch):
+    rows, compile_loop = [], video_generation.compile_loop
+
+    def watched(body):
+        loop = compile_loop(body)
+
+        def watching(start, stop, state, inputs):
+            rows.append((start, stop, len(state[-1][0][0])))
+            return loop(start, stop, state, inputs)
+
+        return watching
+
+    monkeypatch.setattr(video_generation, "compile_loop", watched)
+    model = tiny_generator(num_tokens=9, num_heads=1)
+    model.generate([0, 2], guidance_scale=2.0, guidance_interval=3)
+    # The first token is made before the loops, these up to step 4.
+    assert rows == [(1, 5, 4), (5, 9, 2)]
+    rows.clear()
+    model.generate([0, 2], guidance_scale=2.0)
+    assert rows == [(1, 9, 4)]
+
+
+def test_a_shape_is_compiled_once(monkeypatch):
+    calls, one_step = [], ARVideoGenerator._one_step
+
+    def counted(self, *args):
+        calls.append(args)
+        return one_step(self, *args)
+
+    # Runs while XLA traces it, or PyTorch records it, and never else.
+    monkeypatch.setattr(ARVideoGenerator, "_one_step", counted)
+    model = tiny_generator()
+    model.generate([0, 1], seed=0, guidance_scale=1.5)
+    count = len(calls)
+    assert 0 < count < model.num_tokens
+    # The last batch is short; values may differ.
+    options = {"temperature": 0.5, "guidance_scale": 2.0}
+    model.generate([2, 0, 1, 1, 2], seed=1, batch_size=2, **options)
+    model.generate([1], given_tokens=np.zeros((1, 6), int), seed=1,
+                   batch_size=2, **options)  # fmt: skip
+    assert len(calls) == count
+    model.generate([0, 1, 2], batch_size=3, guidance_scale=1.5)
+    assert len(calls) > count
+
+
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_keeps_a_half_cache_and_takes_likely_tokens(
+    monkeypatch, dtype
+):
+    found, decode = set(), ARVideoGenerator._decode
+
+    def watched(self, x, position, caches, *args):
+        for tensor in (array for cache in caches for array in cache):
+            found.add(keras.backend.standardize_dtype(tensor.dtype))
+        return decode(self, x, position, caches, *args)
+
+    monkeypatch.setattr(ARVideoGenerator, "_decode", watched)
+    model, labels = lively_generator(dtype=dtype), np.array([0, 2])
+    ids = numpy(model.generate(labels, temperature=0))
+    assert found == {dtype.removeprefix("mixed_")}
+    assert 0 <= ids.min() and ids.max() < model.vocab_size
+    logits = numpy(model({"token_ids": ids, "condition": labels}))
+    chosen = np.take_along_axis(logits, ids[..., None], -1)[..., 0]
+    # Rounding may take the other of two that are as likely.
+    assert np.max(logits.max(-1) - chosen) < 0.05 * logits.std()
+
+
 def test_classes_are_asked_for_by_name(tmp_path):
     lively_generator(class_names=["boxing", "pong", "tennis"]).save_to_preset(
         tmp_path / "preset"
@@ -104,16 +185,21 @@ def check_greedy_tokens_are_likeliest(model, labels):
 
 @pytest.mark.parametrize("units", [5, 6])
 @pytest.mark.parametrize("rows", [1, 3])
-def test_product_of_few_rows_is_the_dense_layer(units, rows):
-    layer = keras.layers.Dense(units, use_bias=False)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_product_of_few_rows_is_the_dense_layer(units, rows, dtype):
+    layer = keras.layers.Dense(units, use_bias=False, dtype=dtype)
     layer.build((None, None, 4))
     x = np.random.default_rng(0).standard_normal((rows, 1, 4), "float32")
+    x = ops.convert_to_tensor(x, dtype)
     received = few_rows_product(
-        ops.convert_to_tensor(x),
-        lay_out_kernel(ops.convert_to_tensor(layer.kernel)),
+        x, lay_out_kernel(ops.convert_to_tensor(layer.kernel))
     )
+    assert keras.backend.standardize_dtype(received.dtype) == dtype
+    rounding = {"float32": 1e-4, "bfloat16": 1e-2}[dtype]
     np.testing.assert_allclose(
-        numpy(received), numpy(layer(x)), rtol=1e-4, atol=1e-6
+        *(numpy(ops.cast(y, "float32")) for y in (received, layer(x))),
+        rtol=rounding,
+        atol=1e-2 * rounding,
     )
 
 
@@ -139,6 +225,21 @@ def test_given_tokens_are_kept_and_what_follows_goes_on_from_them():
     np.testing.assert_array_equal(ids[:, :2], given[:, :2])
     np.testing.assert_array_equal(ids[:, 2:], logits.argmax(-1)[:, 2:])
     assert (ids[:, 2:] != free[:, 2:]).any()
+
+
+@pytest.mark.parametrize("other", [{"num_tokens": 8}, {"vocab_size": 16}])
+def test_a_tokenizer_of_other_tokens_is_refused(other):
+    model, tokenizer = tiny_generator(**other), tiny_tokenizer(prior=None)
+    with pytest.raises(ValueError, match="Received.*6 tokens of 32 codes"):
+        model.generate([0], decode=tokenizer)
+
+
+def test_a_generator_without_classes_knows_no_class_alone():
+    assert tiny_generator().known_classes == [0, 1, 2]
+    assert tiny_generator(num_classes=1).known_classes == [-1]
+    for options in ({"class_names": ["cat"]}, {"class_dropout": 0.0}):
+        model = tiny_generator(num_classes=1, **options)
+        assert model.known_classes == [0]
 
 
 @pytest.mark.parametrize("wrong", [-2, 10**6])
