@@ -81,9 +81,7 @@ def main(values):
     callbacks = run.callbacks(values, train, batch_size, monitor, "min")
     by_class = recipe.settings["condition"] == "class"
     if values.show_every and tokenizer is not None and by_class:
-        labels = [-1] * 4  # No class, where videos have none.
-        if class_names:
-            labels = list(range(min(generator.num_classes, 8)))
+        labels = generator.known_classes[:8]
         folder = run.path / "samples"
         callbacks.append(
             SampleGrid(labels, tokenizer, folder, values.show_every)
