@@ -121,7 +121,7 @@ def test_a_grid_alone_needs_few_clips(
         generated(presets, tmp_path, "--nofiles", "--shard=0/2")
 
 
-def test_shards_continue_the_clips_of_one_run(presets, tmp_path):
+def test_shards_continue_the_clips_of_one_run(presets, tmp_path, first_samples):
     def continued(output, *more):
         run_here(
             predict_frames,
@@ -135,7 +135,8 @@ def test_shards_continue_the_clips_of_one_run(presets, tmp_path):
     continued(tmp_path / "shards", "--shard=1/2")
     names = written(tmp_path / "shards")
     assert names == ["clip_002_000.mp4", "clip_002_001.mp4", "settings.json"]
-    continued(tmp_path / "shards")
+    continued(tmp_path / "shards", "--shard=0/2")
+    assert first_samples == [0, 4, 4, 0]
     assert contents(tmp_path / "shards") == contents(tmp_path / "whole")
 
 
