@@ -135,7 +135,7 @@ def test_shards_continue_the_clips_of_one_run(presets, tmp_path, first_samples):
     continued(tmp_path / "shards", "--shard=1/2")
     names = written(tmp_path / "shards")
     assert names == ["clip_002_000.mp4", "clip_002_001.mp4", "settings.json"]
-    continued(tmp_path / "shards")
+    continued(tmp_path / "shards", "--shard=0/2")
     assert first_samples == [0, 4, 4, 0]
     assert contents(tmp_path / "shards") == contents(tmp_path / "whole")
 
