@@ -23,7 +23,10 @@ def clip(num_frames=3, size=8):
         keras.layers.RandomBrightness(0.5, value_range=(0, 1), seed=3),
         keras.layers.RandomColorJitter((0, 1), 0.4, 0.4, (0.2, 0.8), 0.1),
         keras.layers.RandomRotation(0.2),
-        keras.layers.RandAugment(value_range=(0, 1), factor=0.3),
+        pytest.param(  # Slow on JAX, which compiles all that it may do.
+            keras.layers.RandAugment(value_range=(0, 1), factor=0.3),
+            marks=pytest.mark.once,
+        ),
     ],
     ids=lambda layer: type(layer).__name__,
 )
