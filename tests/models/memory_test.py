@@ -4,7 +4,12 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from tiny_models import clips, tiny_generator, tiny_tokenizer
+from tiny_models import (
+    clips,
+    tiny_discriminator,
+    tiny_generator,
+    tiny_tokenizer,
+)
 
 
 def numpy(x):
@@ -35,6 +40,52 @@ def test_checkpointing_changes_no_number(kind):
         ).history["loss"]
 
     np.testing.assert_allclose(losses(True), losses(False), rtol=1e-5)
+
+
+def test_checkpointing_the_discriminator_changes_no_number(monkeypatch):
+    remat, computed_twice = keras.remat, []
+
+    def noted(function):
+        computed_twice.append(function)
+        return remat(function)
+
+    monkeypatch.setattr(keras, "remat", noted)
+
+    def train(gradient_checkpointing):
+        keras.utils.set_random_seed(0)
+        computed_twice.clear()
+        model = tiny_tokenizer(prior=None, seed=0)
+        discriminator = tiny_discriminator(
+            num_layers=2, gradient_checkpointing=gradient_checkpointing
+        )
+        model.compile(
+            keras.optimizers.SGD(0.1),
+            discriminator=discriminator,
+            discriminator_optimizer=keras.optimizers.SGD(0.1),
+            discriminator_every=2,
+        )
+        losses = model.fit(clips(), batch_size=2, verbose=0).history
+        assert bool(computed_twice) == gradient_checkpointing
+        # SGD's weights tell the gradients.
+        weights = [*model.model_weights, *discriminator.weights]
+        return list(losses.values()), [numpy(w) for w in weights]
+
+    twice, once = train(True), train(False)
+    np.testing.assert_allclose(twice[0], once[0], rtol=1e-5)
+    for first, second in zip(twice[1], once[1], strict=True):
+        np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-7)
+
+
+def test_checkpointing_is_refused_where_blocks_cannot_be_computed_twice():
+    with pytest.raises(ValueError, match="Spectral normalization changes"):
+        tiny_discriminator(
+            spectral_normalization=True, gradient_checkpointing=True
+        )
+    discriminator = tiny_discriminator(gradient_checkpointing=True)
+    with pytest.raises(ValueError, match="gradient_penalty_weight=10.0"):
+        tiny_tokenizer(prior=None).compile(
+            discriminator=discriminator, gradient_penalty_weight=10.0
+        )
 
 
 def test_accumulated_gradients_equal_a_large_batch():
