@@ -22,7 +22,7 @@ from step_flops import step_flops
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_list("backends", ["jax", "torch"], "On which.")
+flags.DEFINE_list("backends", ["jax", "torch"], "On which of these two.")
 flags.DEFINE_list("batches", ["8", "16", "32"], "Clips in a batch, each.")
 flags.DEFINE_string("dtype", "mixed_bfloat16", "Policy of all models.")
 flags.DEFINE_bool("lpips", False, "Train with LPIPS, of random weights.")
@@ -68,8 +68,8 @@ def main(_):
                 print(f"{backend}: {batch} clips do not fit in memory")
                 break
             results[backend][batch] = result
-    if not FLAGS.tiny:
-        write({name: FLAGS[name].value for name in SHARED}, results)
+        if not FLAGS.tiny:
+            write({name: FLAGS[name].value for name in SHARED}, results)
 
 
 def measure(batch):
@@ -125,13 +125,11 @@ def device():
     if keras.backend.backend() == "torch":
         import torch
 
-        if torch.cuda.is_available():
-            return torch.cuda.get_device_name()
-    if keras.backend.backend() == "jax":
-        import jax
+        cuda = torch.cuda.is_available()
+        return torch.cuda.get_device_name() if cuda else "cpu"
+    import jax
 
-        return jax.devices()[0].device_kind
-    return keras.distribution.list_devices()[0]
+    return jax.devices()[0].device_kind
 
 
 def write(options, results):
