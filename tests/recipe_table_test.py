@@ -1,25 +1,34 @@
-"""The README's table of settings says what the recipe has."""
+"""The README's tables of settings have each setting of the paper's recipes."""
 
 import pathlib
 import re
 
 import pytest
 
-from keras_larp.training.recipe_settings import LARP_L_LONG_TOKENIZER
+from keras_larp.training import recipe_settings
 
 pytestmark = pytest.mark.once
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
 
 
-def test_table_has_the_values_of_the_recipe():
-    rows = re.findall(
-        r"^\| .* \| .* \| (`.*`) \| (.*) \|$", README.read_text(), re.M
-    )
+@pytest.mark.parametrize(
+    ("recipe", "num_columns", "column"),
+    [
+        ("LARP_L_LONG_TOKENIZER", 4, 3),
+        ("LARP_L_LONG_GENERATOR", 5, 3),
+        ("LARP_L_LONG_FRAME_PREDICTION", 5, 4),
+    ],
+)
+def test_tables_have_all_settings_of_a_recipe(recipe, num_columns, column):
+    text = README.read_text()
+    text = text[text.index("## Recipes") : text.index("## Backends")]
     listed = {}
-    for names, values in rows:
-        names = re.findall(r"`(\w+)`", names)
-        listed |= dict(zip(names, values.split(", "), strict=True))
-    assert len(listed) > 35
-    for name, value in listed.items():
-        assert str(LARP_L_LONG_TOKENIZER[name]) == value, name
+    for line in re.findall(r"^\| (.*) \|$", text, re.M):
+        cells = re.split(r" ?\| ?", line)
+        name = re.fullmatch(r"`(\w+)`", cells[2])
+        if name and len(cells) == num_columns:
+            assert name[1] not in listed
+            listed[name[1]] = cells[column].partition(":")[0]
+    settings = getattr(recipe_settings, recipe)
+    assert listed == {name: str(value) for name, value in settings.items()}

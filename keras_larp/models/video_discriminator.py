@@ -1,6 +1,7 @@
 import keras
 from keras import layers, ops
 
+from keras_larp.layers.checkpointing import run_block
 from keras_larp.layers.transformer_block import TransformerBlock
 from keras_larp.layers.video_patch_embedding import VideoPatchEmbedding
 from keras_larp.models.checks import check_video
@@ -20,6 +21,9 @@ class VideoDiscriminator(keras.Model):
         num_channels: Integer, channels of a clip.
         spectral_normalization: Boolean, whether the kernels of the linear
             layers are kept at a spectral norm of 1.
+        gradient_checkpointing: Boolean, whether gradients compute the inside
+            of each block a second time in place of keeping it. Not with
+            spectral normalization, which changes kernels as it computes.
 
     Call arguments:
         video: float `(B, T, H, W, C)`.
@@ -27,6 +31,9 @@ class VideoDiscriminator(keras.Model):
 
     Returns:
         float32 `(B, 1)`, logits; positive for "real".
+
+    Raises:
+        ValueError: for spectral normalization with gradient checkpointing.
 
     Example:
 
@@ -51,9 +58,17 @@ class VideoDiscriminator(keras.Model):
         num_heads=8,
         num_channels=3,
         spectral_normalization=False,
+        gradient_checkpointing=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if spectral_normalization and gradient_checkpointing:
+            raise ValueError(
+                "Spectral normalization changes kernels as it computes, so "
+                "that blocks cannot be computed twice. Received: "
+                "spectral_normalization=True, gradient_checkpointing=True; "
+                "leave one of them out."
+            )
         self.num_frames = num_frames
         self.image_size = image_size
         self.hidden_dim = hidden_dim
@@ -61,6 +76,7 @@ class VideoDiscriminator(keras.Model):
         self.num_heads = num_heads
         self.num_channels = num_channels
         self.spectral_normalization = spectral_normalization
+        self.gradient_checkpointing = gradient_checkpointing
         self.video_shape = (num_frames, image_size, image_size, num_channels)
 
         policy = self.dtype_policy
@@ -117,11 +133,17 @@ class VideoDiscriminator(keras.Model):
         shape = (ops.shape(x)[0], 1, self.hidden_dim)
         token = ops.cast(self.class_token, x.dtype)
         x = ops.concatenate([x, ops.broadcast_to(token, shape)], axis=1)
+        # Not in training alone: the tokenizer's gradient comes through here
+        # while the discriminator is not trained.
+        options = {
+            "checkpoint": self.gradient_checkpointing,
+            "training": training,
+        }
         for block in self.blocks[:-1]:
-            x = block(x, training=training)
+            x = run_block(block, x, **options)
         # Attention knows no order, so that the class token may stand last,
         # where a block can leave out all other outputs.
-        x = self.blocks[-1](x, num_outputs=1, training=training)
+        x = run_block(self.blocks[-1], x, num_outputs=1, **options)
         x = self.head(self.norm(x[:, 0]))
         return ops.cast(x, "float32")
 
@@ -140,4 +162,5 @@ class VideoDiscriminator(keras.Model):
             "num_heads": self.num_heads,
             "num_channels": self.num_channels,
             "spectral_normalization": self.spectral_normalization,
+            "gradient_checkpointing": self.gradient_checkpointing,
         }

@@ -178,7 +178,8 @@ DESCRIPTIONS = {
     "query_stddev": "Standard deviation of the first queries.",
     "prior": 'Size of the prior, or "none".',
     "dtype": "Policy: float32, mixed_float16 or mixed_bfloat16.",
-    "gradient_checkpointing": "Save memory for a third more time.",
+    "gradient_checkpointing": "Save memory for a third more time; of the "
+    "discriminator only without R1 and spectral norms.",
     "optimizer": '"adam"; "muon" for matrices, Adam at a tenth of it.',
     "learning_rate": "Peak learning rate.",
     "beta_1": "Adam's decay of the gradient's mean.",

@@ -1,10 +1,8 @@
 """Recipes: all settings of a training run, by name.
 
-recipe = keras_larp.training.recipes.larp_l_long_tokenizer(
-    steps_per_epoch=3000, batch_size=32
-)
+recipe = keras_larp.training.recipes.larp_l_long_tokenizer(batch_size=32)
 print(recipe)  # each setting, with its value
-tokenizer = recipe.build()  # a model that is compiled
+tokenizer = recipe.build(dataset)  # a model that is compiled
 tokenizer.fit(dataset, **recipe.fit_arguments())
 """
 
@@ -30,17 +28,18 @@ NOT_MUON = ("codebook", "positions", "table", "head")
 MUON_ADAM_SHARE = 0.1
 
 
-def larp_l_long_tokenizer(steps_per_epoch, **overrides):
+def larp_l_long_tokenizer(steps_per_epoch=None, **overrides):
     """The paper's tokenizer, LARP-L-Long, with prior and discriminator.
 
-    Epochs are those of the authors; schedules are laid out over
-    `steps_per_epoch` of them. The authors' own code takes the learning rate
+    Epochs are those of the authors, and what is said in epochs becomes steps
+    by `steps_per_epoch`. The authors' own code takes the learning rate
     of all variables from its schedule at each step, so that their
     `prior_lr_mult` of 50, which the paper's recipe names, did not act; pass
     `prior_learning_rate_multiplier=1.0` to train as they did.
 
     Args:
-        steps_per_epoch: Integer, batches of an epoch.
+        steps_per_epoch: Optional integer, batches of an epoch; where not
+            given, one pass over the data set that `build` is given.
         **overrides: Settings to take in place of the paper's; see
             `keras_larp.training.recipe_settings` for names and values.
 
@@ -73,7 +72,7 @@ def larp_l_long_tokenizer(steps_per_epoch, **overrides):
     )
 
 
-def larp_l_long_generator(steps_per_epoch, **overrides):
+def larp_l_long_generator(steps_per_epoch=None, **overrides):
     """The paper's class-conditional generator on UCF101; see
     `larp_l_long_tokenizer`."""
     return GeneratorRecipe(
@@ -83,7 +82,7 @@ def larp_l_long_generator(steps_per_epoch, **overrides):
     )
 
 
-def larp_l_long_frame_prediction(steps_per_epoch, **overrides):
+def larp_l_long_frame_prediction(steps_per_epoch=None, **overrides):
     """The paper's frame prediction on Kinetics-600; see
     `larp_l_long_tokenizer`."""
     return GeneratorRecipe(
@@ -93,7 +92,7 @@ def larp_l_long_frame_prediction(steps_per_epoch, **overrides):
     )
 
 
-def small_data_tokenizer(steps_per_epoch, **overrides):
+def small_data_tokenizer(steps_per_epoch=None, **overrides):
     """A tokenizer for some thousand short clips, trained in minutes on two
     cores; see `larp_l_long_tokenizer`. Ours, not the paper's."""
     return TokenizerRecipe(
@@ -103,7 +102,7 @@ def small_data_tokenizer(steps_per_epoch, **overrides):
     )
 
 
-def small_data_generator(steps_per_epoch, **overrides):
+def small_data_generator(steps_per_epoch=None, **overrides):
     """A generator of the tokens of `small_data_tokenizer`."""
     return GeneratorRecipe(
         "small_data_generator",
@@ -118,12 +117,12 @@ class Recipe:
 
     Attributes:
         name: String.
-        steps_per_epoch: Integer.
+        steps_per_epoch: Integer, or `None` before a data set is known.
         settings: Dictionary of plain values.
     """
 
     name: str
-    steps_per_epoch: int
+    steps_per_epoch: int | None
     settings: dict
 
     def __str__(self):
@@ -131,13 +130,27 @@ class Recipe:
             f"{name:30} {str(value):22} {DESCRIPTIONS[name]}"
             for name, value in self.settings.items()
         ]
-        head = f"{self.name}, {self.steps_per_epoch} steps an epoch"
-        return "\n".join([head, *lines])
+        steps = self.steps_per_epoch
+        epoch = "one pass over the data" if steps is None else f"{steps} steps"
+        return "\n".join([f"{self.name}, an epoch is {epoch}", *lines])
+
+    def for_data(self, dataset):
+        """This recipe with the steps of a pass over a data set, unless it was
+        made with steps of its own.
+
+        Args:
+            dataset: A data set with `steps_per_epoch`, such as
+                `keras_larp.data.video_dataset` makes.
+        """
+        steps = getattr(dataset, "steps_per_epoch", None)
+        if self.steps_per_epoch is not None or steps is None:
+            return self
+        return dataclasses.replace(self, steps_per_epoch=steps)
 
     @property
     def total_steps(self):
         """Integer, steps of the whole run."""
-        return self.steps_per_epoch * self.settings["epochs"]
+        return self._steps("epochs")
 
     def fit_arguments(self):
         """Arguments of `fit`, besides the data."""
@@ -154,6 +167,14 @@ class Recipe:
         return {name: self.settings[name] for name in names}
 
     def _steps(self, name):
+        if self.steps_per_epoch is None:
+            raise ValueError(
+                f"The recipe {self.name} counts in epochs, and does not know "
+                "how many steps one has. Make it with `steps_per_epoch`, or "
+                "give `build` (or, before asking for steps or arguments, "
+                "`for_data`) a data set that has `steps_per_epoch`, as those "
+                "of `keras_larp.data` do."
+            )
         return round(self.settings[name] * self.steps_per_epoch)
 
     def _schedule(self, name):
@@ -212,17 +233,20 @@ class TokenizerRecipe(Recipe):
         """A compiled `LARPTokenizer`.
 
         Args:
-            clips: Where the setting `codebook_clips` asks for them, clips
-                that the first codes are taken from; see
-                `LARPTokenizer.initialize_codebook`.
+            clips: The data set of training. Needed where the recipe was made
+                without `steps_per_epoch`, and where the setting
+                `codebook_clips` asks for clips that the first codes are taken
+                from; for these, see `LARPTokenizer.initialize_codebook`, any
+                clips will do.
 
         Raises:
-            ValueError: where clips are asked for and not given.
+            ValueError: where clips or steps are asked for and not given.
         """
         from keras_larp import models
 
+        arguments = self.for_data(clips).compile_arguments()
         tokenizer = models.LARPTokenizer(**self.model_arguments())
-        tokenizer.compile(**self.compile_arguments())
+        tokenizer.compile(**arguments)
         num_clips = self.settings["codebook_clips"]
         if num_clips:
             if clips is None:
@@ -324,6 +348,10 @@ class TokenizerRecipe(Recipe):
             hidden_dim=self.settings["discriminator_hidden_dim"],
             num_layers=self.settings["discriminator_layers"],
             num_heads=self.settings["discriminator_heads"],
+            # What these two do cannot be computed twice.
+            gradient_checkpointing=self.settings["gradient_checkpointing"]
+            and not self.settings["spectral_normalization"]
+            and not self.settings["gradient_penalty_weight"],
             **self._take("num_frames", "image_size", "patch_size", "dtype"),
             **self._take("spectral_normalization"),
         )
@@ -332,16 +360,27 @@ class TokenizerRecipe(Recipe):
 class GeneratorRecipe(Recipe):
     """How an `ARVideoGenerator` is made and trained."""
 
-    def build(self, class_names=None):
-        """A compiled `ARVideoGenerator`, which knows these names."""
+    def build(self, class_names=None, dataset=None):
+        """A compiled `ARVideoGenerator`.
+
+        Args:
+            class_names: Optional list of strings, names that it knows its
+                classes by.
+            dataset: The data set of training, where the recipe was made
+                without `steps_per_epoch`.
+
+        Raises:
+            ValueError: where steps are asked for and not given.
+        """
         from keras_larp import models
 
+        arguments = self.for_data(dataset).compile_arguments()
         generator = models.ARVideoGenerator.from_size(
             self.settings["size"],
             class_names=class_names,
             **self.model_arguments(),
         )
-        generator.compile(**self.compile_arguments())
+        generator.compile(**arguments)
         return generator
 
     def model_arguments(self):

@@ -37,7 +37,10 @@ class TrainStep(Step):
                 targets.append(outputs["reconstruction"])
                 weights.append(through_reconstruction)
             values = [v.value for v in variables]
-            return tape.gradient(targets, values, output_gradients=weights)
+            found = tape.gradient(targets, values, output_gradients=weights)
+            # Of embeddings they come as a list of rows, whose squares Keras'
+            # optimizers add up where they should square the sum.
+            return [g if g is None else tf.convert_to_tensor(g) for g in found]
 
         return loss, outputs, gradients
 

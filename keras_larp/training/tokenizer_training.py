@@ -87,7 +87,9 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             adversarial_start: Integer, steps before that loss counts.
             lecam_weight: Float, of the LeCam regularization of the
                 discriminator.
-            gradient_penalty_weight: Float, of its R1 penalty.
+            gradient_penalty_weight: Float, of its R1 penalty. Not with
+                gradient checkpointing of the discriminator, through which
+                PyTorch and TensorFlow have no second derivative.
             temperature_schedule: Optional schedule that gives the quantizer's
                 temperature at each step.
             total_steps: Integer, steps of the whole run, for the ramp of
@@ -99,8 +101,8 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
                 `auto_scale_loss` of `keras.Model.compile`.
 
         Raises:
-            ValueError: for an unknown loss or a discriminator for other
-                clips.
+            ValueError: for an unknown loss, or a discriminator for other
+                clips or that R1 cannot be taken of.
         """
         arguments = {
             name: value
@@ -118,7 +120,9 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
                 "`discriminator_every` must be at least 1. "
                 f"Received: discriminator_every={discriminator_every}"
             )
-        _check_discriminator(discriminator, self.video_shape)
+        _check_discriminator(
+            discriminator, self.video_shape, gradient_penalty_weight
+        )
         optimizer = keras.optimizers.get(optimizer)
         if discriminator is None:
             discriminator_optimizer = None
@@ -452,10 +456,18 @@ def _serialized(arguments):
     return {**config, "had_perceptual_model": had_one}
 
 
-def _check_discriminator(discriminator, video_shape):
+def _check_discriminator(discriminator, video_shape, penalty_weight):
     expected = getattr(discriminator, "video_shape", video_shape)
     if tuple(expected) != tuple(video_shape):
         raise ValueError(
             f"The discriminator must take the tokenizer's clips, {video_shape} "
             f"(frames, height, width, channels). Received: one for {expected}"
+        )
+    if penalty_weight and getattr(discriminator, "gradient_checkpointing", 0):
+        raise ValueError(
+            "The R1 penalty is a gradient's gradient, which PyTorch and "
+            "TensorFlow cannot take of blocks that are computed twice. "
+            f"Received: gradient_penalty_weight={penalty_weight} and a "
+            "discriminator with gradient_checkpointing=True; leave one of "
+            "them out."
         )

@@ -7,6 +7,8 @@ from keras import ops
 from tiny_models import clips, tiny_discriminator, tiny_tokenizer
 
 from keras_larp import models
+from keras_larp.training import prior_loss as prior_terms
+from keras_larp.training import tokenizer_training
 
 
 def numpy(x):
@@ -283,6 +285,50 @@ def test_mixed_precision_scales_the_losses_of_both_and_trains(dtype):
     assert changed(before, tokenizer.discriminator)
     assert history["pixel_loss"][-1] < history["pixel_loss"][0]
     assert history["skipped_steps"][-1] == 0
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_losses_and_the_prior_end_in_float32(dtype, monkeypatch):
+    drawn_from, logits = [], []
+
+    def draw(probabilities, uniforms):
+        drawn_from.append(probabilities)
+        return draw_categorical(probabilities, uniforms)
+
+    def loss(rounds, *args):
+        logits.extend(rounds)
+        return prior_loss(rounds, *args)
+
+    draw_categorical = prior_terms.draw_categorical
+    prior_loss = tokenizer_training.prior_loss
+    monkeypatch.setattr(prior_terms, "draw_categorical", draw)
+    monkeypatch.setattr(tokenizer_training, "prior_loss", loss)
+    prior = {"num_layers": 1, "num_heads": 2, "hidden_dim": 16}
+    tokenizer = adversarial_tokenizer(
+        dtype=dtype,
+        prior=prior,
+        model={"quantizer": {"entropy_weight": 0.1}},
+        gradient_penalty_weight=1.0,
+    )
+    predictions = tokenizer.prior(np.zeros((1, 5, 4), "float32"))
+    total, outputs = tokenizer.step_outputs(clips(), training=True)
+    added, of_generator = tokenizer.generator_terms(outputs["reconstruction"])
+    judged, of_discriminator = tokenizer.discriminator_terms(
+        outputs["video"], outputs["reconstruction"]
+    )
+    del outputs["token_ids"]
+    assert len(logits) == 2 and len(drawn_from) == 1  # Rounds.
+    tensors = {
+        **{"predictions": predictions, "logits": logits, "drawn": drawn_from},
+        **{"total": total, "added": added, "judged": judged},
+        **{**outputs, **of_generator, **of_discriminator},
+    }
+    assert {"prior_loss", "quantizer_loss", "lecam_loss"} <= set(tensors)
+    for name, tensor in tensors.items():
+        for part in keras.tree.flatten(tensor):
+            assert keras.backend.standardize_dtype(part.dtype) == "float32", (
+                name
+            )
 
 
 def test_undoing_on_an_accelerator_equals_not_applying():

@@ -4,7 +4,12 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from tiny_models import clips, tiny_generator, tiny_tokenizer
+from tiny_models import (
+    clips,
+    tiny_discriminator,
+    tiny_generator,
+    tiny_tokenizer,
+)
 
 
 def numpy(x):
@@ -37,22 +42,98 @@ def test_checkpointing_changes_no_number(kind):
     np.testing.assert_allclose(losses(True), losses(False), rtol=1e-5)
 
 
-def test_accumulated_gradients_equal_a_large_batch():
-    def weights(batch_size, steps):
+def test_checkpointing_the_discriminator_changes_no_number(monkeypatch):
+    remat, computed_twice = keras.remat, []
+
+    def noted(function):
+        computed_twice.append(function)
+        return remat(function)
+
+    monkeypatch.setattr(keras, "remat", noted)
+
+    def train(gradient_checkpointing):
         keras.utils.set_random_seed(0)
-        model = tiny_tokenizer(prior=None, quantizer={"stochastic": False})
+        computed_twice.clear()
+        model = tiny_tokenizer(prior=None, seed=0)
+        discriminator = tiny_discriminator(
+            num_layers=2, gradient_checkpointing=gradient_checkpointing
+        )
+        model.compile(
+            keras.optimizers.SGD(0.1),
+            discriminator=discriminator,
+            discriminator_optimizer=keras.optimizers.SGD(0.1),
+            discriminator_every=2,
+        )
+        losses = model.fit(clips(), batch_size=2, verbose=0).history
+        assert bool(computed_twice) == gradient_checkpointing
+        # SGD's weights tell the gradients.
+        weights = [*model.model_weights, *discriminator.weights]
+        return list(losses.values()), [numpy(w) for w in weights]
+
+    twice, once = train(True), train(False)
+    np.testing.assert_allclose(twice[0], once[0], rtol=1e-5)
+    for first, second in zip(twice[1], once[1], strict=True):
+        np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-7)
+
+
+def test_checkpointing_is_refused_where_blocks_cannot_be_computed_twice():
+    with pytest.raises(ValueError, match="Spectral normalization changes"):
+        tiny_discriminator(
+            spectral_normalization=True, gradient_checkpointing=True
+        )
+    discriminator = tiny_discriminator(gradient_checkpointing=True)
+    with pytest.raises(ValueError, match="gradient_penalty_weight=10.0"):
+        tiny_tokenizer(prior=None).compile(
+            discriminator=discriminator, gradient_penalty_weight=10.0
+        )
+
+
+@pytest.mark.parametrize("kind", ["tokenizer", "generator"])
+def test_accumulated_gradients_equal_a_large_batch(kind):
+    # All that is drawn at random, or depends on the step, is off.
+    make, data = {
+        "tokenizer": (
+            lambda: tiny_tokenizer(
+                prior={
+                    "num_layers": 1,
+                    "num_heads": 2,
+                    "hidden_dim": 16,
+                    "dropout": 0.0,
+                },
+                prior_num_rounds=1,
+                quantizer={"stochastic": False},
+            ),
+            clips(8),
+        ),
+        "generator": (
+            lambda: tiny_generator(
+                class_dropout=0.0, token_dropout=0.0, dropout=0.0
+            ),
+            token_data(),
+        ),
+    }[kind]
+
+    def seeded():
+        keras.utils.set_random_seed(0)
+        return make()
+
+    def weights(batch_size, steps):
+        model = seeded()
         optimizer = keras.optimizers.Adam(
             1e-2, gradient_accumulation_steps=steps
         )
         model.compile(optimizer)
         model.fit(
-            clips(8), batch_size=batch_size, epochs=2, shuffle=False, verbose=0
+            data, batch_size=batch_size, epochs=2, shuffle=False, verbose=0
         )
         return [numpy(w) for w in model.model_weights]
 
-    pairs = zip(weights(2, 4), weights(8, None), strict=True)
-    for small, large in pairs:
-        np.testing.assert_allclose(small, large, rtol=1e-3, atol=1e-5)
+    start = [numpy(w) for w in seeded().model_weights]
+    small, large = weights(2, 4), weights(8, None)
+    for old, new in zip(start, large, strict=True):
+        assert old.dtype != "float32" or not np.array_equal(old, new)
+    for one, other in zip(small, large, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
 
 
 def test_averaged_weights_are_evaluated_and_saved():

@@ -4,6 +4,7 @@ import pytest
 from keras import ops
 from tiny_models import clips
 
+from keras_larp import data
 from keras_larp.training import recipe_settings, recipes
 
 SMALL_TOKENIZER = {
@@ -119,6 +120,38 @@ def test_a_recipe_trains():
     assert len(history["loss"]) == 2 and np.isfinite(history["loss"]).all()
 
 
+def test_a_recipe_without_steps_takes_them_from_the_data():
+    recipe = recipes.larp_l_long_tokenizer(**SMALL_TOKENIZER)
+    assert "an epoch is one pass over the data" in str(recipe)
+    assert recipe.fit_arguments()["steps_per_epoch"] is None
+    with pytest.raises(ValueError, match="Make it with `steps_per_epoch`"):
+        recipe.build()
+    dataset = data.video_dataset(
+        data.MovingShapes(8, num_frames=4, image_size=16), batch_size=2
+    )
+    tokenizer = recipe.build(dataset)
+    assert tokenizer.given_total_steps == 2 * 4  # epochs of 8 clips
+    generator = recipes.larp_l_long_generator(size="llama-abs-tiny")
+    generator = generator.build(dataset=dataset)
+    assert generator.optimizer._learning_rate.total_steps == 3000 * 4
+    own = recipes.larp_l_long_tokenizer(7, **SMALL_TOKENIZER).for_data(dataset)
+    assert own.steps_per_epoch == 7
+
+
+def test_checkpointing_leaves_out_a_discriminator_it_cannot_be_done_with():
+    for settings, expected in (
+        ({}, True),
+        ({"gradient_penalty_weight": 10.0}, False),
+        ({"spectral_normalization": True}, False),
+    ):
+        recipe = recipes.larp_l_long_tokenizer(
+            1, **SMALL_TOKENIZER, gradient_checkpointing=True, **settings
+        )
+        tokenizer = recipe.build()
+        assert tokenizer.encoder.gradient_checkpointing
+        assert tokenizer.discriminator.gradient_checkpointing == expected
+
+
 def test_ramps_and_annealing_reach_the_model():
     recipe = recipes.larp_l_long_tokenizer(
         10,
@@ -165,7 +198,7 @@ def test_generator_recipes(make, condition, epochs):
 
 def test_a_recipe_prints_each_setting():
     text = str(recipes.larp_l_long_tokenizer(10, learning_rate=0.125))
-    assert "10 steps an epoch" in text
+    assert "an epoch is 10 steps" in text
     for name in recipe_settings.LARP_L_LONG_TOKENIZER:
         assert f"\n{name} " in text
     assert "0.125" in text

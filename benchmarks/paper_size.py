@@ -1,0 +1,151 @@
+"""Measures the training step at the paper's size on an accelerator.
+
+    python benchmarks/paper_size.py --backends=jax,torch --batches=8,16,32
+    python benchmarks/paper_size.py --lpips --checkpointing --batches=64,128
+
+The recipe `larp_l_long_tokenizer` on random clips that lie on the device, with
+prior and discriminator: clips a second, and what share of the chip's peak
+(`--peak_teraflops`) the products of the step are; see `step_flops.py` for what
+counts. A time is the median of runs of as many steps as lie between two turns
+of the discriminator, after one such run that compiles. Each batch size is
+measured in a process of its own, in ascending order, and the first that does
+not fit in memory is the last. Results go to `results/paper_size.json` and
+`.md`; `--tiny`, which tries the script on any processor, writes none.
+"""
+
+import statistics
+import time
+
+from absl import app, flags
+from measuring import in_own_process, report, write_results
+from step_flops import step_flops
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_list("backends", ["jax", "torch"], "On which of these two.")
+flags.DEFINE_list("batches", ["8", "16", "32"], "Clips in a batch, each.")
+flags.DEFINE_string("dtype", "mixed_bfloat16", "Policy of all models.")
+flags.DEFINE_bool("lpips", False, "Train with LPIPS, of random weights.")
+flags.DEFINE_bool("checkpointing", False, "Compute blocks a second time.")
+flags.DEFINE_integer("repeats", 5, "Measured runs.", 1)
+flags.DEFINE_float(
+    "peak_teraflops",
+    989.0,
+    "What the chip can do at most in this dtype. 989 is what NVIDIA's data "
+    "sheet says for the H100 SXM in bfloat16, without sparsity.",
+)
+flags.DEFINE_bool("tiny", False, "A tiny model in place of the paper's.")
+flags.DEFINE_integer("child", None, "Measure this batch in this process.")
+
+TINY = {
+    "num_frames": 4,
+    "image_size": 16,
+    "num_tokens": 8,
+    "hidden_dim": 32,
+    "num_heads": 2,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "prior": "gptc-tiny",
+    "discriminator_hidden_dim": 32,
+    "discriminator_heads": 2,
+    "discriminator_layers": 2,
+}
+SHARED = ("dtype", "lpips", "checkpointing", "repeats", "peak_teraflops")
+OUT_OF_MEMORY = ("out of memory", "resource_exhausted", "resourceexhausted")
+
+
+def main(_):
+    if FLAGS.child:
+        report(measure(FLAGS.child))
+        return
+    options = {name: FLAGS[name].value for name in (*SHARED, "tiny")}
+    results = {}
+    for backend in FLAGS.backends:
+        results[backend] = {}
+        for batch in sorted(map(int, FLAGS.batches)):
+            result = in_own_process(__file__, backend, child=batch, **options)
+            if result is None:
+                print(f"{backend}: {batch} clips do not fit in memory")
+                break
+            results[backend][batch] = result
+        if not FLAGS.tiny:
+            write({name: FLAGS[name].value for name in SHARED}, results)
+
+
+def measure(batch):
+    """Numbers of a step with so many clips; `None` if they do not fit."""
+    try:
+        return measure_step(batch)
+    except Exception as error:  # Each backend has another.
+        text = f"{type(error).__name__}: {error}".lower()
+        if any(words in text for words in OUT_OF_MEMORY):
+            return None
+        raise
+
+
+def measure_step(batch):
+    import keras
+
+    from keras_larp.training import recipes
+
+    recipe = recipes.larp_l_long_tokenizer(
+        steps_per_epoch=1000,
+        batch_size=batch,
+        dtype=FLAGS.dtype,
+        perceptual_model="random" if FLAGS.lpips else None,
+        gradient_checkpointing=FLAGS.checkpointing,
+        **(TINY if FLAGS.tiny else {}),
+    )
+    tokenizer = recipe.build()
+    clips = keras.random.uniform((batch, *tokenizer.video_shape), seed=0)
+    steps = tokenizer.discriminator_every
+
+    def seconds():
+        start = time.perf_counter()
+        for _ in range(steps):
+            tokenizer.train_on_batch(clips)  # Returns numbers: it waits.
+        return (time.perf_counter() - start) / steps
+
+    seconds()
+    step_seconds = statistics.median(seconds() for _ in range(FLAGS.repeats))
+    teraflops = step_flops(recipe.settings)["total"] * batch / 1e12
+    return {
+        "step_seconds": step_seconds,
+        "clips_per_second": batch / step_seconds,
+        "step_teraflops": teraflops,
+        "share_of_peak": teraflops / step_seconds / FLAGS.peak_teraflops,
+        "device": device(),
+    }
+
+
+def device():
+    """The accelerator's name, as the backend has it."""
+    import keras
+
+    if keras.backend.backend() == "torch":
+        import torch
+
+        cuda = torch.cuda.is_available()
+        return torch.cuda.get_device_name() if cuda else "cpu"
+    import jax
+
+    return jax.devices()[0].device_kind
+
+
+def write(options, results):
+    head = ["backend", "largest batch that fits, of those tried"]
+    head += ["clips a second", "share of peak", "step, seconds", "device"]
+    rows = []
+    for backend, by_batch in results.items():
+        if not by_batch:
+            rows.append([backend, "none", "", "", "", ""])
+            continue
+        batch = max(by_batch)
+        result = by_batch[batch]
+        names = ["clips_per_second", "share_of_peak", "step_seconds", "device"]
+        rows.append([backend, batch, *(result[name] for name in names)])
+    write_results("paper_size", {**options, "results": results}, head, rows)
+
+
+if __name__ == "__main__":
+    app.run(main)
