@@ -70,7 +70,8 @@ def test_clips_are_encoded_once_and_in_parts(monkeypatch):
         video, tokenizer, num_samples=2, batch_size=2, seed=0
     )
     assert encoded == [2, 2]  # The last is filled up.
-    np.testing.assert_allclose(numpy(received), numpy(expected), atol=1e-6)
+    # Another token would change whole patches.
+    np.testing.assert_allclose(numpy(received), numpy(expected), atol=1e-4)
 
 
 def test_training_on_video_equals_training_on_its_tokens():
