@@ -28,8 +28,9 @@ class VideoList:
             `"skip"` it.
 
     Attributes:
-        class_names: Tuple of strings, empty where nothing names the classes;
-            "" for a class that no line of a list of ids names.
+        class_names: Tuple of strings, empty where no video has a class; ids
+            as text where a list has nothing but ids, and "" for a class that
+            no line of a list of ids and names has.
         num_missing: Integer, files of the list that were left out.
 
     Raises:
@@ -129,8 +130,11 @@ def _names(labels, rows):
         for label, row in zip(labels, rows, strict=True)
         if label and row.get("action")
     }
+    count = max((int(label) for label in labels if label), default=-1) + 1
+    if not names:
+        return [str(i) for i in range(count)]
     # The authors' `k600_val.csv` has no video of class 293.
-    return [names.get(i, "") for i in range(max(names, default=-1) + 1)]
+    return [names.get(i, "") for i in range(count)]
 
 
 def _folders_to_leave_out(root, paths):

@@ -143,6 +143,7 @@ def test_list_with_class_ids_and_a_root(tmp_path):
     path = write_list(tmp_path, "path,label", "a.mp4,5", "b.mp4,")
     source = data.VideoList(path, root=str(tmp_path))
     assert [file.label for file in source] == [5, -1]
+    assert source.class_names == ("0", "1", "2", "3", "4", "5")
 
 
 @pytest.mark.parametrize(
