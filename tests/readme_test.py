@@ -47,7 +47,9 @@ def test_code_blocks_run(newcomer):
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("document", ["README.md", "docs/own_videos.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "docs/evaluation.md", "docs/own_videos.md"]
+)
 def test_commands_parse(document):
     text = (ROOT / document).read_text()
     blocks = re.findall(r"```sh\n(.*?)```", text, re.S)

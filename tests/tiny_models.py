@@ -48,6 +48,20 @@ def tiny_discriminator(**kwargs):
     return models.VideoDiscriminator(**{**options, **kwargs})
 
 
+def write_torchscript_i3d(path):
+    """A program with the signature of I3D's file, of the mean colors."""
+    import torch
+
+    class MeanColors(torch.nn.Module):
+        def forward(
+            self, x, rescale: bool, resize: bool, return_features: bool
+        ):
+            return x.mean((2, 3, 4))
+
+    torch.jit.save(torch.jit.script(MeanColors()), str(path))
+    return path
+
+
 def clips(count=4):
     return np.random.default_rng(0).random((count, 4, 16, 16, 3), "float32")
 

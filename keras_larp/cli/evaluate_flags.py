@@ -6,11 +6,13 @@ from absl import flags, logging
 
 from keras_larp import evaluation
 from keras_larp.cli import data_flags, model_flags
-from keras_larp.evaluation.shards import parse_shard
+from keras_larp.evaluation.shards import PLACES, parse_shard, shard_batches
 from keras_larp.evaluation.small_video_network import IMAGE_SIZE
 
-# Flags of data that results depend on, for the report.
-_DATA_FLAGS = ("data", "test_data", "fold", "skip_broken")
+# Flags for the report: those that results depend on, and those that say where
+# files lie, which may differ between shards.
+_DATA_FLAGS = ("fold", "skip_broken")
+_PLACES = ("data", "test_data", "tokenizer", "generator")
 
 
 def define(values, output, num_clips=None):
@@ -19,14 +21,16 @@ def define(values, output, num_clips=None):
     Args:
         values: A `flags.FlagValues`.
         output: String, the default folder.
-        num_clips: Integer, the default of clips; all of them where `None`.
+        num_clips: Integer, the default of clips, of all where there are
+            fewer; all of them where `None`.
     """
     data_flags.define(values, batch_size=8)
     model_flags.define_tokenizer(values)
+    unset = "all" if num_clips is None else f"{num_clips}, or all if fewer,"
     flags.DEFINE_integer(
         "num_clips",
         num_clips,
-        "How many clips, drawn with --seed; all where not given.",
+        f"How many clips, drawn with --seed; {unset} where not given.",
         1,
         flag_values=values,
     )
@@ -53,6 +57,14 @@ def define(values, output, num_clips=None):
         "Without --i3d: features of a small network that is random, or was "
         "trained to tell the classes of --data. Their distances are not "
         "called FVD.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "classifier",
+        None,
+        "File, ending in .weights.h5, of the network that --features=classes "
+        "and --class_fidelity judge by: read where it is there, else trained "
+        "and written. One in --output where not given.",
         flag_values=values,
     )
     flags.DEFINE_string(
@@ -91,41 +103,61 @@ def define_report(values):
     )
 
 
-def load_extractor(values, num_frames, default=None):
-    """The `FeatureExtractor` that the flags name, or `None`."""
+def load_tokenizer_and_extractor(values, default=None):
+    """The tokenizer, and the `FeatureExtractor` that the flags name or
+    `None`; the file of I3D first, since it is the likeliest to be missing."""
     features = values.features or (None if values.i3d else default)
     if values.i3d and features:
         raise ValueError(
             "Pass --i3d or --features. Received: both, --i3d="
             f"{values.i3d} and --features={features}"
         )
+    extractor = None
     if values.i3d:
-        return evaluation.i3d_features(
+        extractor = evaluation.i3d_features(
             values.i3d, values.i3d_sha256, values.i3d_epsilon
         )
+    if features == "random":
+        extractor = evaluation.random_features()
+    tokenizer = model_flags.load_tokenizer(values)
     if features == "classes":
-        return evaluation.class_features(load_classifier(values, num_frames))
-    return evaluation.random_features() if features else None
+        extractor = evaluation.class_features(
+            load_classifier(values, tokenizer.num_frames)
+        )
+    return tokenizer, extractor
 
 
 def load_classifier(values, num_frames):
-    """The classifier of the data's classes, trained once in the folder."""
+    """The classifier of the data's classes, from its file or trained once."""
     path = pathlib.Path(values.output) / "classifier.weights.h5"
+    if "classifier" in values and values.classifier:
+        path = values.classifier
     sources = data_flags.make_classified_sources(values, num_frames, IMAGE_SIZE)
     return evaluation.load_or_train_classifier(*sources, path, num_frames)
 
 
-def choose_clips(values, split, tokenizer, sampling, num_clips):
-    """`ChosenClips` of the tokenizer's size."""
+def choose_clips(values, split, tokenizer, sampling, flag="num_clips"):
+    """`ChosenClips` of the tokenizer's size, as many as a flag says."""
     sizes = tokenizer.num_frames, tokenizer.image_size
     return evaluation.ChosenClips(
         data_flags.make_source(values, split, *sizes),
         *sizes,
         sampling=sampling,
-        num_clips=num_clips,
+        num_clips=values[flag].value,
         seed=values.seed,
         on_error="skip" if values.skip_broken else "raise",
+        allow_fewer=values[flag].using_default_value,
     )
+
+
+def split_name(values, split):
+    """What a report calls the videos that stand for `"train"` or `"test"`."""
+    if split == "test" and values.test_data:
+        return "all of --test_data"
+    kind = data_flags.data_format(values)
+    if kind in data_flags.CLASSIFIED:
+        return split
+    return "all of --data (no test split)"
 
 
 def check_overlap(values, clips):
@@ -145,7 +177,10 @@ def check_overlap(values, clips):
     if not has_split and not values.test_data:
         return "not known: there is no --test_data beside --data"
     sizes = clips.loader.num_frames, clips.loader.image_size
-    training = data_flags.make_source(values, "train", *sizes)
+    try:
+        training = data_flags.make_source(values, "train", *sizes)
+    except ValueError:  # The folder has only those of the test part.
+        return "not known: there are no training videos"
     files = evaluation.overlapping_files(source, training)
     if not files:
         return "none"
@@ -161,20 +196,28 @@ def check_overlap(values, clips):
 
 def settings(values, **more):
     """The flags that results depend on, for the report."""
+    places = [name for name in _PLACES if name in values]
     return {
-        **{name: values[name].value for name in _DATA_FLAGS},
+        PLACES: {name: values[name].value for name in places},
         "data_format": data_flags.data_format(values),
-        "tokenizer": values.tokenizer,
-        **({"generator": values.generator} if "generator" in values else {}),
+        **{name: values[name].value for name in _DATA_FLAGS},
         **more,
     }
 
 
-def shard_options(values):
-    """Arguments of the functions of `keras_larp.evaluation`."""
+def shard_options(values, num_clips):
+    """Arguments of the functions of `keras_larp.evaluation`.
+
+    Args:
+        values: The parsed flags.
+        num_clips: Integer, how many clips there are at most, or `None`.
+    """
+    shard = parse_shard(values.shard or "0/1")
+    if num_clips is not None:
+        shard_batches(-(-num_clips // values.batch_size), *shard)
     return {
         "batch_size": values.batch_size,
-        "shard": parse_shard(values.shard or "0/1"),
+        "shard": shard,
         "save_videos": values.save_videos,
         "redo": values.redo,
     }

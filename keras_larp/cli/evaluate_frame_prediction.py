@@ -2,6 +2,7 @@
 
     keras-larp evaluate frame-prediction --data=k600_train.csv \\
         --test_data=k600_val.csv --data_format=csv --num_clips=50000 \\
+        --seed=42 \\
         --tokenizer=larp_l_long_tokenizer \\
         --generator=larp_l_long_frame_prediction --i3d=i3d_torchscript.pt
 
@@ -40,24 +41,26 @@ def main(values):
     Args:
         values: The parsed `FLAGS`.
     """
-    tokenizer = model_flags.load_tokenizer(values)
-    clips = evaluate_flags.choose_clips(
-        values, "test", tokenizer, "windows", values.num_clips
+    # First what a slip of the pen ends, then what takes long.
+    options = evaluate_flags.shard_options(values, values.num_clips)
+    tokenizer, extractor = evaluate_flags.load_tokenizer_and_extractor(
+        values, default="random"
     )
+    clips = evaluate_flags.choose_clips(values, "test", tokenizer, "windows")
     shard = evaluation.evaluate_frame_prediction(
         values.output,
         model_flags.load_generator(values),
         tokenizer,
         clips,
-        evaluate_flags.load_extractor(
-            values, tokenizer.num_frames, default="random"
-        ),
+        extractor,
         values.num_condition_frames,
         values.compare_size,
         model_flags.sampling_options(values),
         settings=evaluate_flags.settings(
-            values, overlap=evaluate_flags.check_overlap(values, clips)
+            values,
+            split=evaluate_flags.split_name(values, "test"),
+            overlap=evaluate_flags.check_overlap(values, clips),
         ),
-        **evaluate_flags.shard_options(values),
+        **options,
     )
     evaluate_flags.finish(values, shard)

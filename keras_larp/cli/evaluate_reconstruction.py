@@ -10,7 +10,7 @@ MSE, PSNR, SSIM, use of the codebook; LPIPS and rFVD where weights are given.
 from absl import flags
 
 from keras_larp import evaluation, models
-from keras_larp.cli import evaluate_flags, model_flags
+from keras_larp.cli import evaluate_flags
 
 FLAGS = flags.FlagValues()
 evaluate_flags.define(FLAGS, "runs/reconstruction")
@@ -38,11 +38,15 @@ def main(values):
     Args:
         values: The parsed `FLAGS`.
     """
-    tokenizer = model_flags.load_tokenizer(values)
+    # First what a slip of the pen ends, then what takes long.
+    options = evaluate_flags.shard_options(values, values.num_clips)
+    tokenizer, extractor = evaluate_flags.load_tokenizer_and_extractor(values)
     clips = evaluate_flags.choose_clips(
-        values, values.split, tokenizer, values.sampling, values.num_clips
+        values, values.split, tokenizer, values.sampling
     )
-    settings = evaluate_flags.settings(values, split=values.split)
+    settings = evaluate_flags.settings(
+        values, split=evaluate_flags.split_name(values, values.split)
+    )
     if values.split == "test":
         settings["overlap"] = evaluate_flags.check_overlap(values, clips)
     perceptual_model = None
@@ -52,9 +56,9 @@ def main(values):
         values.output,
         tokenizer,
         clips,
-        evaluate_flags.load_extractor(values, tokenizer.num_frames),
+        extractor,
         perceptual_model,
         settings=settings,
-        **evaluate_flags.shard_options(values),
+        **options,
     )
     evaluate_flags.finish(values, shard)

@@ -17,9 +17,10 @@ class ChosenClips:
     """Clips of a source, in an order that does not depend on who reads them.
 
     With `num_clips`, the clips are those that the authors' rule chooses:
-    `random.Random(seed).sample` of all the clips there are. Of training
-    videos and with `sampling="windows"` these are the real clips of their
-    Fréchet distances.
+    `random.Random(seed).sample` of all the clips there are, in the order of
+    their paths and first frames, whatever the order of the source is. Of
+    training videos, with `sampling="windows"` and a seed of 42, these are the
+    real clips of their Fréchet distances.
 
     Args:
         source: As in `keras_larp.data.video_dataset`.
@@ -31,9 +32,12 @@ class ChosenClips:
             source, where `None`.
         seed: Integer, of the choice and of random starts.
         on_error: String: `"raise"`, or `"skip"` videos that do not decode.
+        allow_fewer: Boolean, whether all are chosen, in place of an error,
+            where there are fewer than `num_clips`.
 
     Raises:
-        ValueError: where there are fewer than `num_clips`, or no whole clip.
+        ValueError: where there are fewer than `num_clips` and that is not
+            allowed, or no whole clip.
 
     Example:
 
@@ -54,6 +58,7 @@ class ChosenClips:
         num_clips=None,
         seed=0,
         on_error="raise",
+        allow_fewer=False,
     ):
         self.loader = ClipLoader(
             source,
@@ -63,7 +68,11 @@ class ChosenClips:
             seed=seed,
             on_error=on_error,
         )
+        # Those of which no window could be listed.
+        self.num_unreadable_videos = len(self.loader.skipped)
         available = len(self.loader)
+        if allow_fewer and num_clips is not None:
+            num_clips = min(num_clips, available)
         if num_clips is not None and not 1 <= num_clips <= available:
             raise ValueError(
                 f"There are {available} clips of {num_frames} frames "
@@ -72,19 +81,25 @@ class ChosenClips:
             )
         self.indices = list(range(available))
         if num_clips is not None:
-            self.indices = random.Random(seed).sample(
-                range(available), num_clips
-            )
+            ordered = self.indices
+            # What is computed has no paths, and takes long to look at.
+            if not isinstance(source[0], dict):
+                ordered = sorted(self.indices, key=self._path_and_start)
+            self.indices = random.Random(seed).sample(ordered, num_clips)
 
     def __len__(self):
         return len(self.indices)
 
     def settings(self):
         """What these clips are, a dictionary for a report."""
+        unreadable = {}
+        if self.loader.windows:  # Else it is not known before they are read.
+            unreadable["num_unreadable_videos"] = self.num_unreadable_videos
         return {
             "num_clips": len(self),
             "num_available_clips": len(self.loader),
             "num_videos": len(self.loader.source),
+            **unreadable,
             "sampling": self.loader.sampling,
             "seed": self.loader.seed,
             "num_frames": self.loader.num_frames,
@@ -145,6 +160,10 @@ class ChosenClips:
             videos = stack_clips([clip["video"] for _, clip in kept])
         labels = np.array([clip["label"] for _, clip in kept], "int32")
         return videos, labels, [number for number, _ in kept]
+
+    def _path_and_start(self, index):
+        windows = self.loader.windows
+        return self.loader.name(index), windows[index][1] if windows else 0
 
     def _names_checksum(self):
         digest = hashlib.sha256()

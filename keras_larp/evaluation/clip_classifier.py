@@ -90,7 +90,8 @@ def load_or_train_classifier(train, test, path=None, num_frames=16, verbose=0):
         A `ClipClassifier`.
 
     Raises:
-        ValueError: If the sources have no classes, or not the same.
+        ValueError: If the sources have no classes or not the same, if the
+            path ends otherwise, and for a file of other classes.
 
     Example:
 
@@ -110,6 +111,11 @@ def load_or_train_classifier(train, test, path=None, num_frames=16, verbose=0):
     if path is None:
         return _train(train, test, num_frames, verbose)
     path = pathlib.Path(path)
+    if not path.name.endswith(".weights.h5"):
+        raise ValueError(
+            "The file of a classifier's weights must end in .weights.h5. "
+            f"Received: {path}"
+        )
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
@@ -120,7 +126,13 @@ def load_or_train_classifier(train, test, path=None, num_frames=16, verbose=0):
             except FileExistsError:
                 pass  # Another process was first; its weights count.
     classifier = ClipClassifier(len(names[0]))
-    classifier.load_weights(path)
+    try:
+        classifier.load_weights(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{path} holds no classifier of {len(names[0])} classes. Choose "
+            f"another path, where one is trained. ({error})"
+        ) from error
     return classifier
 
 

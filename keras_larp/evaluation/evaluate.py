@@ -1,11 +1,15 @@
 """The three evaluations, each of one shard; `merge` puts shards together."""
 
+import hashlib
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_larp import data
+from keras_larp.data.checks import check_integer
 from keras_larp.evaluation.clip_classifier import predicted_classes
+from keras_larp.evaluation.feature_extractor import FeatureExtractor
 from keras_larp.evaluation.shards import write_shard
 from keras_larp.evaluation.small_video_network import resize_frames
 from keras_larp.metrics import psnr, ssim
@@ -43,15 +47,17 @@ def evaluate_reconstruction(
         save_videos: Boolean, whether originals beside reconstructions are
             written too, a file a clip.
         redo: Boolean, whether to do again a shard that is there.
-        settings: Optional dictionary of what a report should also tell.
+        settings: Optional dictionary of what a report should also tell. It
+            has to be the same for all shards, but for what is in its
+            "places", a dictionary of where files lie on this machine.
         verbose: 0, or 1 for a progress bar.
 
     Returns:
         Path of the shard. `merge(folder)` gives the results.
 
     Raises:
-        ValueError: for too few frames, more shards than batches, and a folder
-            with shards of other settings.
+        ValueError: for too few frames, more shards than batches, an extractor
+            of another kind, and a folder with shards of other settings.
         VideoDecodeError: where a video does not decode.
 
     Example:
@@ -71,7 +77,9 @@ def evaluate_reconstruction(
     ```
     """
     _check_size(clips, tokenizer)
-    distance = _distance(extractor, "r", clips.loader.num_frames)
+    distance = None
+    if extractor is not None:
+        distance = _distance(extractor, "r", clips.loader.num_frames)
     settings = {
         **_common_settings("reconstruction", batch_size, settings),
         "clips": clips.settings(),
@@ -179,10 +187,11 @@ def evaluate_generation(
     generator.check_tokenizer(tokenizer)
     distance = _distance(extractor, "g", tokenizer.num_frames)
     sampling = {"seed": 0, **(sampling or {})}
-    labels = np.asarray(labels, "int32")
+    labels = np.asarray(labels, "<i4")
     settings = {
         **_common_settings("generation", batch_size, settings),
         "num_samples": len(labels),
+        "labels_sha256": hashlib.sha256(labels.tobytes()).hexdigest(),
         "sampling": sampling,
         "real_clips": clips.settings(),
         "tokenizer_sha256": data.tokenizer_identity(tokenizer),
@@ -294,14 +303,14 @@ def evaluate_frame_prediction(
     generator.check_tokenizer(tokenizer)
     distance = _distance(extractor, "", tokenizer.num_frames)
     sampling = {"seed": 0, **(sampling or {})}
-    num_condition_frames = (
-        num_condition_frames or generator.num_condition_frames
+    if num_condition_frames is None:
+        num_condition_frames = generator.num_condition_frames
+    check_integer(
+        "num_condition_frames",
+        num_condition_frames,
+        1,
+        tokenizer.num_frames - 1,  # There must be frames to predict.
     )
-    if num_condition_frames >= tokenizer.num_frames:
-        raise ValueError(
-            "There must be frames to predict. Received: num_condition_frames="
-            f"{num_condition_frames} of {tokenizer.num_frames}"
-        )
     settings = {
         **_common_settings("frame-prediction", batch_size, settings),
         "num_condition_frames": num_condition_frames,
@@ -369,8 +378,13 @@ def _common_settings(kind, batch_size, settings):
 
 def _distance(extractor, prefix, num_frames):
     """What the distance is called: rFVD, gFVD or another name."""
-    if extractor is None:
-        return None
+    if not isinstance(extractor, FeatureExtractor):
+        raise ValueError(
+            "`extractor` must be a `FeatureExtractor`, such as "
+            "`i3d_features(file)`, `random_features()` or "
+            "`FeatureExtractor(function, name)`. Received: "
+            f"extractor={extractor!r}"
+        )
     extractor.check(num_frames)
     is_fvd = extractor.distance == "FVD"
     return prefix + extractor.distance if is_fvd else extractor.distance

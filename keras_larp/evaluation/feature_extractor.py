@@ -8,6 +8,8 @@ from keras_larp.data import tokenizer_identity
 from keras_larp.evaluation.small_video_network import SmallVideoNetwork
 from keras_larp.models.i3d import MIN_FRAMES
 from keras_larp.presets import TorchScriptI3D, load_i3d
+from keras_larp.presets.i3d import WHERE as WHERE_STATE_DICT
+from keras_larp.presets.torchscript_i3d import WHERE as WHERE_TORCHSCRIPT
 from keras_larp.presets.weight_files import fetch_file, file_sha256
 
 
@@ -82,9 +84,11 @@ def i3d_features(source, sha256=None, epsilon=1e-5):
         the file's checksum.
 
     Raises:
-        FileNotFoundError, ImportError, ValueError: as these two.
+        FileNotFoundError: where the file is not there or cannot be
+            downloaded; says where to get each of the three.
+        ImportError, ValueError: as these two.
     """
-    path = fetch_file(source, sha256) if sha256 else source
+    path = fetch_file(source, sha256, WHERE_TORCHSCRIPT + WHERE_STATE_DICT)
     if _is_torchscript(path):
         options = {"sha256": sha256} if sha256 else {}
         i3d = TorchScriptI3D(path, **options)
@@ -110,5 +114,5 @@ def _is_torchscript(path):
     try:
         with zipfile.ZipFile(path) as file:
             return any("/code/" in name for name in file.namelist())
-    except (OSError, zipfile.BadZipFile):
+    except zipfile.BadZipFile:
         return False  # `load_i3d` says what is wrong.

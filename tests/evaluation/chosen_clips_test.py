@@ -37,6 +37,18 @@ def test_windows_are_drawn_by_the_authors_rule(folder):
     assert settings["names_sha256"] != other.settings()["names_sha256"]
 
 
+def test_the_order_of_the_source_does_not_matter(folder):
+    source = data.VideoFolder(folder / "train")
+    unsorted = [source[i] for i in (2, 0, 1)]
+    expected, clips = (
+        ChosenClips(x, 4, 16, num_clips=4, seed=42) for x in (source, unsorted)
+    )
+    assert clips.settings() == expected.settings()
+    ((first, _, _),) = expected.batches([range(4)])
+    ((second, _, _),) = clips.batches([range(4)])
+    np.testing.assert_array_equal(first, second)
+
+
 def test_labels_are_those_of_the_clips():
     source = data.MovingShapes(24, num_frames=8, image_size=8)
     clips = ChosenClips(source, 4, 8, num_clips=10)
@@ -48,6 +60,8 @@ def test_more_clips_than_there_are():
     source = data.MovingShapes(24, num_frames=8, image_size=8)
     with pytest.raises(ValueError, match="There are 48 clips of 4 frames"):
         ChosenClips(source, 4, 8, num_clips=49)
+    assert len(ChosenClips(source, 4, 8, num_clips=49, allow_fewer=True)) == 48
+    assert len(ChosenClips(source, 4, 8, num_clips=3, allow_fewer=True)) == 3
 
 
 def test_videos_that_do_not_decode_are_skipped_and_counted(folder):
@@ -65,6 +79,18 @@ def test_videos_that_do_not_decode_are_skipped_and_counted(folder):
     clips = ChosenClips(source, 4, 16, "first")
     with pytest.raises(data.VideoDecodeError, match="broken.mp4"):
         list(clips.batches([range(3)]))
+
+
+def test_unreadable_videos_are_told_of_windows(folder):
+    (folder / "train" / "broken.mp4").write_bytes(b"no video")
+    source = data.VideoFolder(folder / "train")
+    clips = ChosenClips(source, 4, 16, on_error="skip")
+    list(clips.batches([range(6)]))
+    settings = clips.settings()
+    assert (settings["num_videos"], settings["num_clips"]) == (4, 6)
+    assert settings["num_unreadable_videos"] == 1
+    first = ChosenClips(source, 4, 16, "first", on_error="skip")
+    assert "num_unreadable_videos" not in first.settings()
 
 
 def test_files_that_are_in_the_training_list_are_found(folder):

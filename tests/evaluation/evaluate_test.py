@@ -8,7 +8,7 @@ import pytest
 from tiny_models import tiny_generator, tiny_tokenizer
 
 from keras_larp import data, evaluation
-from keras_larp.models import LPIPS
+from keras_larp.models import I3D, LPIPS
 
 NUM_CLIPS, BATCH_SIZE = 13, 3
 
@@ -39,7 +39,16 @@ def choose(num_clips=NUM_CLIPS, **kwargs):
     return evaluation.ChosenClips(source, 4, 16, num_clips=num_clips, **kwargs)
 
 
-def run(kind, folder, models, extractor, shard=(0, 1), clips=None, **options):
+def run(
+    kind,
+    folder,
+    models,
+    extractor,
+    shard=(0, 1),
+    clips=None,
+    labels=range(10),
+    **options,
+):
     clips = clips or choose()
     options |= {"shard": shard, "verbose": 0, "batch_size": BATCH_SIZE}
     if kind == "reconstruction":
@@ -51,7 +60,7 @@ def run(kind, folder, models, extractor, shard=(0, 1), clips=None, **options):
             folder,
             models["generator"],
             models["tokenizer"],
-            np.arange(10) % 12,
+            labels,
             clips,
             extractor,
             **options,
@@ -227,6 +236,41 @@ def test_other_settings_are_refused_before_work(models, extractor, tmp_path):
             extractor,
             (1, 2),
             clips=choose(seed=1),
+        )
+
+
+def test_shards_of_other_classes_are_refused(models, extractor, tmp_path):
+    run("generation", tmp_path, models, extractor, (0, 2))
+    with pytest.raises(ValueError, match="labels_sha256 is .*shard_0000_of_0"):
+        others = [*range(9), 0]
+        run("generation", tmp_path, models, extractor, (1, 2), labels=others)
+
+
+@pytest.mark.parametrize(
+    "kind, extractor",
+    [
+        ("reconstruction", mean_colors),
+        ("reconstruction", I3D),
+        ("generation", None),
+        ("frame-prediction", None),
+    ],
+)
+def test_other_extractors_are_refused(kind, extractor, models, tmp_path):
+    with pytest.raises(ValueError, match="must be a `FeatureExtractor`"):
+        run(kind, tmp_path, models, extractor)
+
+
+@pytest.mark.parametrize("count", [0, 4])
+def test_frames_to_go_on_from_and_to_predict(
+    count, models, extractor, tmp_path
+):
+    with pytest.raises(ValueError, match=f"at most 3.*frames={count}"):
+        run(
+            "frame-prediction",
+            tmp_path,
+            models,
+            extractor,
+            num_condition_frames=count,
         )
 
 

