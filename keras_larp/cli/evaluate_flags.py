@@ -11,7 +11,7 @@ from keras_larp.evaluation.small_video_network import IMAGE_SIZE
 
 # Flags for the report: those that results depend on, and those that say where
 # files lie, which may differ between shards.
-_DATA_FLAGS = ("fold", "skip_broken")
+_REPORTED = ("fold", "skip_broken", "quantize")
 _PLACES = ("data", "test_data", "tokenizer", "generator")
 
 
@@ -137,16 +137,20 @@ def load_classifier(values, num_frames):
 
 
 def choose_clips(values, split, tokenizer, sampling, flag="num_clips"):
-    """`ChosenClips` of the tokenizer's size, as many as a flag says."""
+    """`ChosenClips` of the tokenizer's size, as many as a flag says, or all
+    where it is `None`."""
     sizes = tokenizer.num_frames, tokenizer.image_size
+    num_clips, fewer = None, False
+    if flag is not None:
+        num_clips, fewer = values[flag].value, values[flag].using_default_value
     return evaluation.ChosenClips(
         data_flags.make_source(values, split, *sizes),
         *sizes,
         sampling=sampling,
-        num_clips=values[flag].value,
+        num_clips=num_clips,
         seed=values.seed,
         on_error="skip" if values.skip_broken else "raise",
-        allow_fewer=values[flag].using_default_value,
+        allow_fewer=fewer,
     )
 
 
@@ -197,10 +201,11 @@ def check_overlap(values, clips):
 def settings(values, **more):
     """The flags that results depend on, for the report."""
     places = [name for name in _PLACES if name in values]
+    reported = [name for name in _REPORTED if name in values]
     return {
         PLACES: {name: values[name].value for name in places},
         "data_format": data_flags.data_format(values),
-        **{name: values[name].value for name in _DATA_FLAGS},
+        **{name: values[name].value for name in reported},
         **more,
     }
 

@@ -45,7 +45,7 @@ def main(values):
     tokenizer = model_flags.load_tokenizer(values)
     generator = model_flags.load_generator(values)
     clips = evaluate_flags.choose_clips(
-        values, "test", tokenizer, "center", num_clips=None
+        values, "test", tokenizer, "center", flag=None
     )
     count = min(values.num_clips, len(clips))
     each = values.num_samples

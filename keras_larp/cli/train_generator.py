@@ -79,12 +79,13 @@ def main(values):
     batch_size = recipe.settings["batch_size"]
     monitor = "loss" if test is None else "val_loss"
     callbacks = run.callbacks(values, train, batch_size, monitor, "min")
-    by_class = recipe.settings["condition"] == "class"
-    if values.show_every and tokenizer is not None and by_class:
-        labels = generator.known_classes[:8]
+    if values.show_every and tokenizer is not None:
+        condition = _shown(
+            generator, tokenizer, train if test is None else test
+        )
         folder = run.path / "samples"
         callbacks.append(
-            SampleGrid(labels, tokenizer, folder, values.show_every)
+            SampleGrid(condition, tokenizer, folder, values.show_every)
         )
     generator.fit(
         train,
@@ -95,6 +96,16 @@ def main(values):
     )
     run.finish(generator, recipe.settings["ema_decay"] is not None)
     return generator
+
+
+def _shown(generator, tokenizer, dataset):
+    """The classes, or the first frames' tokens, of the clips in a grid."""
+    if generator.condition == "class":
+        return generator.known_classes[:8]
+    batch = next(iter(dataset))
+    if isinstance(batch, dict):
+        return batch["condition"][:8]
+    return generator.encode_first_frames(batch[0][:8], tokenizer)
 
 
 def _choose(values, tokenizer):

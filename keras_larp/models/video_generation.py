@@ -167,6 +167,39 @@ class VideoGeneration:
         Reference:
             - [LARP](https://arxiv.org/abs/2410.21264), section 4.3
         """
+        if num_samples < 1:
+            raise ValueError(
+                "`num_samples` must be at least 1. "
+                f"Received: num_samples={num_samples}"
+            )
+        condition = self.encode_first_frames(
+            video, tokenizer, num_condition_frames, batch_size
+        )
+        return self.generate(
+            np.repeat(condition, num_samples, axis=0),
+            decode=tokenizer,
+            batch_size=batch_size,
+            **options,
+        )
+
+    def encode_first_frames(
+        self, video, tokenizer, num_condition_frames=None, batch_size=None
+    ):
+        """What clips go on from, as `generate` takes it as condition.
+
+        Args:
+            video: As in `predict_frames`.
+            tokenizer: As in `predict_frames`.
+            num_condition_frames: As in `predict_frames`.
+            batch_size: Integer, clips at a time; all at once where `None`.
+
+        Returns:
+            int32 array `(B, num_tokens + 1)`: tokens of clips that stand still
+            behind their first frames, and the separator.
+
+        Raises:
+            ValueError: as `predict_frames`.
+        """
         if self.condition != "frames":
             raise ValueError(
                 "Frame prediction needs a generator that was built with "
@@ -184,11 +217,10 @@ class VideoGeneration:
                 f"{tokenizer.num_frames}"
             )
         at_once = len(video) if batch_size is None else batch_size
-        if min(len(video), at_once, num_samples) < 1:
+        if min(len(video), at_once) < 1:
             raise ValueError(
-                "Expected at least one clip, num_samples >= 1 and batch_size "
-                f">= 1. Received: {len(video)} clips, "
-                f"num_samples={num_samples}, batch_size={batch_size}"
+                "Expected at least one clip and batch_size >= 1. Received: "
+                f"{len(video)} clips, batch_size={batch_size}"
             )
 
         def encode_from(start):
@@ -201,10 +233,7 @@ class VideoGeneration:
 
         parts = [encode_from(i) for i in range(0, len(video), at_once)]
         condition = with_separator(np.concatenate(parts), self.vocab_size)
-        condition = ops.repeat(condition, num_samples, axis=0)
-        return self.generate(
-            condition, decode=tokenizer, batch_size=batch_size, **options
-        )
+        return ops.convert_to_numpy(condition)
 
     def quantize(self, *args, **kwargs):
         """Makes the weights int8, as `keras.Model.quantize`; for sampling."""

@@ -85,9 +85,18 @@ def test_frame_prediction_trains_on_token_data_sets(tmp_path, presets):
     )
     with pytest.raises(ValueError, match="3 frames.*num_condition_frames=2"):
         run_here(train_generator, *tokens, *recipe, "--num_condition_frames=2")
-    run_here(
-        train_generator, f"--output={tmp_path}/other", tokens[0], *recipe
-    )  # fmt: skip
+    for name, source in (
+        ("other", tokens[0]),
+        ("video", "--num_condition_frames=3"),
+    ):
+        run_here(
+            train_generator,
+            f"--output={tmp_path}/{name}",
+            *(source, presets[0]),
+            *recipe,
+        )
+        # Clips that go on from the first frames of some.
+        assert written(tmp_path / name / "samples") == ["epoch_0001.mp4"]
     generator = models.ARVideoGenerator.from_preset(tmp_path / "other/preset")
     assert generator.condition == "frames"
     assert generator.num_condition_frames == 3
