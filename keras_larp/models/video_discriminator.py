@@ -2,6 +2,7 @@ import keras
 from keras import layers, ops
 
 from keras_larp.layers.checkpointing import run_block
+from keras_larp.layers.spectral_normalization import SpectralNormalization
 from keras_larp.layers.transformer_block import TransformerBlock
 from keras_larp.layers.video_patch_embedding import VideoPatchEmbedding
 from keras_larp.models.checks import check_video
@@ -103,7 +104,7 @@ class VideoDiscriminator(keras.Model):
         self.build((None, *self.video_shape))
 
     def _normalize_linear_layers(self):
-        wrap = layers.SpectralNormalization
+        wrap = SpectralNormalization
         embedding = self.patch_embedding
         embedding.projection = wrap(embedding.projection)
         for block in self.blocks:

@@ -124,6 +124,30 @@ def test_spectral_norms_are_kept_at_one():
     assert 0.8 < norm < 1.3
 
 
+def test_spectral_normalization_trains_normalized_kernels():
+    # As a discriminator without it does, whose norms happen to be 1.
+    def trained(spectral_normalization):
+        tokenizer = adversarial_tokenizer(
+            discriminator=tiny_discriminator(
+                spectral_normalization=spectral_normalization
+            ),
+            discriminator_optimizer=keras.optimizers.SGD(0.1),
+            discriminator_every=1,
+            adversarial_loss="non_saturating",
+        )
+        weights = tokenizer.discriminator.trainable_variables
+        for seed, weight in enumerate(weights):
+            kind = keras.initializers.RandomNormal
+            if len(weight.shape) == 2:
+                kind = keras.initializers.Orthogonal
+            weight.assign(kind(seed=seed)(weight.shape))
+        tokenizer.train_on_batch(clips())
+        return [numpy(w) for w in weights]
+
+    for received, expected in zip(trained(True), trained(False), strict=True):
+        np.testing.assert_allclose(received, expected, atol=1e-5)
+
+
 def test_perceptual_model_adds_its_weighted_mean():
     class Distance(keras.layers.Layer):
         def call(self, video, reconstruction):
