@@ -79,6 +79,7 @@ def test_scripts_reconstruct_and_generate(tmp_path):
         "class_007_000.mp4",
         "class_007_001.mp4",
         "grid.gif",
+        "settings.json",
     ]
 
 
