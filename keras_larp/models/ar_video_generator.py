@@ -5,6 +5,7 @@ from keras_larp.layers.causal_transformer_block import CausalTransformerBlock
 from keras_larp.layers.checkpointing import run_block
 from keras_larp.layers.position_table import SequencePositions
 from keras_larp.layers.seeded_dropout import seeded_dropout
+from keras_larp.models.frame_prediction import FramePrediction
 from keras_larp.models.video_generation import VideoGeneration
 from keras_larp.training.generator_training import GeneratorTraining
 
@@ -21,7 +22,7 @@ SIZES = {  # layers, heads, width
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
-class ARVideoGenerator(VideoGeneration, GeneratorTraining):
+class ARVideoGenerator(FramePrediction, VideoGeneration, GeneratorTraining):
     """An autoregressive generator of video tokens.
 
     A LLaMA-like decoder with absolute positions predicts a clip's tokens one
