@@ -116,12 +116,13 @@ class RunFolder:
         folder = self.path / "checkpoints"
         last, best = list_checkpoints(folder)[-1], (folder / "best").resolve()
         if best.is_dir() and best.name != last.name:
-            _take_checkpoint(model, best)
+            read_variables(model, best)
+            _take_averages(model)
             self._save(model, "preset_best")
+        read_variables(model, last)
         if averaged:
-            _take_checkpoint(model, last, raw=True)
             self._save(model, "preset_raw")
-        _take_checkpoint(model, last)
+        _take_averages(model)
         self._save(model, "preset")
         plot_run(self.path / "log.csv", self.path / "curves.png")
         print(f"Saved to {self.path / 'preset'}")
@@ -135,12 +136,9 @@ class RunFolder:
         new.rename(self.path / name)
 
 
-def _take_checkpoint(model, checkpoint, raw=False):
-    """Loads the weights of a checkpoint; averaged ones where there are such,
-    unless they are wanted raw."""
-    read_variables(model, checkpoint)
-    if not raw:
-        model.optimizer.finalize_variable_values(model.trainable_variables)
+def _take_averages(model):
+    """Puts averaged weights, where there are such, in the place of the raw."""
+    model.optimizer.finalize_variable_values(model.trainable_variables)
 
 
 def define(values, output):
