@@ -5,6 +5,7 @@ import numpy as np
 from keras_larp.data._optional import require
 from keras_larp.data.checks import check_integer
 from keras_larp.data.frame_index import (
+    AT_END,
     TOLERATED_MISSING_FRAMES,
     decode_error,
     index_frames,
@@ -12,6 +13,10 @@ from keras_larp.data.frame_index import (
 )
 from keras_larp.data.frame_sampling import frame_indices
 from keras_larp.data.transforms import resized_size
+
+# Decoders that can be told for each packet whether to skip it. (That of AV1
+# goes on as it began.)
+_SKIPPING_DECODERS = {"h264", "hevc", "mpeg4", "mpeg2video"}
 
 
 def count_frames(path):
@@ -79,8 +84,9 @@ def read_frames(path, indices, image_size=None):
 
     Decoding starts at the last keyframe before the first frame that is asked
     for, where the container stores when each frame is shown, so that every
-    decoded frame is known by its time stamp. Otherwise (AVI with reordered
-    frames, or frames that do not turn up where the index has them) the file
+    decoded frame is known by its time stamp. Frames that are not asked for
+    and that no other frame builds on are not decoded. Where time stamps are
+    missing or frames do not turn up where the index has them, the whole file
     is decoded from its beginning and frames are counted. Both ways give the
     same frames.
 
@@ -135,17 +141,35 @@ def _decode_from_keyframe(path, index, wanted, image_size):
     position = np.searchsorted(index.keyframes, first, side="right") - 1
     keyframe_time = int(index.times[index.keyframes[position]])
     numbers = {int(index.times[number]): number for number in wanted}
+    needed = {time - lead for time in numbers for lead in range(index.lead + 1)}
     frames, to_rgb = {}, _RgbConverter(image_size)
     with open_video(path) as (container, stream):
-        container.seek(keyframe_time, stream=stream)
-        for frame in container.decode(stream):
-            if frame.pts in numbers:
+        if position:
+            container.seek(keyframe_time, stream=stream)
+        for packet in container.demux(stream):
+            # In usual files no other frame builds on up to two thirds of them.
+            if stream.codec_context.name in _SKIPPING_DECODERS:
+                stream.codec_context.skip_frame = (
+                    "DEFAULT" if _stamp(packet, index) in needed else "NONREF"
+                )
+            for frame in packet.decode():
+                time = _stamp(frame, index)
+                if time < index.times[0]:
+                    return None
+                if time not in numbers:
+                    continue
                 if frame.is_corrupt:
                     return None
-                frames[numbers[frame.pts]] = to_rgb(frame)
+                frames[numbers[time]] = to_rgb(frame)
                 if len(frames) == len(wanted):
                     return frames
     return None
+
+
+def _stamp(item, index):
+    """What the index knows a frame by, of a packet or of a decoded frame."""
+    stamp = getattr(item, index.stamp)
+    return AT_END if stamp is None else stamp
 
 
 def _decode_from_beginning(path, index, wanted, image_size):

@@ -14,6 +14,16 @@ TOLERATED_MISSING_FRAMES = 2
 # Containers that store when a frame is shown. AVI stores no such times: they
 # are guessed, and rightly so only where frames are not reordered.
 _TIMED_CONTAINERS = {"mov", "mp4", "matroska", "webm"}
+# Stands for the time stamp of what the decoder holds until the file has ended.
+AT_END = np.iinfo(np.int64).max
+# MPEG-4's mark of a picture, and the bits behind it of one that is predicted
+# from both sides.
+_PICTURE = b"\x00\x00\x01\xb6"
+_BIDIRECTIONAL = 2
+# A picture of so few bytes has no content: it takes the place in the stream of
+# one that is packed together with an earlier picture.
+_PLACEHOLDER_BYTES = 8
+_LONGEST_RUN = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +37,18 @@ class FrameIndex:
             file must be decoded from its beginning.
         keyframes: int64 array, numbers of the frames that decoding can start
             from; the first is 0.
+        stamp: String, what the times are: `"pts"`, when a frame is shown, or
+            `"dts"`, the number of the packet for which the decoder hands the
+            frame out (`AT_END` for the last one).
+        lead: Integer, how many packets before that of a frame the decoder
+            must not skip either.
     """
 
     num_frames: int
     times: np.ndarray | None
     keyframes: np.ndarray
+    stamp: str = "pts"
+    lead: int = 0
 
 
 @contextlib.contextmanager
@@ -75,6 +92,7 @@ def index_frames(path):
 @functools.lru_cache(maxsize=16384)
 def _index_frames(path, modified, size):
     times, keys, shown = [], [], True
+    reordered = _ReorderedMpeg4()
     with open_video(path) as (container, stream):
         for packet in container.demux(stream):
             if packet.size == 0:  # the mark at the end of the file
@@ -86,11 +104,12 @@ def _index_frames(path, modified, size):
             shown = shown and not packet.is_discard
             times.append(packet.pts)
             keys.append(packet.is_keyframe)
+            reordered.add(packet)
         promised = stream.frames
         names = set(container.format.name.split(","))
-        timed = bool(names & _TIMED_CONTAINERS) or (
-            "avi" in names and not stream.codec_context.has_b_frames
-        )
+        in_order = not stream.codec_context.has_b_frames
+        timed = names & _TIMED_CONTAINERS or ("avi" in names and in_order)
+        counted = "avi" in names and reordered.is_regular(stream)
     if not times:
         raise decode_error(path, "it holds no frame")
     if len(times) < promised - TOLERATED_MISSING_FRAMES:
@@ -99,9 +118,52 @@ def _index_frames(path, modified, size):
             f"it is cut off: its header promises {promised} frames and "
             f"{len(times)} are there",
         )
+    if counted and shown and keys[0]:
+        stamps = np.array([*range(1, len(times)), AT_END], np.int64)
+        start = np.zeros(1, np.int64)
+        return FrameIndex(len(times), stamps, start, "dts", _LONGEST_RUN)
     timed = timed and shown and keys[0] and None not in times
     if not timed or len(set(times)) < len(times):
         return FrameIndex(len(times), None, np.zeros(1, np.int64))
     times, keys = np.array(times, np.int64), np.array(keys)
     order = np.argsort(times)
     return FrameIndex(len(times), times[order], np.flatnonzero(keys[order]))
+
+
+class _ReorderedMpeg4:
+    """Finds out whether a file of reordered MPEG-4 frames is such that its
+    decoder, which holds one frame back, hands out the next one in the order of
+    showing with each packet but the first.
+
+    It is so where each packet has a picture for the decoder, one of its own or
+    one that was packed together with an earlier picture.
+    """
+
+    def __init__(self):
+        self.packets = 0
+        self.packed = 0  # pictures that came before their turn
+        self.run = 0  # packets since the last one that others build on
+        self.regular = True
+
+    def add(self, packet):
+        data, at = bytes(packet), -1
+        if packet.size > _PLACEHOLDER_BYTES:
+            at = data.find(_PICTURE)
+            self.packed += data.count(_PICTURE)
+        self.packed -= 1
+        is_reference = (
+            0 <= at < packet.size - len(_PICTURE)
+            and data[at + len(_PICTURE)] >> 6 != _BIDIRECTIONAL
+        )
+        self.run = 0 if is_reference else self.run + 1
+        self.regular = (
+            self.regular
+            and packet.dts == self.packets
+            and 0 <= self.packed <= 1
+            and self.run <= _LONGEST_RUN
+        )
+        self.packets += 1
+
+    def is_regular(self, stream):
+        context = stream.codec_context
+        return context.name == "mpeg4" and context.has_b_frames and self.regular

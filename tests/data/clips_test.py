@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keras_larp import data
+from keras_larp.data import clips
 
 pytestmark = pytest.mark.once
 
@@ -41,20 +42,139 @@ def test_resizing_while_converting_changes_little(files):
 
 
 def test_seeking_gives_the_frames_of_decoding_in_order(files):
-    av = pytest.importorskip("av")
     assert len(files) == 4
     for path in files:
-        with av.open(str(path)) as container:
-            frames = [
-                frame.to_ndarray(format="rgb24")
-                for frame in container.decode(video=0)
-            ]
+        frames = decode_all(path)
         last = len(frames) - 1
         assert 0 <= data.count_frames(path) - len(frames) <= 2
         wanted = [last // 2, last // 2 + 1, last, last // 3, last // 3]
         received = data.read_frames(path, wanted)
         for frame, i in zip(received, wanted, strict=True):
             np.testing.assert_array_equal(frame, frames[i], err_msg=str(path))
+
+
+def write_reordered(path, codec):
+    """48 frames, of which three of four are such that none builds on them."""
+    av = pytest.importorskip("av")
+    options = {"bf": "3", "g": "24", "x265-params": "log-level=none"}
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.max_b_frames = 3
+        noise = np.random.default_rng(0).integers(-9, 10, (48, 48, 64, 3))
+        for picture in (128 + np.cumsum(noise, 0)).clip(0, 255):
+            frame = av.VideoFrame.from_ndarray(
+                picture.astype("uint8"), format="rgb24"
+            )
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def decode_all(path):
+    av = pytest.importorskip("av")
+    with av.open(str(path)) as container:
+        return [
+            frame.to_ndarray(format="rgb24")
+            for frame in container.decode(video=0)
+        ]
+
+
+@pytest.mark.parametrize(
+    ("codec", "name"),
+    [
+        ("libx264", "clip.mp4"),
+        ("libx265", "clip.mkv"),
+        ("mpeg4", "clip.avi"),
+        ("mpeg4", "clip.mp4"),
+        ("libsvtav1", "clip.mp4"),
+        ("libvpx-vp9", "clip.webm"),
+        ("libx264", "clip.avi"),
+    ],
+)
+def test_skipping_frames_changes_none(tmp_path, codec, name):
+    path = tmp_path / name
+    write_reordered(path, codec)
+    frames = decode_all(path)
+    generator = np.random.default_rng(0)
+    wanted = [
+        [47],
+        np.arange(40, 48),
+        *(np.arange(start, start + 5) for start in range(0, 40, 3)),
+        *(generator.permutation(48)[:6] for _ in range(12)),
+    ]
+    for numbers in wanted:
+        received = data.read_frames(path, numbers)
+        for frame, number in zip(received, numbers, strict=True):
+            np.testing.assert_array_equal(frame, frames[number])
+
+
+@pytest.mark.parametrize(
+    ("codec", "name"),
+    [("libx264", "clip.mp4"), ("mpeg4", "clip.avi"), ("libx265", "clip.mkv")],
+)
+def test_frames_that_none_builds_on_are_not_decoded(
+    tmp_path, monkeypatch, codec, name
+):
+    write_reordered(tmp_path / name, codec)
+    decoded = count_decoded(monkeypatch)
+    data.read_frames(tmp_path / name, [21])
+    assert 3 <= len(decoded) <= 15
+
+
+@pytest.mark.parametrize("start", [120, 121, 122])
+def test_packed_frames_that_none_builds_on_are_not_decoded(
+    shared_dir, monkeypatch, start
+):
+    decoded = count_decoded(monkeypatch)
+    folder = shared_dir / "data/UCF-101/ApplyEyeMakeup"
+    path = folder / "v_ApplyEyeMakeup_g01_c01.avi"
+    frames = data.read_frames(path, np.arange(start, start + 16))
+    assert 50 <= len(decoded) <= 70
+    expected = np.stack(decode_all(path)[start : start + 16])
+    np.testing.assert_array_equal(frames, expected)
+
+
+def count_decoded(monkeypatch):
+    """A list that each frame which comes from a decoder is appended to; where
+    one begins again to count them all, it fails."""
+    av = pytest.importorskip("av")
+    decoded, stamp = [], clips._stamp
+
+    def remember(item, index):
+        if isinstance(item, av.VideoFrame):
+            decoded.append(item)
+        return stamp(item, index)
+
+    monkeypatch.setattr(clips, "_stamp", remember)
+    monkeypatch.delattr(clips, "_decode_from_beginning")
+    return decoded
+
+
+def test_avi_with_a_dropped_frame_is_counted(tmp_path):
+    """A packet without a picture gives no frame, so that packets do not tell
+    which frame is which."""
+    av = pytest.importorskip("av")
+    write_reordered(tmp_path / "whole.avi", "mpeg4")
+    with (
+        av.open(str(tmp_path / "whole.avi")) as whole,
+        av.open(str(tmp_path / "clip.avi"), "w") as dropped,
+    ):
+        stream = dropped.add_stream_from_template(whole.streams.video[0])
+        for number, packet in enumerate(whole.demux(video=0)):
+            if not packet.size:
+                break
+            if number == 10:  # an inner picture of reordered ones
+                empty = av.Packet(bytes(packet)[:4] + b"\xb0\x00\x00")
+                empty.dts, empty.pts = packet.dts, packet.pts
+                empty.time_base = packet.time_base
+                packet = empty
+            packet.stream = stream
+            dropped.mux(packet)
+    frames = decode_all(tmp_path / "clip.avi")
+    assert len(frames) == 47
+    for number in (5, 20, 30):
+        received = data.read_frames(tmp_path / "clip.avi", [number])
+        np.testing.assert_array_equal(received[0], frames[number])
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.avi"])
