@@ -6,8 +6,11 @@ The yardstick is a bare loop with PyAV that decodes the very frames which the
 pipeline's clips have, in one thread, and does nothing else. Both are pinned to
 the same number of cores. What the pipeline does beyond decoding is its
 overhead: the processor's time for a clip, that of workers included, over the
-loop's. Numbers are medians of repeated runs, each in a process of its own;
-runs of all kinds alternate, so that a busy machine slows all of them.
+loop's. Since the pipeline's reader skips frames that the loop decodes, and
+resizes, it is also run alone, one clip after another, as a second yardstick:
+what is beyond it are order, hand-over and batches. Numbers are medians of
+repeated runs, each in a process of its own; runs of all kinds alternate, so
+that a busy machine slows all of them.
 """
 
 import itertools
@@ -28,18 +31,20 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("data", "../shared/data/UCF-101", "Folder of videos.")
 flags.DEFINE_integer("clips", 512, "Clips that a run times.", 1)
 flags.DEFINE_integer("repeats", 3, "Measured runs.", 1)
-flags.DEFINE_enum("child", None, ["loop", "0", "1", "2"], "What to run here.")
+flags.DEFINE_enum(
+    "child", None, ["loop", "reader", "0", "1", "2"], "What to run here."
+)
 flags.DEFINE_string("resize", "pillow", "What resizes in the pipeline.")
 flags.DEFINE_integer("cores", 1, "On how many cores.", 1)
 
-# What is run (a bare loop on each core, or a pipeline with so many workers),
-# what resizes, and on how many cores.
+# What is run (a bare loop or the reader alone, on each core, or a pipeline with
+# so many workers), what resizes, and on how many cores.
 RUNS = [
     (child, resize, cores)
     for cores, workers in ((1, "0"), (2, "012"))
     for child, resize in (
         ("loop", "none"),
-        *itertools.product(workers, ("pillow", "ffmpeg")),
+        *itertools.product(("reader", *workers), ("pillow", "ffmpeg")),
     )
 ]
 BATCH_SIZE = 8
@@ -53,7 +58,9 @@ def main(_):
 
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: FLAGS.cores])
         data.keep_freed_memory()
-        run = run_loop if FLAGS.child == "loop" else run_pipeline
+        run = {"loop": run_loop, "reader": run_reader}.get(
+            FLAGS.child, run_pipeline
+        )
         seconds, busy = run()
         print("RESULT", FLAGS.clips / seconds, 1000 * busy / FLAGS.clips)
         return
@@ -99,6 +106,19 @@ def run_loop():
     return time.perf_counter() - start, busy_seconds() - busy
 
 
+def run_reader():
+    """Seconds that reading the pipeline's clips takes, and is busy."""
+    from keras_larp.data.clip_loader import ClipLoader
+
+    files = video_files()
+    loader = ClipLoader(files, NUM_FRAMES, resize=FLAGS.resize)
+    for place in range(WARM_UP + FLAGS.clips):
+        if place == WARM_UP:
+            start, busy = time.perf_counter(), busy_seconds()
+        loader.load(place // len(files), place % len(files))
+    return time.perf_counter() - start, busy_seconds() - busy
+
+
 def run_pipeline():
     """Seconds that the pipeline takes, and is busy."""
     from keras_larp import data
@@ -136,10 +156,10 @@ def video_files():
 
 
 def clips_per_second(child, resize, cores):
-    """And busy milliseconds a clip, of one run; loops run side by side, each
-    on a core."""
+    """And busy milliseconds a clip, of one run; loops and readers run side by
+    side, each on a core."""
     processes = 1
-    if child == "loop":
+    if child in ("loop", "reader"):
         processes, cores = cores, 1
     allowed = sorted(os.sched_getaffinity(0))
     command = [
@@ -168,17 +188,23 @@ def clips_per_second(child, resize, cores):
 
 
 def write(measured):
+    names = {"loop": "bare loop", "reader": "reader alone"}
     rows = []
     for (run, resize, cores), (rate, busy) in measured.items():
         _, loop = measured["loop", "none", cores]
+        beyond_reader = ""
+        if run != "loop":
+            _, reader = measured["reader", resize, cores]
+            beyond_reader = 100 * (busy / reader - 1)
         rows.append(
             {
-                "run": "bare loop" if run == "loop" else f"{run} workers",
+                "run": names.get(run, f"{run} workers"),
                 "resize": resize,
                 "cores": cores,
                 "clips_per_second": rate,
                 "busy_milliseconds": busy,
                 "overhead_percent": 100 * (busy / loop - 1),
+                "beyond_reader_percent": beyond_reader,
             }
         )
     content = {

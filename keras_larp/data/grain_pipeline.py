@@ -12,6 +12,10 @@ grain = require("grain")
 _NUM_THREADS = min(4, os.cpu_count() or 1)
 # What a worker hands over at once: each message wakes the process that trains.
 _CLIPS_OF_MESSAGE = 4
+# Arrays of at least so many bytes would be handed over in shared memory, which
+# is no faster than a pipe, is scarce in containers, and stays behind when a run
+# is killed.
+_NO_SHARED_MEMORY = 2**62
 
 
 def video_dataset(
@@ -177,6 +181,10 @@ def _decode_in_workers(clips, num_workers, buffer_size):
             num_workers, per_worker_buffer_size=max(2, per_worker)
         ),
         worker_init_fn=_begin_worker,
+    )
+    messages = grain.experimental.WithOptionsIterDataset(
+        messages,
+        grain.experimental.DatasetOptions(min_shm_size=_NO_SHARED_MEMORY),
     )
     return grain.experimental.FlatMapIterDataset(messages, _ClipsOfMessage())
 

@@ -3,6 +3,7 @@
 import itertools
 import re
 import warnings
+from multiprocessing import shared_memory
 
 import keras
 import numpy as np
@@ -52,6 +53,16 @@ def test_workers_do_not_change_the_batches():
     for first, second in zip(alone, helped, strict=True):
         np.testing.assert_array_equal(first[0], second[0])
         np.testing.assert_array_equal(first[1], second[1])
+
+
+def test_workers_need_no_shared_memory(monkeypatch):
+    """Containers have little of it, and a killed run would leave it behind."""
+
+    def refuse(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shared_memory, "SharedMemory", refuse)
+    assert labels(pipeline(batch_size=6, shuffle=False, num_workers=1))
 
 
 def test_shards_together_are_the_whole():
