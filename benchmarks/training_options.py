@@ -1,6 +1,6 @@
 """Measures what options of training do, and writes it as JSON and Markdown.
 
-    python benchmarks/training_options.py --table=precision --nodiscriminator
+    python benchmarks/training_options.py --table=precision
     python benchmarks/training_options.py --table=checkpointing
 
 `precision`: the mean loss of the last steps of the paper's recipe at small
@@ -9,8 +9,9 @@ each policy; the mean of several seeds, since codes are sampled and two runs
 differ.
 `checkpointing`: peak memory of the process and seconds a step, with gradient
 checkpointing and without, of a tokenizer for 16x64x64 of width 384 with 6 + 6
-layers and the prior XS, batch 4; on JAX also with a schedule of XLA's that puts
-memory first. Each number is of a process of its own.
+layers and the prior XS, batch 4, and with a discriminator, trained in each
+step, of the same width and depth, or without; on JAX also with a schedule of
+XLA's that puts memory first. Each number is of a process of its own.
 """
 
 import json
@@ -35,7 +36,7 @@ flags.DEFINE_enum(
 flags.DEFINE_list("backends", ["jax", "tensorflow", "torch"], "On which.")
 flags.DEFINE_integer("steps", 200, "Steps of a run for `precision`.", 20)
 flags.DEFINE_integer("num_seeds", 3, "Runs for `precision`.", 1)
-flags.DEFINE_bool("discriminator", True, "Whether `precision` has one.")
+flags.DEFINE_bool("discriminator", True, "Whether one is trained too.")
 flags.DEFINE_string("child", None, "Measure this option in this process.")
 
 OPTIONS = {
@@ -71,7 +72,7 @@ def main(_):
         for backend in FLAGS.backends
     }
     name = FLAGS.table
-    if name == "precision" and not FLAGS.discriminator:
+    if not FLAGS.discriminator:
         name += "_without_discriminator"
     path = FOLDER / f"{name}.json"
     if path.exists():  # Of backends that were measured before.
@@ -160,17 +161,28 @@ def measure_checkpointing(option):
 
     from keras_larp import models
 
+    sizes = {
+        "image_size": 64,
+        "hidden_dim": 384,
+        "num_heads": 6,
+        "gradient_checkpointing": option == "computed_twice",
+    }
     tokenizer = models.LARPTokenizer(
-        image_size=64,
         num_tokens=256,
-        hidden_dim=384,
-        num_heads=6,
         encoder_layers=6,
         decoder_layers=6,
         prior="gptc-XS",
-        gradient_checkpointing=option == "computed_twice",
+        **sizes,
     )
-    tokenizer.compile(keras.optimizers.Adam(1e-4), total_steps=100)
+    discriminator = None
+    if FLAGS.discriminator:
+        discriminator = models.VideoDiscriminator(num_layers=6, **sizes)
+    tokenizer.compile(
+        keras.optimizers.Adam(1e-4),
+        total_steps=100,
+        discriminator=discriminator,
+        discriminator_every=1,
+    )
     video = np.random.default_rng(0).random((4, 16, 64, 64, 3), "float32")
     before = peak_megabytes()
     times = []

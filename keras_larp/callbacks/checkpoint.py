@@ -44,7 +44,9 @@ class Checkpoint(keras.callbacks.Callback):
 
     and, with `monitor`, a link `best`. In an epoch that a run resumes inside,
     other callbacks count batches from where it goes on. Put this callback
-    before `keras.callbacks.SwapEMAWeights`, so that raw weights are saved.
+    before `keras.callbacks.SwapEMAWeights`, so that raw weights are saved, and
+    behind `keras.callbacks.EarlyStopping`, so that the epoch which that ends
+    a run with is saved.
 
     Args:
         folder: Path, the folder of one run.
@@ -54,8 +56,8 @@ class Checkpoint(keras.callbacks.Callback):
             in a resumed run, and it is exact only if every epoch of it is the
             same.
         save_every_steps: Integer; needs `dataset`. By default a checkpoint is
-            saved at the end of every epoch. The last epoch's end is saved in
-            any case.
+            saved at the end of every epoch. The end of the last epoch, and of
+            one behind which a callback stops the run, is saved in any case.
         keep_last: Integer, how many checkpoints are kept, besides the best.
         monitor: Optional name in the epoch's logs, such as `"val_psnr"`. The
             epoch with its best value is saved and kept.
@@ -169,7 +171,11 @@ class Checkpoint(keras.callbacks.Callback):
             point_to(self.folder / "best", checkpoint_name(self._step))
         # The last epoch is saved here: at the end of training Keras has put
         # averages, where there are such, in the place of the weights.
-        elif self._is_due() or epoch + 1 == self.params["epochs"]:
+        elif (
+            self._is_due()
+            or epoch + 1 == self.params["epochs"]
+            or self.model.stop_training
+        ):
             self._save()
 
     def on_train_end(self, logs=None):

@@ -199,6 +199,12 @@ def make_source(values, split, num_frames, image_size, num_clips=None):
     repeats = collections.Counter(entries)
     if split == "test":
         repeats = dict.fromkeys(entries, 1)
+        for entry in [] if values.test_data else entries:
+            if _kind_and_path(values, entry)[0] not in CLASSIFIED:
+                _say(
+                    f"{entry} has no test split: the videos to test on are "
+                    "those to train on. --test_data names others."
+                )
     sources = [_make_files(values, entry, split) for entry in repeats]
     if sum(repeats.values()) == 1:
         return sources[0]

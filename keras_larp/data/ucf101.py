@@ -89,7 +89,8 @@ class UCF101:
         if not self.files:
             raise ValueError(
                 f"None of the {len(found)} videos in {root} is in the "
-                f'{split} part of fold {fold}. Pass `split="all"` for all.'
+                f'{split} part of fold {fold}. Pass `split="all"` for all, or '
+                "read it as a `VideoFolder` (--data_format=folder in commands)."
             )
 
     def __len__(self):

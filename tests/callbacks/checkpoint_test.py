@@ -135,6 +135,12 @@ def test_checkpoints_are_saved_at_epochs_and_the_last_kept(tmp_path):
     assert names(tmp_path) == steps(8, 12)
 
 
+def test_epoch_that_stops_a_run_early_is_saved(tmp_path):
+    stopping = keras.callbacks.EarlyStopping("loss", min_delta=1e9)
+    run(tmp_path, first=[stopping], save_every_steps=5)
+    assert names(tmp_path) == steps(5, 8)
+
+
 def test_the_last_checkpoint_has_raw_weights(tmp_path):
     # Also where its step is not one to save at: after it, Keras puts averages
     # in the place of the weights.

@@ -42,7 +42,7 @@ class Regression(keras.Model):
         self.dropout.seed_generator.state.assign(store["seed"])
 
 
-def run(folder, seed=0, extra=(), **options):
+def run(folder, seed=0, extra=(), first=(), **options):
     """Trains the model; returns it and `fit`'s history."""
     keras.utils.set_random_seed(seed)
     model = Regression()
@@ -55,7 +55,11 @@ def run(folder, seed=0, extra=(), **options):
         train,
         epochs=EPOCHS,
         steps_per_epoch=STEPS_PER_EPOCH,
-        callbacks=[callbacks.Checkpoint(folder, train, **options), *extra],
+        callbacks=[
+            *first,
+            callbacks.Checkpoint(folder, train, **options),
+            *extra,
+        ],
         verbose=0,
     )
     return model, history

@@ -101,6 +101,16 @@ def test_test_data_of_ucf101_are_its_test_split(ucf101, tmp_path):
     assert file.path.endswith("v_Archery_g01_c01.avi")
 
 
+def test_data_without_a_test_split_are_told(ucf101, kinetics, capsys):
+    flags = f"--data=ucf101:{ucf101},kinetics600:{kinetics}", "--skip_broken"
+    make_source(*flags)
+    assert "no test split" not in capsys.readouterr().out
+    make_source(*flags, split="test")
+    said = capsys.readouterr().out
+    assert f"kinetics600:{kinetics} has no test split" in said
+    assert f"ucf101:{ucf101} has no test split" not in said
+
+
 @pytest.mark.parametrize(
     "flags, message",
     [

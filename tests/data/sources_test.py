@@ -77,6 +77,13 @@ def test_ucf101_refuses_files_of_other_data_sets(ucf101_root):
         data.UCF101(ucf101_root)
 
 
+def test_ucf101_without_videos_of_a_part(ucf101_root):
+    for path in ucf101_root.glob("*/v_*_g0[1-7]_*.avi"):
+        path.unlink()
+    with pytest.raises(ValueError, match="test part.*split=.*VideoFolder"):
+        data.UCF101(ucf101_root, split="test")
+
+
 def test_ucf101_without_videos(tmp_path):
     with pytest.raises(ValueError, match="no videos in"):
         data.UCF101(tmp_path)
