@@ -17,13 +17,14 @@ _TIMED_CONTAINERS = {"mov", "mp4", "matroska", "webm"}
 # Stands for the time stamp of what the decoder holds until the file has ended.
 AT_END = np.iinfo(np.int64).max
 # MPEG-4's mark of a picture, and the bits behind it of one that is predicted
-# from both sides.
+# from both sides, on which no other builds.
 _PICTURE = b"\x00\x00\x01\xb6"
 _BIDIRECTIONAL = 2
+# How many of those come one after another in a file that is relied on.
+_LONGEST_RUN = 8
 # A picture of so few bytes has no content: it takes the place in the stream of
 # one that is packed together with an earlier picture.
 _PLACEHOLDER_BYTES = 8
-_LONGEST_RUN = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,12 +105,13 @@ def _index_frames(path, modified, size):
             shown = shown and not packet.is_discard
             times.append(packet.pts)
             keys.append(packet.is_keyframe)
-            reordered.add(packet)
+            if stream.codec_context.name == "mpeg4":
+                reordered.add(packet)
         promised = stream.frames
         names = set(container.format.name.split(","))
         in_order = not stream.codec_context.has_b_frames
         timed = names & _TIMED_CONTAINERS or ("avi" in names and in_order)
-        counted = "avi" in names and reordered.is_regular(stream)
+        counted = "avi" in names and not in_order and reordered.is_regular()
     if not times:
         raise decode_error(path, "it holds no frame")
     if len(times) < promised - TOLERATED_MISSING_FRAMES:
@@ -164,6 +166,5 @@ class _ReorderedMpeg4:
         )
         self.packets += 1
 
-    def is_regular(self, stream):
-        context = stream.codec_context
-        return context.name == "mpeg4" and context.has_b_frames and self.regular
+    def is_regular(self):
+        return self.regular and self.packets > 0
