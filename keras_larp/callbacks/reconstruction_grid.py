@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_larp import data
+from keras_larp.callbacks.averaged_weights import averaged_weights
 from keras_larp.data.checks import check_integer
 
 
@@ -12,7 +13,8 @@ class ReconstructionGrid(keras.callbacks.Callback):
     """Writes clips beside their reconstructions as video, while training.
 
     After every `every`-th epoch the folder gets `epoch_0001.mp4`, and so on:
-    pairs of an original and, to its right, its reconstruction from tokens.
+    pairs of an original and, to its right, its reconstruction from tokens, with
+    averaged weights where the optimizer keeps such.
 
     Args:
         clips: float `(B, T, H, W, 3)` in [0, 1], or a data set, of whose
@@ -68,7 +70,8 @@ class ReconstructionGrid(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every:
             return
-        decoded = self.model.decode(self.model.encode(self.clips))
+        with averaged_weights(self.model):
+            decoded = self.model.decode(self.model.encode(self.clips))
         pairs = np.stack((self.clips, ops.convert_to_numpy(decoded)), axis=1)
         videos = pairs.reshape(-1, *pairs.shape[2:])  # (2 B, T, H, W, 3)
         data.write_video(

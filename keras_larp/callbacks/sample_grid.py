@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_larp import data
+from keras_larp.callbacks.averaged_weights import averaged_weights
 from keras_larp.data.checks import check_integer
 
 
@@ -11,7 +12,8 @@ class SampleGrid(keras.callbacks.Callback):
     """Writes clips that a generator makes as video, while it trains.
 
     After every `every`-th epoch the folder gets `epoch_0001.mp4`, and so on.
-    The seed is the same each time, so that the clips can be compared.
+    The seed is the same each time, so that the clips can be compared. They are
+    made with averaged weights where the optimizer keeps such.
 
     Args:
         condition: What `generate` takes as condition, such as a list of class
@@ -66,12 +68,13 @@ class SampleGrid(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every:
             return
-        videos = self.model.generate(
-            self.condition,
-            decode=self.tokenizer,
-            seed=self.seed,
-            **self.options,
-        )
+        with averaged_weights(self.model):
+            videos = self.model.generate(
+                self.condition,
+                decode=self.tokenizer,
+                seed=self.seed,
+                **self.options,
+            )
         data.write_video(
             self.folder / f"epoch_{epoch + 1:04d}{self.suffix}",
             data.video_grid(ops.convert_to_numpy(videos), self.num_columns),

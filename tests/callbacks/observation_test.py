@@ -70,6 +70,38 @@ def test_samples_are_written_with_the_same_seed(monkeypatch, tmp_path):
         np.testing.assert_array_equal(video, expected)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
+def test_grids_show_averaged_weights(monkeypatch, tmp_path, dtype):
+    model, video = tiny_tokenizer(dtype=dtype), clips()
+    model.compile(keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9))
+    shown = []
+    monkeypatch.setattr(
+        data, "write_video", lambda path, grid, fps: shown.append(grid)
+    )
+    grid = callbacks.ReconstructionGrid(video, tmp_path)
+
+    def spoil(epoch, logs):
+        """Leaves what was learned to the averages alone."""
+        for variable in model.trainable_variables:
+            variable.assign(ops.zeros(variable.shape))
+
+    def check(epoch, logs):
+        for variable in model.trainable_variables:
+            assert not ops.convert_to_numpy(variable).any()
+
+    hooks = [
+        keras.callbacks.LambdaCallback(on_epoch_end=hook)
+        for hook in (spoil, check)
+    ]
+    hooks.insert(1, grid)
+    model.fit(video, batch_size=2, callbacks=hooks, verbose=0)
+    # `fit` ends with the averages in the model.
+    decoded = model.decode(model.encode(video))
+    pairs = np.stack((video, ops.convert_to_numpy(decoded)), axis=1)
+    expected = data.video_grid(pairs.reshape(-1, *pairs.shape[2:]), 4)
+    np.testing.assert_array_equal(shown, [expected])
+
+
 def test_throughput_leaves_validation_out():
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(0.25), "mse")
