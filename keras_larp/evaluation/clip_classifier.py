@@ -1,6 +1,7 @@
 import os
 import pathlib
 import tempfile
+import zlib
 
 import keras
 import numpy as np
@@ -52,6 +53,14 @@ class ClipClassifier(keras.Model):
         self.head.build((None, 64))
         self.accuracy_weight = self.add_weight(
             shape=(), initializer="zeros", trainable=False, name="accuracy"
+        )
+        # A checksum of the names of the classes that it was trained on.
+        self.classes_weight = self.add_weight(
+            shape=(),
+            initializer="zeros",
+            trainable=False,
+            dtype="int32",
+            name="classes",
         )
         self.built = True
 
@@ -133,7 +142,19 @@ def load_or_train_classifier(train, test, path=None, num_frames=16, verbose=0):
             f"{path} holds no classifier of {len(names[0])} classes. Choose "
             f"another path, where one is trained. ({error})"
         ) from error
+    if int(ops.convert_to_numpy(classifier.classes_weight)) != _checksum(
+        names[0]
+    ):
+        raise ValueError(
+            f"{path} holds a classifier of other classes, though as many, "
+            f"{len(names[0])}. Choose another path, where one is trained."
+        )
     return classifier
+
+
+def _checksum(class_names):
+    """31 bits that tell lists of names apart."""
+    return zlib.crc32("\n".join(map(str, class_names)).encode()) >> 1
 
 
 def class_features(classifier):
@@ -173,6 +194,7 @@ def _train(train, test, num_frames, verbose):
     clips, labels = _clips(test, num_frames)
     accuracy = np.mean(predicted_classes(classifier, clips) == labels)
     classifier.accuracy_weight.assign(np.float32(accuracy))
+    classifier.classes_weight.assign(np.int32(_checksum(train.class_names)))
     # A plain model: its weights without the state of training.
     trained = ClipClassifier(classifier.num_classes)
     trained.set_weights(classifier.get_weights())
