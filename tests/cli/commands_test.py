@@ -22,6 +22,7 @@ from keras_larp.cli import (
     train_tokenizer,
 )
 from keras_larp.cli import main as command_line
+from keras_larp.evaluation import clip_classifier
 
 pytestmark = pytest.mark.once
 
@@ -180,6 +181,8 @@ def test_evaluation_reports_class_fidelity(tmp_path, presets, capsys):
     file.parent.mkdir()
     classifier = evaluation.ClipClassifier(12)
     classifier.head.bias.assign(np.arange(12) == 3)
+    names = data.MovingShapes.class_names
+    classifier.classes_weight.assign(clip_classifier._checksum(names))
     classifier.save_weights(file)
     run_here(
         evaluate_generation,
