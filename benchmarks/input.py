@@ -2,15 +2,15 @@
 
     python benchmarks/input.py --data=/path/to/UCF-101
 
-The yardstick is a bare loop with PyAV that decodes the very frames which the
-pipeline's clips have, in one thread, and does nothing else. Both are pinned to
-the same number of cores. What the pipeline does beyond decoding is its
-overhead: the processor's time for a clip, that of workers included, over the
-loop's. Since the pipeline's reader skips frames that the loop decodes, and
-resizes, it is also run alone, one clip after another, as a second yardstick:
-what is beyond it are order, hand-over and batches. Numbers are medians of
-repeated runs, each in a process of its own; runs of all kinds alternate, so
-that a busy machine slows all of them.
+The yardstick is a bare loop with PyAV that makes the very clips which the
+pipeline makes, with the same resizing (and, for the price of that, without
+any), in one thread, and does nothing else. Both are pinned to the same number
+of cores. The pipeline's overhead is the processor's time for a clip, that of
+workers included, over the loop's. Since the pipeline's reader skips frames that
+the loop decodes, it is also run alone, one clip after another, as a second
+yardstick: what is beyond it are order, hand-over and batches. Numbers are
+medians of repeated runs, each in a process of its own; runs of all kinds
+alternate, so that a busy machine slows all of them.
 """
 
 import itertools
@@ -34,7 +34,7 @@ flags.DEFINE_integer("repeats", 3, "Measured runs.", 1)
 flags.DEFINE_enum(
     "child", None, ["loop", "reader", "0", "1", "2"], "What to run here."
 )
-flags.DEFINE_string("resize", "pillow", "What resizes in the pipeline.")
+flags.DEFINE_string("resize", "pillow", "What resizes; none in a loop alone.")
 flags.DEFINE_integer("cores", 1, "On how many cores.", 1)
 
 # What is run (a bare loop or the reader alone, on each core, or a pipeline with
@@ -44,11 +44,11 @@ RUNS = [
     for cores, workers in ((1, "0"), (2, "012"))
     for child, resize in (
         ("loop", "none"),
-        *itertools.product(("reader", *workers), ("pillow", "ffmpeg")),
+        *itertools.product(("loop", "reader", *workers), ("pillow", "ffmpeg")),
     )
 ]
 BATCH_SIZE = 8
-NUM_FRAMES = 16
+NUM_FRAMES, IMAGE_SIZE = 16, 128
 WARM_UP = 64  # clips that are not timed
 
 
@@ -81,8 +81,10 @@ def run_loop():
     import av
 
     from keras_larp import data
+    from keras_larp.data.transforms import fit_clip, resized_size
 
     files = video_files()
+    reformatter = av.video.reformatter.VideoReformatter()
     totals = [data.count_frames(file.path) for file in files]
     for place in range(WARM_UP + FLAGS.clips):
         if place == WARM_UP:
@@ -97,12 +99,25 @@ def run_loop():
             frames = itertools.islice(
                 container.decode(video=0), int(wanted[-1]) + 1
             )
-            clip = [
-                frame.to_ndarray(format="rgb24")
-                for number, frame in enumerate(frames)
-                if number >= wanted[0]
-            ]
-        np.stack(clip)
+            clip = []
+            for number, frame in enumerate(frames):
+                if number < wanted[0]:
+                    continue
+                size = frame.height, frame.width
+                if FLAGS.resize == "ffmpeg":
+                    size = resized_size(*size, IMAGE_SIZE)
+                frame = reformatter.reformat(
+                    frame,
+                    format="rgb24",
+                    height=size[0],
+                    width=size[1],
+                    interpolation="BILINEAR",
+                    threads=1,
+                )
+                clip.append(frame.to_ndarray())
+        clip = np.stack(clip)
+        if FLAGS.resize != "none":
+            fit_clip(clip, IMAGE_SIZE)  # Crops what has the size already.
     return time.perf_counter() - start, busy_seconds() - busy
 
 
@@ -191,7 +206,7 @@ def write(measured):
     names = {"loop": "bare loop", "reader": "reader alone"}
     rows = []
     for (run, resize, cores), (rate, busy) in measured.items():
-        _, loop = measured["loop", "none", cores]
+        _, loop = measured["loop", resize, cores]
         beyond_reader = ""
         if run != "loop":
             _, reader = measured["reader", resize, cores]
