@@ -19,7 +19,7 @@ from keras_larp.training.recipe_settings import (
     SMALL_DATA_GENERATOR,
     SMALL_DATA_TOKENIZER,
 )
-from keras_larp.training.schedules import LinearRamp, WarmupCosine
+from keras_larp.training.schedules import AtTurns, LinearRamp, WarmupCosine
 
 # Muon is for matrices that map one space to another. Rows of tables, vectors
 # and the last layer of a prior or generator are Adam's, at this share of its
@@ -188,10 +188,11 @@ class Recipe:
     def _main_optimizer(self, adam, **options):
         """Adam, or Muon, of what is trained at `learning_rate`."""
         options |= self._average()
+        schedule = self._schedule("learning_rate")
         kind = self.settings["optimizer"]
         if kind == "adam":
             options |= self._take("beta_1", "beta_2")
-            return self._optimizer(adam, "learning_rate", **options)
+            return self._optimizer(adam, schedule, **options)
         if kind != "muon":
             raise ValueError(
                 "The setting `optimizer` is 'adam' or 'muon'. "
@@ -200,7 +201,7 @@ class Recipe:
         decay = options.pop("weight_decay", None)
         return self._optimizer(
             keras.optimizers.Muon,
-            "learning_rate",
+            schedule,
             adam_beta_1=self.settings["beta_1"],
             adam_beta_2=self.settings["beta_2"],
             adam_lr_ratio=MUON_ADAM_SHARE,
@@ -210,11 +211,11 @@ class Recipe:
             **options,
         )
 
-    def _optimizer(self, kind, name, **options):
+    def _optimizer(self, kind, schedule, **options):
         options |= self._take("epsilon", "global_clipnorm")
         steps = self.settings["gradient_accumulation_steps"]
         return kind(
-            self._schedule(name),
+            schedule,
             gradient_accumulation_steps=steps,
             **options,
         )
@@ -287,10 +288,13 @@ class TokenizerRecipe(Recipe):
             *("adversarial_loss_weight", "lecam_weight"),
             "gradient_penalty_weight",
         )
+        start = self._steps("discriminator_start_epoch")
         if self.settings["discriminator"]:
+            every = self.settings["discriminator_every"]
+            schedule = self._schedule("discriminator_learning_rate")
             arguments["discriminator_optimizer"] = self._optimizer(
                 keras.optimizers.Adam,
-                "discriminator_learning_rate",
+                AtTurns(schedule, every, start),
                 **self._take("beta_1", "beta_2"),
             )
         return {
@@ -298,7 +302,7 @@ class TokenizerRecipe(Recipe):
             "optimizer": self._main_optimizer(keras.optimizers.Adam),
             "perceptual_model": self._perceptual_model(),
             "discriminator": self._discriminator(),
-            "discriminator_start": self._steps("discriminator_start_epoch"),
+            "discriminator_start": start,
             "adversarial_start": self._steps("adversarial_start_epoch"),
             "prior_loss_weight": self._ramp(
                 "prior_loss_weight",

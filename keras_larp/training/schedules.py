@@ -105,6 +105,53 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
+@keras.saving.register_keras_serializable(package="keras_larp")
+class AtTurns(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule over a run's steps, for an optimizer that acts on few of them.
+
+    Keras asks an optimizer's schedule for its value by the number of updates
+    that the optimizer made. That of a discriminator makes one at each
+    `every`-th step, while the authors' schedules count all steps.
+
+    Args:
+        schedule: A schedule over the steps of the run.
+        every: Integer, steps from one turn to the next; turns are at steps
+            `every - 1`, `2 * every - 1` and so on.
+        start: Integer, steps before which there is no turn.
+
+    Example:
+
+    ```python
+    warmup = keras_larp.training.schedules.WarmupCosine(1e-4, 1000, 100)
+    schedule = keras_larp.training.schedules.AtTurns(warmup, every=5)
+    schedule(19)  # 1e-4: the twentieth turn is at the hundredth step
+    ```
+    """
+
+    def __init__(self, schedule, every, start=0):
+        self.schedule = schedule
+        self.every = every
+        self.start = start
+
+    def __call__(self, turn):
+        missed = self.start // self.every
+        number = ops.cast(turn, "float32") + missed + 1.0
+        return self.schedule(number * self.every - 1.0)
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "schedule": serialize(self.schedule),
+            "every": self.every,
+            "start": self.start,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        schedule = keras.saving.deserialize_keras_object(config["schedule"])
+        return cls(schedule, config["every"], config["start"])
+
+
 def value_at(weight, step):
     """A loss weight at a step: a number, or a schedule's value."""
     return weight(step) if callable(weight) else weight

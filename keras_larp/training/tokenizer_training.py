@@ -76,7 +76,9 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             discriminator: Optional `VideoDiscriminator`, or any Keras model
                 of clips that returns logits `(B, 1)`.
             discriminator_optimizer: A `keras.optimizers.Optimizer` or its
-                name.
+                name. A learning-rate schedule of it counts its own updates;
+                `keras_larp.training.schedules.AtTurns` makes one of the
+                run's steps.
             discriminator_every: Integer, the discriminator is trained on
                 every so-many-th step.
             discriminator_start: Integer, steps before it is trained.

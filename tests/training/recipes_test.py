@@ -38,10 +38,10 @@ def test_tokenizer_recipe_has_the_paper_settings():
     assert (adam.beta_1, adam.beta_2, adam.epsilon) == (0.5, 0.9, 1e-8)
     assert adam.use_ema and adam.ema_momentum == 0.999
     assert tokenizer.optimizer.multiplier == 50.0
-    rates = [
-        float(ops.convert_to_numpy(optimizer._learning_rate(499)))
-        for optimizer in (adam, tokenizer.discriminator_optimizer)
-    ]
+    judge = tokenizer.discriminator_optimizer
+    # The peak is at step 500, the discriminator's hundredth turn.
+    rates = [adam._learning_rate(499), judge._learning_rate(99)]
+    rates = [float(ops.convert_to_numpy(rate)) for rate in rates]
     np.testing.assert_allclose(rates, [1e-4, 3e-5], rtol=1e-6)
     assert tokenizer.loss_weights == {
         "pixel_loss": 1.0,
@@ -53,6 +53,29 @@ def test_tokenizer_recipe_has_the_paper_settings():
     assert tokenizer.discriminator_every == 5
     assert tokenizer.lecam_weight == 1e-6
     assert tokenizer.given_total_steps == 2000
+
+
+def test_discriminator_has_the_learning_rate_of_the_step():
+    recipe = recipes.larp_l_long_tokenizer(
+        4,
+        **{**SMALL_TOKENIZER, "warmup_epochs": 1},
+        discriminator_every=2,
+        discriminator_learning_rate=1e-4,
+        discriminator_start_epoch=0.5,
+    )
+    tokenizer = recipe.build()
+    fit = recipe.fit_arguments()
+    tokenizer.fit(clips(), verbose=0, **fit)
+    main = tokenizer.optimizer.main_optimizer
+    judge = tokenizer.discriminator_optimizer
+    turns = int(ops.convert_to_numpy(judge.iterations))
+    assert turns == 3  # At steps 3, 5 and 7 of 0 to 7.
+    for turn, step in enumerate((3, 5, 7)):
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(judge._learning_rate(turn)),
+            ops.convert_to_numpy(main._learning_rate(step)),
+            rtol=1e-5,
+        )
 
 
 @pytest.mark.parametrize("kind", ["tokenizer", "generator"])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_larp.training.schedules import LinearRamp, WarmupCosine
+from keras_larp.training.schedules import AtTurns, LinearRamp, WarmupCosine
 
 
 def value(schedule, step):
@@ -33,10 +33,19 @@ def test_learning_rate_is_that_of_the_authors():
 
 
 def test_schedules_serialize():
-    for schedule in (LinearRamp(0.0, 1.0, 5), WarmupCosine(1e-3, 20, 4)):
+    cosine = WarmupCosine(1e-3, 20, 4)
+    for schedule in (LinearRamp(0.0, 1.0, 5), cosine, AtTurns(cosine, 2, 3)):
         config = keras.saving.serialize_keras_object(schedule)
         again = keras.saving.deserialize_keras_object(config)
         assert value(again, 3) == value(schedule, 3)
+
+
+@pytest.mark.parametrize("start", [0, 1, 2, 3, 7])
+def test_turns_have_the_value_of_their_step(start):
+    ramp = LinearRamp(0.0, 1.0, 100)
+    turns = [n for n in range(30) if (n + 1) % 3 == 0 and n >= start]
+    received = [value(AtTurns(ramp, 3, start), i) for i in range(len(turns))]
+    np.testing.assert_allclose(received, [n / 100 for n in turns], rtol=1e-5)
 
 
 def test_a_warm_up_longer_than_the_run_is_refused():
