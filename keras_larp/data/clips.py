@@ -143,6 +143,7 @@ def _decode_from_keyframe(path, index, wanted, image_size):
     numbers = {int(index.times[number]): number for number in wanted}
     needed = {time - lead for time in numbers for lead in range(index.lead + 1)}
     frames, to_rgb = {}, _RgbConverter(image_size)
+    begun = False
     with open_video(path) as (container, stream):
         if position:
             container.seek(keyframe_time, stream=stream)
@@ -155,6 +156,11 @@ def _decode_from_keyframe(path, index, wanted, image_size):
             for frame in packet.decode():
                 time = _stamp(frame, index)
                 if time < index.times[0]:
+                    return None
+                # Some encoders refresh a picture bit by bit: what a decoder
+                # gives first after such a place comes later, and is not whole.
+                begun = begun or time == keyframe_time
+                if not begun and time > keyframe_time:
                     return None
                 if time not in numbers:
                     continue

@@ -1,6 +1,7 @@
 import contextlib
 import dataclasses
 import functools
+import itertools
 import os
 
 import numpy as np
@@ -25,6 +26,13 @@ _LONGEST_RUN = 8
 # A picture of so few bytes has no content: it takes the place in the stream of
 # one that is packed together with an earlier picture.
 _PLACEHOLDER_BYTES = 8
+
+
+# Frames at the beginning of a file of which the decoder must give those that
+# the packets name. It does not where the first picture builds on ones that were
+# cut away, where times are not those of showing, or where a packet holds half a
+# frame.
+_COMPARED_FRAMES = 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +137,22 @@ def _index_frames(path, modified, size):
         return FrameIndex(len(times), None, np.zeros(1, np.int64))
     times, keys = np.array(times, np.int64), np.array(keys)
     order = np.argsort(times)
-    return FrameIndex(len(times), times[order], np.flatnonzero(keys[order]))
+    times, keyframes = times[order], np.flatnonzero(keys[order])
+    if not _begins_with(path, times[:_COMPARED_FRAMES].tolist()):
+        return FrameIndex(_count_decoded(path), None, np.zeros(1, np.int64))
+    return FrameIndex(len(times), times, keyframes)
+
+
+def _begins_with(path, times):
+    """Whether the frames that a decoder gives first have these times."""
+    with open_video(path) as (container, stream):
+        decoded = container.decode(stream)
+        return [f.pts for f in itertools.islice(decoded, len(times))] == times
+
+
+def _count_decoded(path):
+    with open_video(path) as (container, stream):
+        return sum(1 for _ in container.decode(stream))
 
 
 class _ReorderedMpeg4:

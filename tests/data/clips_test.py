@@ -53,10 +53,10 @@ def test_seeking_gives_the_frames_of_decoding_in_order(files):
             np.testing.assert_array_equal(frame, frames[i], err_msg=str(path))
 
 
-def write_reordered(path, codec):
+def write_reordered(path, codec, **options):
     """48 frames, of which three of four are such that none builds on them."""
     av = pytest.importorskip("av")
-    options = {"bf": "3", "g": "24", "x265-params": "log-level=none"}
+    options |= {"bf": "3", "g": "24", "x265-params": "log-level=none"}
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
@@ -155,26 +155,78 @@ def test_avi_with_a_dropped_frame_is_counted(tmp_path):
     which frame is which."""
     av = pytest.importorskip("av")
     write_reordered(tmp_path / "whole.avi", "mpeg4")
-    with (
-        av.open(str(tmp_path / "whole.avi")) as whole,
-        av.open(str(tmp_path / "clip.avi"), "w") as dropped,
-    ):
-        stream = dropped.add_stream_from_template(whole.streams.video[0])
-        for number, packet in enumerate(whole.demux(video=0)):
-            if not packet.size:
-                break
-            if number == 10:  # an inner picture of reordered ones
-                empty = av.Packet(bytes(packet)[:4] + b"\xb0\x00\x00")
-                empty.dts, empty.pts = packet.dts, packet.pts
-                empty.time_base = packet.time_base
-                packet = empty
-            packet.stream = stream
-            dropped.mux(packet)
+
+    def drop(number, packet):
+        if number != 10:  # an inner picture of reordered ones
+            return packet
+        empty = av.Packet(bytes(packet)[:4] + b"\xb0\x00\x00")
+        empty.dts, empty.pts = packet.dts, packet.pts
+        empty.time_base = packet.time_base
+        return empty
+
+    copy_packets(tmp_path / "whole.avi", tmp_path / "clip.avi", drop)
     frames = decode_all(tmp_path / "clip.avi")
     assert len(frames) == 47
     for number in (5, 20, 30):
         received = data.read_frames(tmp_path / "clip.avi", [number])
         np.testing.assert_array_equal(received[0], frames[number])
+
+
+def assert_read_as_decoded(path):
+    frames = decode_all(path)
+    for number in range(len(frames)):
+        received = data.read_frames(path, [number])
+        np.testing.assert_array_equal(received[0], frames[number])
+
+
+def test_picture_that_is_refreshed_bit_by_bit_is_whole(tmp_path):
+    path = tmp_path / "clip.mp4"
+    write_reordered(path, "libx264", **{"x264-params": "intra-refresh=1"})
+    assert_read_as_decoded(path)
+
+
+def copy_packets(source, target, change):
+    """Copies a file, with each packet as `change` returns it, or without it
+    where that is `None`."""
+    av = pytest.importorskip("av")
+    with av.open(str(source)) as whole, av.open(str(target), "w") as copy:
+        stream = copy.add_stream_from_template(whole.streams.video[0])
+        for number, packet in enumerate(whole.demux(video=0)):
+            packet = change(number, packet) if packet.size else None
+            if packet is not None:
+                packet.stream = stream
+                copy.mux(packet)
+
+
+def test_file_cut_within_pictures_that_build_on_each_other(tmp_path):
+    """Its first pictures build on ones that are gone, and are never shown."""
+    whole, path = tmp_path / "whole.mp4", tmp_path / "clip.mkv"
+    parameters = "open-gop=1:b-adapt=0:scenecut=0:keyint=24:min-keyint=24"
+    write_reordered(whole, "libx264", **{"x264-params": parameters})
+    begun = []
+
+    def cut(number, packet):
+        if number and packet.is_keyframe:
+            begun.append(number)
+        return packet if begun else None
+
+    copy_packets(whole, path, cut)
+    assert begun and len(decode_all(path)) < 48 - begun[0]
+    assert_read_as_decoded(path)
+
+
+def test_file_with_times_of_decoding_for_those_of_showing(tmp_path):
+    whole, path = tmp_path / "whole.mp4", tmp_path / "clip.mp4"
+    write_reordered(whole, "libx264")
+    first = []
+
+    def shift(number, packet):
+        first.append(packet.dts)
+        packet.pts = packet.dts = packet.dts - first[0]
+        return packet
+
+    copy_packets(whole, path, shift)
+    assert_read_as_decoded(path)
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.avi"])
