@@ -86,7 +86,10 @@ class ClipLoader:
         self.source = source
         # What could not be read: the error's text by the video's name.
         self.skipped = {}
-        self.windows = self._list_windows() if sampling == "windows" else None
+        self.skipped_in_a_row = 0
+        self.windows = None
+        if sampling == "windows":
+            self.windows = self._list_windows()
 
     def __len__(self):
         return len(self.source if self.windows is None else self.windows)
@@ -146,6 +149,8 @@ class ClipLoader:
     def keep(self, clip):
         """Whether what `load` gave is a clip; raises or counts an error."""
         if not isinstance(clip, VideoDecodeError):
+            # The last clips of one pass may be the first of the next.
+            self.skipped_in_a_row = -len(self)
             return True
         if self.on_error == "raise":
             raise clip
@@ -153,7 +158,8 @@ class ClipLoader:
             self.skipped[str(clip)] = 0
             logging.warning("Skipped: %s", clip)
         self.skipped[str(clip)] += 1
-        if len(self.skipped) >= len(self.source):
+        self.skipped_in_a_row += 1
+        if self.skipped_in_a_row >= len(self):
             raise VideoDecodeError(
                 f"None of the {len(self.source)} videos could be read. "
                 f"The last one: {clip}"

@@ -149,7 +149,7 @@ def video_dataset(
 
     def make_batches(clips):
         if num_workers:
-            clips = _decode_in_workers(clips, num_workers, buffer_size)
+            clips = decode_in_workers(clips, num_workers, buffer_size)
         else:
             clips = clips.to_iter_dataset(
                 grain.ReadOptions(_NUM_THREADS, buffer_size)
@@ -170,7 +170,8 @@ def video_dataset(
     return VideoDataset(clips, make_batches, stream, loader)
 
 
-def _decode_in_workers(clips, num_workers, buffer_size):
+def decode_in_workers(clips, num_workers, buffer_size):
+    """The items of a `MapDataset` in order, made by processes of their own."""
     messages = clips.batch(_CLIPS_OF_MESSAGE, batch_fn=list)
     per_worker = buffer_size // (num_workers * _CLIPS_OF_MESSAGE)
     # One thread in each: more of them wait for one another and for the pipe.

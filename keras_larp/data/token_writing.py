@@ -221,13 +221,14 @@ def _batches(loader, shards, clips_per_shard, batch_size, num_workers):
     clips = grain.MapDataset.source(places).map(
         lambda place: (place, loader.load(0, place))
     )
-    clips = clips.to_iter_dataset(
-        grain.ReadOptions(num_threads=4, prefetch_buffer_size=2 * batch_size)
-    )
+    buffer_size = 2 * batch_size
     if num_workers:
-        clips = clips.mp_prefetch(
-            grain.MultiprocessingOptions(num_workers, per_worker_buffer_size=4)
-        )
+        from keras_larp.data.grain_pipeline import decode_in_workers
+
+        clips = decode_in_workers(clips, num_workers, buffer_size)
+    else:
+        options = grain.ReadOptions(4, prefetch_buffer_size=buffer_size)
+        clips = clips.to_iter_dataset(options)
     return clips.filter(lambda item: loader.keep(item[1])).batch(
         batch_size, batch_fn=batch_clips
     )

@@ -193,6 +193,23 @@ def test_skipping_ends_where_nothing_can_be_read(tmp_path):
         next(iter(dataset))
 
 
+def test_one_file_with_many_damages_does_not_end_a_run():
+    """Where a clip begins says which damage is met first."""
+
+    class Damaged(NumberClips):
+        def __getitem__(self, index):
+            if index:
+                return super().__getitem__(index)
+            self.met = getattr(self, "met", 0) + 1
+            raise data.VideoDecodeError(f"broken.mp4: frame {self.met}")
+
+    dataset = data.video_dataset(
+        Damaged(2), num_frames=4, image_size=2, batch_size=1, on_error="skip"
+    )
+    assert labels(dataset, 5) == [[1]] * 5
+    assert len(dataset.skipped) > 2
+
+
 def test_fit_and_evaluate_take_the_pipeline_without_warnings():
     source = data.MovingShapes(6, num_frames=4, image_size=16)
     tokenizer, generator = tiny_tokenizer(), tiny_generator(num_classes=12)

@@ -1,5 +1,7 @@
 """Tokens are written once, whole, and read back for training."""
 
+from multiprocessing import shared_memory
+
 import keras
 import numpy as np
 import pytest
@@ -92,6 +94,18 @@ def test_writing_goes_on_behind_whole_shards(tmp_path):
     third = Tokenizer()
     write(folder, tokenizer=third)
     assert third.calls == 0
+
+
+def test_workers_write_the_same_without_shared_memory(tmp_path, monkeypatch):
+    def refuse(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    expected = write(tmp_path / "alone")
+    monkeypatch.setattr(shared_memory, "SharedMemory", refuse)
+    tokens = write(tmp_path / "helped", num_workers=1)
+    for found, wanted in zip(tokens, expected, strict=True):
+        assert found["label"] == wanted["label"]
+        assert found["token_ids"].tolist() == wanted["token_ids"].tolist()
 
 
 def test_writing_refuses_a_folder_of_another_tokenizer(tmp_path):
