@@ -17,14 +17,16 @@ TOLERATED_MISSING_FRAMES = 2
 _TIMED_CONTAINERS = {"mov", "mp4", "matroska", "webm"}
 # Stands for the time stamp of what the decoder holds until the file has ended.
 AT_END = np.iinfo(np.int64).max
-# MPEG-4's mark of a picture, and the bits behind it of one that is predicted
-# from both sides, on which no other builds.
+# MPEG-4's mark of what follows, that of a picture, and the bits behind it of
+# one that stands alone and of one that is predicted from both sides, on which
+# no other builds.
+_MARK = b"\x00\x00\x01"
 _PICTURE = b"\x00\x00\x01\xb6"
-_BIDIRECTIONAL = 2
+_INTRA, _BIDIRECTIONAL = 0, 2
 # How many of those come one after another in a file that is relied on.
 _LONGEST_RUN = 8
 # A picture of so few bytes has no content: it takes the place in the stream of
-# one that is packed together with an earlier picture.
+# one that is packed together with an earlier picture, or of one left out.
 _PLACEHOLDER_BYTES = 8
 
 
@@ -101,7 +103,7 @@ def index_frames(path):
 @functools.lru_cache(maxsize=16384)
 def _index_frames(path, modified, size):
     times, keys, shown = [], [], True
-    reordered = _ReorderedMpeg4()
+    mpeg4 = _Mpeg4Pictures()
     with open_video(path) as (container, stream):
         for packet in container.demux(stream):
             if packet.size == 0:  # the mark at the end of the file
@@ -114,25 +116,31 @@ def _index_frames(path, modified, size):
             times.append(packet.pts)
             keys.append(packet.is_keyframe)
             if stream.codec_context.name == "mpeg4":
-                reordered.add(packet)
+                mpeg4.add(packet)
+                keys[-1] = keys[-1] and mpeg4.last_kind == _INTRA
         promised = stream.frames
         names = set(container.format.name.split(","))
-        in_order = not stream.codec_context.has_b_frames
+        held_back = stream.codec_context.has_b_frames
+        in_order = not held_back and not mpeg4.has_bidirectional
         timed = names & _TIMED_CONTAINERS or ("avi" in names and in_order)
-        counted = "avi" in names and not in_order and reordered.is_regular()
+        # An edit list says what is shown, or pictures were left out.
+        partial = not shown or (in_order and mpeg4.has_placeholder)
+        counted = "avi" in names and held_back and mpeg4.is_regular()
     if not times:
         raise decode_error(path, "it holds no frame")
+    if partial:
+        return FrameIndex(_count_decoded(path), None, np.zeros(1, np.int64))
     if len(times) < promised - TOLERATED_MISSING_FRAMES:
         raise decode_error(
             path,
             f"it is cut off: its header promises {promised} frames and "
             f"{len(times)} are there",
         )
-    if counted and shown and keys[0]:
+    if counted and keys[0]:
         stamps = np.array([*range(1, len(times)), AT_END], np.int64)
         start = np.zeros(1, np.int64)
         return FrameIndex(len(times), stamps, start, "dts", _LONGEST_RUN)
-    timed = timed and shown and keys[0] and None not in times
+    timed = timed and keys[0] and None not in times
     if not timed or len(set(times)) < len(times):
         return FrameIndex(len(times), None, np.zeros(1, np.int64))
     times, keys = np.array(times, np.int64), np.array(keys)
@@ -155,13 +163,14 @@ def _count_decoded(path):
         return sum(1 for _ in container.decode(stream))
 
 
-class _ReorderedMpeg4:
-    """Finds out whether a file of reordered MPEG-4 frames is such that its
-    decoder, which holds one frame back, hands out the next one in the order of
-    showing with each packet but the first.
+class _Mpeg4Pictures:
+    """What the packets of an MPEG-4 file hold.
 
-    It is so where each packet has a picture for the decoder, one of its own or
-    one that was packed together with an earlier picture.
+    Of a file of reordered pictures it finds out whether it is such that the
+    decoder, which holds one frame back, hands out the next one in the order of
+    showing with each packet but the first. It is so where each packet has a
+    picture for the decoder, one of its own or one that was packed together
+    with an earlier picture.
     """
 
     def __init__(self):
@@ -169,17 +178,19 @@ class _ReorderedMpeg4:
         self.packed = 0  # pictures that came before their turn
         self.run = 0  # packets since the last one that others build on
         self.regular = True
+        self.last_kind = None  # of the first picture of the last packet
+        self.has_bidirectional = self.has_placeholder = False
 
     def add(self, packet):
-        data, at = bytes(packet), -1
-        if packet.size > _PLACEHOLDER_BYTES:
-            at = data.find(_PICTURE)
-            self.packed += data.count(_PICTURE)
+        self.last_kind, size = _first_picture(bytes(packet))
+        if size > _PLACEHOLDER_BYTES:
+            self.packed += bytes(packet).count(_PICTURE)
+        else:
+            self.has_placeholder, self.last_kind = True, None
         self.packed -= 1
-        is_reference = (
-            0 <= at < packet.size - len(_PICTURE)
-            and data[at + len(_PICTURE)] >> 6 != _BIDIRECTIONAL
-        )
+        is_bidirectional = self.last_kind == _BIDIRECTIONAL
+        self.has_bidirectional = self.has_bidirectional or is_bidirectional
+        is_reference = self.last_kind is not None and not is_bidirectional
         self.run = 0 if is_reference else self.run + 1
         self.regular = (
             self.regular
@@ -191,3 +202,14 @@ class _ReorderedMpeg4:
 
     def is_regular(self):
         return self.regular and self.packets > 0
+
+
+def _first_picture(data):
+    """Kind of the first picture of a packet, and its size in bytes."""
+    start = data.find(_PICTURE)
+    if start < 0:
+        return None, 0
+    end = data.find(_MARK, start + len(_PICTURE))
+    size = (len(data) if end < 0 else end) - start
+    kind = data[start + len(_PICTURE)] >> 6 if size > len(_PICTURE) else None
+    return kind, size

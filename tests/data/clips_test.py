@@ -53,14 +53,18 @@ def test_seeking_gives_the_frames_of_decoding_in_order(files):
             np.testing.assert_array_equal(frame, frames[i], err_msg=str(path))
 
 
-def write_reordered(path, codec, **options):
+def write_reordered(path, codec, num_reordered=3, **options):
     """48 frames, of which three of four are such that none builds on them."""
     av = pytest.importorskip("av")
-    options |= {"bf": "3", "g": "24", "x265-params": "log-level=none"}
+    options |= {
+        "bf": str(num_reordered),
+        "g": "24",
+        "x265-params": "log-level=none",
+    }
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        stream.codec_context.max_b_frames = 3
+        stream.codec_context.max_b_frames = num_reordered
         noise = np.random.default_rng(0).integers(-9, 10, (48, 48, 64, 3))
         for picture in (128 + np.cumsum(noise, 0)).clip(0, 255):
             frame = av.VideoFrame.from_ndarray(
@@ -177,6 +181,8 @@ def assert_read_as_decoded(path):
     for number in range(len(frames)):
         received = data.read_frames(path, [number])
         np.testing.assert_array_equal(received[0], frames[number])
+    with pytest.raises(ValueError, match=f"from 0 to {len(frames) - 1}"):
+        data.read_frames(path, [len(frames)])
 
 
 def test_picture_that_is_refreshed_bit_by_bit_is_whole(tmp_path):
@@ -226,6 +232,53 @@ def test_file_with_times_of_decoding_for_those_of_showing(tmp_path):
         return packet
 
     copy_packets(whole, path, shift)
+    assert_read_as_decoded(path)
+
+
+def test_file_whose_marks_call_all_pictures_whole(tmp_path):
+    whole, path = tmp_path / "whole.mp4", tmp_path / "clip.mp4"
+    write_reordered(whole, "mpeg4", num_reordered=0, b="4M")
+
+    def mark(number, packet):
+        packet.is_keyframe = True
+        return packet
+
+    copy_packets(whole, path, mark)
+    assert_read_as_decoded(path)
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.avi"])
+def test_file_with_pictures_left_out(tmp_path, name):
+    av = pytest.importorskip("av")
+    whole, path = tmp_path / "whole.avi", tmp_path / name
+    write_reordered(whole, "mpeg4", num_reordered=0, b="4M")
+
+    def leave_out(number, packet):
+        if number not in (20, 30):
+            return packet
+        empty = av.Packet(b"\x00\x00\x01\xb6\x50\x00\x00")
+        empty.dts, empty.pts = packet.dts, packet.pts
+        empty.time_base = packet.time_base
+        return empty
+
+    copy_packets(whole, path, leave_out)
+    assert len(decode_all(path)) == 46
+    assert_read_as_decoded(path)
+
+
+def test_file_of_which_an_edit_list_shows_a_part(tmp_path):
+    whole, path = tmp_path / "whole.mp4", tmp_path / "clip.mp4"
+    write_reordered(whole, "libx264")
+    first = []
+
+    def begin_late(number, packet):
+        first.append(packet.dts)
+        packet.pts -= first[0] + 10 * packet.duration
+        packet.dts -= first[0] + 10 * packet.duration
+        return packet
+
+    copy_packets(whole, path, begin_late)
+    assert 0 < len(decode_all(path)) < 48
     assert_read_as_decoded(path)
 
 
