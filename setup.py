@@ -21,7 +21,7 @@ extras = {
     # environment of its own.
     "tfio": ["tensorflow-io==0.37.1", "tensorflow==2.16.*"],
     "hub": ["huggingface_hub>=0.30", "kagglehub>=0.3.10"],
-    "viz": ["av>=17", "matplotlib>=3.9", "pillow>=11"],
+    "viz": ["av>=17", "matplotlib>=3.9", "pillow>=11", "tensorboard>=2.20"],
     "dev": [
         # The emulator is under the GPL, and therefore not in `all`.
         "ale-py>=0.11",
@@ -29,7 +29,6 @@ extras = {
         "pytest>=8",
         "pytest-xdist>=3.6",
         "ruff>=0.12",
-        "tensorboard>=2.20",
     ],
 }
 extras["all"] = sorted(

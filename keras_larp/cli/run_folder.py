@@ -13,6 +13,7 @@ from keras_larp.callbacks.checkpoint_files import (
     read_variables,
 )
 from keras_larp.cli.plot_run import plot_run
+from keras_larp.data._optional import require
 from keras_larp.version import __version__
 
 
@@ -47,6 +48,9 @@ class RunFolder:
                     "choose another --output."
                 )
             self._take_flags(values)
+        if values.tensorboard:  # Keras asks for them when training begins.
+            require("tensorflow", "tensorflow")
+            require("tensorboard", "viz")
         self.path.mkdir(parents=True, exist_ok=True)
 
     def _take_flags(self, values):
@@ -119,9 +123,13 @@ class RunFolder:
             read_variables(model, best)
             _take_averages(model)
             self._save(model, "preset_best")
+        else:  # One of an earlier end may be there.
+            shutil.rmtree(self.path / "preset_best", ignore_errors=True)
         read_variables(model, last)
         if averaged:
             self._save(model, "preset_raw")
+        else:
+            shutil.rmtree(self.path / "preset_raw", ignore_errors=True)
         _take_averages(model)
         self._save(model, "preset")
         plot_run(self.path / "log.csv", self.path / "curves.png")
@@ -165,7 +173,10 @@ def define(values, output):
         "keep_last", 3, "Checkpoints to keep.", 1, flag_values=values
     )
     flags.DEFINE_bool(
-        "tensorboard", False, "Log for TensorBoard too.", flag_values=values
+        "tensorboard",
+        False,
+        "Log for TensorBoard too, which needs TensorFlow on any backend.",
+        flag_values=values,
     )
     flags.DEFINE_integer(
         "show_every",

@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from keras_larp.data.checks import check_integer
 from keras_larp.layers.frame_condition import repeat_last_frame, with_separator
 from keras_larp.losses import token_cross_entropy
 from keras_larp.training.trainable_model import TrainableModel
@@ -21,6 +22,7 @@ class GeneratorTraining(TrainableModel):
             **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile`,
                 `auto_scale_loss` of `keras.Model.compile`.
         """
+        check_integer("max_skipped_steps", max_skipped_steps, 1)
         optimizer = keras.optimizers.get(optimizer)
         self._own_compile_config = {
             "optimizer": keras.saving.serialize_keras_object(optimizer),

@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from keras_larp.data.checks import check_integer
 from keras_larp.losses.adversarial import check_kind
 from keras_larp.metrics import PSNR, SSIM, CodeStatistics
 from keras_larp.training.adversarial_terms import (
@@ -117,11 +118,8 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
                 f"Received: pixel_loss={pixel_loss!r}"
             )
         check_kind(adversarial_loss)
-        if discriminator_every < 1:
-            raise ValueError(
-                "`discriminator_every` must be at least 1. "
-                f"Received: discriminator_every={discriminator_every}"
-            )
+        check_integer("discriminator_every", discriminator_every, 1)
+        check_integer("max_skipped_steps", max_skipped_steps, 1)
         _check_discriminator(
             discriminator, self.video_shape, gradient_penalty_weight
         )

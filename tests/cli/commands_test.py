@@ -2,6 +2,7 @@
 
 import copy
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -278,6 +279,31 @@ def test_a_run_leaves_averaged_raw_and_best_weights(tmp_path, capsys):
     )
     np.testing.assert_array_equal(weights("preset_best"), best)
     assert not np.allclose(weights("preset"), best)
+
+
+def test_presets_of_an_earlier_end_do_not_stay(tmp_path):
+    output = f"--output={tmp_path}"
+    for name in ("preset_best", "preset_raw"):
+        (tmp_path / name).mkdir()
+    run_here(train_tokenizer, output, *TINY_TOKENIZER, "--epochs=1")
+    assert (tmp_path / "preset").is_dir()
+    assert not (tmp_path / "preset_best").exists()
+    assert not (tmp_path / "preset_raw").exists()
+
+
+@pytest.mark.parametrize("missing", ["tensorflow", "tensorboard"])
+def test_tensorboard_is_asked_for_before_training(
+    tmp_path, monkeypatch, missing
+):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ImportError, match=f"package `{missing}`"):
+        run_here(
+            train_tokenizer,
+            f"--output={tmp_path / 'run'}",
+            *TINY_TOKENIZER,
+            "--tensorboard",
+        )
+    assert not (tmp_path / "run").exists()
 
 
 def test_tokens_are_written_and_trained_on(tmp_path, presets, capsys):

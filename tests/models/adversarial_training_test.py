@@ -297,6 +297,12 @@ def test_too_many_skipped_steps_end_the_run_and_name_the_term(first):
         tokenizer.fit(video, batch_size=1, verbose=0)
 
 
+@pytest.mark.parametrize("name", ["max_skipped_steps", "discriminator_every"])
+def test_counts_of_steps_are_at_least_one(name):
+    with pytest.raises(ValueError, match=f"{name}.* at least 1"):
+        adversarial_tokenizer(**{name: 0})
+
+
 @pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_scales_the_losses_of_both_and_trains(dtype):
     tokenizer = adversarial_tokenizer(dtype=dtype, discriminator_every=1)
