@@ -190,7 +190,8 @@ DESCRIPTIONS = {
     "end_share": "Lowest learning rate over the peak.",
     "prior_learning_rate_multiplier": "Learning rate of the prior over the "
     "tokenizer's.",
-    "global_clipnorm": "Longest gradient; none where not given.",
+    "global_clipnorm": "Longest gradient of an optimizer; tokenizer, prior "
+    "and discriminator have one each.",
     "gradient_accumulation_steps": "Batches to an update.",
     "ema_decay": "Decay of averaged weights; none where not given.",
     "pixel_loss": '"absolute" or "squared" error.',
