@@ -157,16 +157,12 @@ def count_decoded(monkeypatch):
 def test_avi_with_a_dropped_frame_is_counted(tmp_path):
     """A packet without a picture gives no frame, so that packets do not tell
     which frame is which."""
-    av = pytest.importorskip("av")
     write_reordered(tmp_path / "whole.avi", "mpeg4")
 
     def drop(number, packet):
         if number != 10:  # an inner picture of reordered ones
             return packet
-        empty = av.Packet(bytes(packet)[:4] + b"\xb0\x00\x00")
-        empty.dts, empty.pts = packet.dts, packet.pts
-        empty.time_base = packet.time_base
-        return empty
+        return with_content(packet, bytes(packet)[:4] + b"\xb0\x00\x00")
 
     copy_packets(tmp_path / "whole.avi", tmp_path / "clip.avi", drop)
     frames = decode_all(tmp_path / "clip.avi")
@@ -202,6 +198,15 @@ def copy_packets(source, target, change):
             if packet is not None:
                 packet.stream = stream
                 copy.mux(packet)
+
+
+def with_content(packet, content):
+    """A packet of the same times."""
+    av = pytest.importorskip("av")
+    other = av.Packet(content)
+    other.dts, other.pts = packet.dts, packet.pts
+    other.time_base = packet.time_base
+    return other
 
 
 def test_file_cut_within_pictures_that_build_on_each_other(tmp_path):
@@ -249,17 +254,13 @@ def test_file_whose_marks_call_all_pictures_whole(tmp_path):
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.avi"])
 def test_file_with_pictures_left_out(tmp_path, name):
-    av = pytest.importorskip("av")
     whole, path = tmp_path / "whole.avi", tmp_path / name
     write_reordered(whole, "mpeg4", num_reordered=0, b="4M")
 
     def leave_out(number, packet):
         if number not in (20, 30):
             return packet
-        empty = av.Packet(b"\x00\x00\x01\xb6\x50\x00\x00")
-        empty.dts, empty.pts = packet.dts, packet.pts
-        empty.time_base = packet.time_base
-        return empty
+        return with_content(packet, b"\x00\x00\x01\xb6\x50\x00\x00")
 
     copy_packets(whole, path, leave_out)
     assert len(decode_all(path)) == 46
