@@ -11,8 +11,9 @@ import keras
 import numpy as np
 import pytest
 from run_log import last_row
+from tiny_models import tiny_tokenizer
 
-from keras_larp import models
+from keras_larp import data, presets
 
 TOKENIZER = [
     "--recipe=larp_l_long_tokenizer",
@@ -50,7 +51,7 @@ def kill_after(folder, step, *arguments):
 
 
 def test_a_run_that_is_killed_twice_ends_as_the_unbroken_one(tmp_path):
-    check_killing(tmp_path)
+    check_tokenizer(tmp_path)
 
 
 @pytest.mark.once
@@ -59,20 +60,49 @@ def test_a_run_on_video_files_too(tmp_path, shared_dir):
     videos = f"--data={shared_dir / 'data' / 'UCF-101'}"
     # Half precision has a loss scale to remember.
     half = "--dtype=mixed_float16"
-    check_killing(tmp_path, videos, "--data_format=folder", half)
+    check_tokenizer(tmp_path, videos, "--data_format=folder", half)
 
 
-def check_killing(tmp_path, *source):
+@pytest.mark.once
+def test_a_generator_of_written_tokens_too(tmp_path):
+    source = data.MovingShapes(40, num_frames=4, image_size=16)
+    data.write_token_dataset(tmp_path / "tokens", source, tiny_tokenizer())
+    check_killing(
+        tmp_path,
+        "train-generator",
+        f"--tokens={tmp_path / 'tokens'}",
+        f"--test_tokens={tmp_path / 'tokens'}",
+        *("--recipe=larp_l_long_generator", "--size=llama-abs-tiny"),
+        *("--batch_size=4", "--epochs=3", "--steps_per_epoch=4"),
+        *("--warmup_epochs=0.5", "--dropout=0.1", "--ema_decay=0.9"),
+        *("--dtype=float32", "--verbose=2", "--show_every=0"),
+    )
+
+
+def check_tokenizer(tmp_path, *source):
+    check_killing(tmp_path, "train-tokenizer", *TOKENIZER, *source)
+    whole = tmp_path / "whole"
+    config = json.loads((whole / "config.json").read_text())
+    assert config["settings"]["learning_rate"] == 0.001
+    assert config["versions"]["keras"] == keras.version()
+    assert list((whole / "reconstructions").iterdir())
+    logged = set(last_row(whole))
+    assert {"ssim", "logits_real"} <= logged
+    assert ("perceptual_loss" in logged) == (PERCEPTUAL == "random")
+
+
+def check_killing(tmp_path, command, *flags):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    start = ["train-tokenizer", *TOKENIZER, *source, "--save_every_steps=1"]
+    start = [command, *flags, "--save_every_steps=1"]
     run(*start, f"--output={whole}")
     kill_after(broken, 3, *start, f"--output={broken}")
     # It knows all other flags.
-    go_on = ["train-tokenizer", f"--output={broken}", "--resume"]
+    go_on = [command, f"--output={broken}", "--resume"]
     kill_after(broken, 6, *go_on)
     run(*go_on)
 
     expected, received = last_row(whole), last_row(broken)
+    assert {"loss", "learning_rate", "clips_per_second"} <= set(expected)
     for name, value in expected.items():
         if name not in ("clips_per_second", "epoch"):
             np.testing.assert_allclose(
@@ -80,17 +110,9 @@ def check_killing(tmp_path, *source):
             )
     for preset in ("preset", "preset_raw"):
         pair = [
-            models.LARPTokenizer.from_preset(folder / preset).get_weights()
+            presets.load(folder / preset).get_weights()
             for folder in (whole, broken)
         ]
         for one, other in zip(*pair, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
-
-    config = json.loads((whole / "config.json").read_text())
-    assert config["settings"]["learning_rate"] == 0.001
-    assert config["versions"]["keras"] == keras.version()
     assert (whole / "curves.png").stat().st_size > 1000
-    assert list((whole / "reconstructions").iterdir())
-    names = {"ssim", "logits_real", "learning_rate", "clips_per_second"}
-    assert names <= set(expected)
-    assert ("perceptual_loss" in expected) == (PERCEPTUAL == "random")
