@@ -182,9 +182,10 @@ class _Mpeg4Pictures:
         self.has_bidirectional = self.has_placeholder = False
 
     def add(self, packet):
-        self.last_kind, size = _first_picture(bytes(packet))
+        data = bytes(packet)
+        self.last_kind, size = _first_picture(data)
         if size > _PLACEHOLDER_BYTES:
-            self.packed += bytes(packet).count(_PICTURE)
+            self.packed += data.count(_PICTURE)
         else:
             self.has_placeholder, self.last_kind = True, None
         self.packed -= 1
