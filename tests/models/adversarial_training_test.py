@@ -124,6 +124,25 @@ def test_spectral_norms_are_kept_at_one():
     assert 0.8 < norm < 1.3
 
 
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_spectral_normalization_keeps_kernels_in_float32(dtype):
+    def kernel(dtype):
+        keras.utils.set_random_seed(0)
+        discriminator = tiny_discriminator(
+            spectral_normalization=True, dtype=dtype
+        )
+        discriminator(clips(), training=True)
+        return numpy(discriminator.blocks[0].mlp_in.layer.kernel)
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype)
+    try:
+        received = kernel(dtype)
+    finally:
+        keras.config.set_dtype_policy(before)
+    np.testing.assert_allclose(received, kernel("float32"), rtol=1e-6)
+
+
 def test_spectral_normalization_trains_normalized_kernels():
     # As a discriminator without it does, whose norms happen to be 1.
     def trained(spectral_normalization):
