@@ -29,7 +29,15 @@ def split_heads(x, num_heads, num_kv_heads=None):
     )
 
 
-def attend(query, key, value, mask=None, dropout=None, training=False):
+def attend(
+    query,
+    key,
+    value,
+    mask=None,
+    causal=False,
+    dropout=None,
+    training=False,
+):
     """Attention of heads: softmax(q k^T / sqrt(d)) v, softmax in float32.
 
     Args:
@@ -37,7 +45,9 @@ def attend(query, key, value, mask=None, dropout=None, training=False):
         key: `(B, Hkv, Nk, d)`; each head of it serves `H / Hkv` queries.
         value: `(B, Hkv, Nk, d)`.
         mask: Boolean, broadcastable to `(Nq, Nk)`: `True` where a query
-            sees a key. `None` for full attention.
+            sees a key. `None` where all see all.
+        causal: Boolean, in place of a mask: as many queries as keys, of which
+            each sees itself and what precedes.
         dropout: Optional `keras.layers.Dropout` for the probabilities.
         training: Whether dropout acts.
 
@@ -52,6 +62,8 @@ def attend(query, key, value, mask=None, dropout=None, training=False):
     if groups > 1:
         # Heads that share keys, as one head with more queries.
         query = ops.reshape(query, (-1, kv_heads, rows, head_dim))
+        if causal:
+            mask, causal = causal_mask(query_length), False
         mask = None if mask is None else ops.tile(mask, (groups, 1))
 
     def joined(x):
@@ -59,15 +71,14 @@ def attend(query, key, value, mask=None, dropout=None, training=False):
         x = ops.transpose(x, (0, 2, 1, 3))  # (B, Nq, H, d)
         return ops.reshape(x, (-1, query_length, heads * head_dim))
 
-    if _is_torch() and not drops:
-        # PyTorch's fused kernel wants (B, N, H, d); the swaps are views.
-        x = ops.dot_product_attention(
-            *(ops.swapaxes(t, 1, 2) for t in (query, key, value)),
-            mask=None
-            if mask is None
-            else ops.reshape(mask, (1, 1) + mask.shape),
-        )
-        return joined(ops.swapaxes(x, 1, 2))
+    from keras_larp import training as driver  # It imports layers itself.
+
+    rate = dropout.rate if drops else 0.0
+    x = driver.fused_attention(query, key, value, mask, causal, rate)
+    if x is not None:
+        return joined(x)
+    if causal:
+        mask = causal_mask(query_length)
 
     # Batched 3D products: compilers for CPUs handle them best.
     query = ops.reshape(query, (-1, rows, head_dim))  # (B * Hkv, rows, d)

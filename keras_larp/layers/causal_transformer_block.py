@@ -3,12 +3,10 @@ from keras import layers, ops
 
 from keras_larp.layers.attention import (
     attend,
-    causal_mask,
     check_heads,
     split_heads,
     write_cache,
 )
-from keras_larp.layers.seeded_dropout import seeded_dropout
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
@@ -31,7 +29,6 @@ class CausalTransformerBlock(layers.Layer):
         drop_path: Float, share of training samples that skip a residual
             branch.
         epsilon: Float, of the norms.
-        seed: Integer or `None`, of the stochastic depth.
 
     Call arguments:
         tokens: float `(B, n, hidden_dim)`.
@@ -66,7 +63,6 @@ class CausalTransformerBlock(layers.Layer):
         attention_dropout=0.0,
         drop_path=0.0,
         epsilon=1e-5,
-        seed=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -79,8 +75,6 @@ class CausalTransformerBlock(layers.Layer):
         self.attention_dropout = attention_dropout
         self.drop_path = drop_path
         self.epsilon = epsilon
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
         self.head_dim = hidden_dim // num_heads
 
         def dense(units, name):
@@ -105,10 +99,13 @@ class CausalTransformerBlock(layers.Layer):
         # The gate and the value of the SwiGLU, side by side.
         self.mlp_in = dense(2 * self.mlp_dim, "mlp_in")
         self.mlp_out = dense(hidden_dim, "mlp_out")
-        self.weights_dropout = seeded_dropout(
-            attention_dropout, dtype=self.dtype_policy
-        )
-        self.residual_dropout = seeded_dropout(dropout, dtype=self.dtype_policy)
+
+        def dropped(rate):
+            return layers.Dropout(rate, dtype=self.dtype_policy)
+
+        self.weights_dropout = dropped(attention_dropout)
+        self.residual_dropout = dropped(dropout)
+        self.path_dropout = dropped(drop_path)
 
     def build(self, input_shape):
         self.attention_norm.build(input_shape)
@@ -154,13 +151,13 @@ class CausalTransformerBlock(layers.Layer):
             self.num_heads,
             self.num_kv_heads,
         )
-        if cache is None:
-            mask = causal_mask(length)
-        else:
+        mask = None
+        if cache is not None:
             cache, (key, value) = write_cache(cache, key, value, index)
             own = index + ops.arange(length)
             mask = own[:, None] >= ops.arange(key.shape[2])[None, :]
-        x = attend(query, key, value, mask, self.weights_dropout, training)
+        causal, dropout = cache is None, self.weights_dropout
+        x = attend(query, key, value, mask, causal, dropout, training)
         tokens = tokens + self._drop(dense("projection", x), training)
 
         x = dense("mlp_in", self.mlp_norm(tokens))
@@ -172,16 +169,11 @@ class CausalTransformerBlock(layers.Layer):
     def _drop(self, branch, training):
         """Dropout, and stochastic depth: leaves the branch out for some
         samples."""
-        if not training:
+        branch = self.residual_dropout(branch, training=training)
+        if not (training and self.drop_path):
             return branch
-        branch = self.residual_dropout(branch, training=True)
-        if not self.drop_path:
-            return branch
-        uniform = keras.random.uniform(
-            (ops.shape(branch)[0], 1, 1), seed=self.seed_generator
-        )
-        keep = 1.0 - self.drop_path
-        return branch * ops.cast(uniform < keep, branch.dtype) / keep
+        ones = ops.ones((ops.shape(branch)[0], 1, 1), branch.dtype)
+        return branch * self.path_dropout(ones, training=True)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
@@ -197,5 +189,4 @@ class CausalTransformerBlock(layers.Layer):
             "attention_dropout": self.attention_dropout,
             "drop_path": self.drop_path,
             "epsilon": self.epsilon,
-            "seed": self.seed,
         }

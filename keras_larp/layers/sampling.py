@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_larp.layers.bounds import at_least, at_most
+
 _BLOCK = 64
 
 
@@ -40,6 +42,11 @@ def draw_categorical(probabilities, uniforms):
     return block * _BLOCK + index
 
 
+def draw_from_logits(logits, uniforms):
+    """`draw_categorical` from the softmax of logits `(..., K)`."""
+    return draw_categorical(ops.softmax(logits), uniforms)
+
+
 def _invert(weights, uniforms):
     """The index where the cumulative sum passes `uniforms` of the total,
     and how far into that index's share, as a fraction in [0, 1)."""
@@ -49,8 +56,8 @@ def _invert(weights, uniforms):
     index = ops.cast(ops.argmax(passed, axis=-1), "int32")
     share = ops.take_along_axis(weights, index[..., None], axis=-1)
     end = ops.take_along_axis(cumulative, index[..., None], axis=-1)
-    inside = 1.0 - (end - target) / ops.maximum(share, 1e-30)
-    return index, ops.clip(inside, 0.0, 1.0 - 1e-6)
+    inside = 1.0 - (end - target) / at_least(share, 1e-30)
+    return index, at_most(at_least(inside, 0.0), 1.0 - 1e-6)
 
 
 def filtered_probabilities(logits, temperature=1.0, top_k=0, top_p=1.0):

@@ -7,7 +7,6 @@ from keras_larp.layers.attention import (
     check_heads,
     split_heads,
 )
-from keras_larp.layers.seeded_dropout import seeded_dropout
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
@@ -82,14 +81,14 @@ class TransformerBlock(layers.Layer):
 
         self.attention_norm = norm("attention_norm")
         self.qkv = dense(3 * hidden_dim, "qkv", use_bias=use_qkv_bias)
-        self.attention_dropout = seeded_dropout(
+        self.attention_dropout = layers.Dropout(
             dropout, dtype=self.dtype_policy
         )
         self.projection = dense(hidden_dim, "projection")
         self.mlp_norm = norm("mlp_norm")
         self.mlp_in = dense(self.mlp_dim, "mlp_in")
         self.mlp_out = dense(hidden_dim, "mlp_out")
-        self.residual_dropout = seeded_dropout(dropout, dtype=self.dtype_policy)
+        self.residual_dropout = layers.Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, input_shape):
         self.attention_norm.build(input_shape)
@@ -101,15 +100,18 @@ class TransformerBlock(layers.Layer):
 
     def call(self, tokens, num_outputs=None, training=False):
         length = tokens.shape[1]
-        mask = causal_mask(length) if self.causal else None
+        mask, causal = None, self.causal
         query, key, value = split_heads(
             self.qkv(self.attention_norm(tokens)), self.num_heads
         )
         if num_outputs is not None and num_outputs < length:
             tokens = tokens[:, length - num_outputs :]
             query = query[:, :, length - num_outputs :]
-            mask = None if mask is None else mask[length - num_outputs :]
-        x = attend(query, key, value, mask, self.attention_dropout, training)
+            if causal:
+                mask = causal_mask(length)[length - num_outputs :]
+                causal = False
+        dropout = self.attention_dropout
+        x = attend(query, key, value, mask, causal, dropout, training)
         x = self.residual_dropout(self.projection(x), training=training)
         tokens = tokens + x
 

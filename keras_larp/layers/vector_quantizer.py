@@ -1,7 +1,10 @@
 import keras
 from keras import layers, ops
 
-from keras_larp.layers.sampling import draw_categorical
+from keras_larp.layers.bounds import at_least
+from keras_larp.layers.running import run_function
+from keras_larp.layers.sampling import draw_from_logits
+from keras_larp.layers.seed_generator import SeedGenerator
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
@@ -114,7 +117,7 @@ class VectorQuantizer(layers.Layer):
         self.ema_decay = ema_decay
         self.restart_after = restart_after
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = SeedGenerator(seed)
 
     def build(self, input_shape=None):
         bound = (6.0 / self.code_dim) ** 0.5  # He uniform, fan-in code_dim
@@ -159,28 +162,25 @@ class VectorQuantizer(layers.Layer):
             latents = unit_length(latents)
         codes = self.codebook()
         products = ops.matmul(latents, ops.transpose(codes))  # (B, N, K)
-        if self.normalize:
-            # Unit vectors: the largest cosine is the smallest distance.
-            affinity = 2.0 * products - 2.0
-        else:
-            affinity = (
-                2.0 * products
-                - ops.sum(latents**2, -1, keepdims=True)
-                - ops.sum(codes**2, -1)
-            )
+
+        def affinity():
+            """Minus the squared distances."""
+            if self.normalize:
+                return 2.0 * products - 2.0
+            squares = ops.sum(latents**2, -1, keepdims=True)
+            return 2.0 * products - squares - ops.sum(codes**2, -1)
+
         if self.stochastic and training:
             temperature = (
                 self.temperature if temperature is None else temperature
             )
-            probabilities = ops.softmax(
-                ops.stop_gradient(products) / temperature
-            )
+            logits = ops.stop_gradient(products) / temperature
             uniforms = keras.random.uniform(
                 ops.shape(products)[:-1], seed=self.seed_generator
             )
-            token_ids = draw_categorical(probabilities, uniforms)
+            token_ids = run_function(draw_from_logits, logits, uniforms)
         else:
-            token_ids = ops.cast(ops.argmax(affinity, axis=-1), "int32")
+            token_ids = ops.cast(ops.argmax(affinity(), axis=-1), "int32")
 
         quantized = ops.take(codes, token_ids, axis=0)  # (B, N, d)
         commitment_loss = ops.mean(
@@ -189,7 +189,7 @@ class VectorQuantizer(layers.Layer):
         codebook_loss = ops.mean((quantized - ops.stop_gradient(latents)) ** 2)
         entropy_loss = ops.zeros(())
         if self.entropy_weight:
-            entropy_loss = _entropy_loss(affinity / self.entropy_temperature)
+            entropy_loss = _entropy_loss(affinity() / self.entropy_temperature)
         return {
             "quantized": latents + ops.stop_gradient(quantized - latents),
             "latents": latents,
@@ -308,7 +308,7 @@ class VectorQuantizer(layers.Layer):
 def unit_length(x):
     """`x` over its length on the last axis, where that is above 1e-12."""
     squares = ops.sum(x * x, axis=-1, keepdims=True)
-    return x * ops.rsqrt(ops.maximum(squares, 1e-24))
+    return x * ops.rsqrt(at_least(squares, 1e-24))
 
 
 def _evenly(chosen, count):

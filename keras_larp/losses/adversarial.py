@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_larp.layers.bounds import at_most
+
 ADVERSARIAL_LOSSES = ("non_saturating_smooth", "non_saturating", "hinge")
 
 
@@ -38,8 +40,8 @@ def discriminator_loss(
         return 0.5 * ops.mean(ops.relu(1.0 - real) + ops.relu(1.0 + fake))
     true, false = ops.ones_like(real), ops.zeros_like(fake)
     if kind == "non_saturating_smooth" and noise is not None:
-        true = true - ops.minimum(0.15 * ops.abs(noise[0]), 0.3)
-        false = false + ops.minimum(0.15 * ops.abs(noise[1]), 0.3)
+        true = true - at_most(0.15 * ops.abs(noise[0]), 0.3)
+        false = false + at_most(0.15 * ops.abs(noise[1]), 0.3)
     return _cross_entropy(real, true) + _cross_entropy(fake, false)
 
 

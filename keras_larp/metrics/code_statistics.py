@@ -1,5 +1,9 @@
+import math
+
 import keras
 from keras import ops
+
+from keras_larp.layers.bounds import at_least
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
@@ -43,14 +47,14 @@ class CodeStatistics(keras.metrics.Metric):
         self.counts.assign_add(counts)
 
     def result(self):
-        total = ops.maximum(ops.sum(self.counts), 1.0)
-        shares = self.counts / total
-        entropy = -ops.sum(shares * ops.log(ops.maximum(shares, 1e-30)))
-        used = ops.cast(self.counts > 0, "float32")
+        counts = ops.convert_to_tensor(self.counts)
+        shares = counts / at_least(ops.sum(counts), 1.0)
+        entropy = -ops.sum(shares * ops.log(at_least(shares, 1e-30)))
+        used = ops.cast(counts > 0, "float32")
         return {
             "codebook_usage": ops.mean(used),
             "perplexity": ops.exp(entropy),
-            "kl_from_uniform": ops.log(float(self.codebook_size)) - entropy,
+            "kl_from_uniform": math.log(self.codebook_size) - entropy,
         }
 
     def get_config(self):

@@ -3,6 +3,8 @@ import math
 import keras
 from keras import ops
 
+from keras_larp.layers.bounds import at_least
+
 
 def psnr(videos, reconstructions):
     """Peak signal-to-noise ratio of clips in [0, 1].
@@ -16,7 +18,7 @@ def psnr(videos, reconstructions):
     """
     error = ops.cast(videos, "float32") - ops.cast(reconstructions, "float32")
     axes = tuple(range(1, len(error.shape)))
-    squares = ops.maximum(ops.mean(error * error, axis=axes), 1e-12)
+    squares = at_least(ops.mean(error * error, axis=axes), 1e-12)
     return -10.0 / math.log(10.0) * ops.log(squares)
 
 

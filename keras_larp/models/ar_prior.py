@@ -1,9 +1,8 @@
 import keras
 from keras import layers, ops
 
-from keras_larp.layers.checkpointing import run_block
 from keras_larp.layers.position_table import SequencePositions
-from keras_larp.layers.seeded_dropout import seeded_dropout
+from keras_larp.layers.running import run_block
 from keras_larp.layers.transformer_block import TransformerBlock
 from keras_larp.layers.vector_quantizer import unit_length
 
@@ -83,7 +82,7 @@ class ARPrior(keras.Model):
         self.positions = SequencePositions(
             max_length, hidden_dim, learned=True, dtype=policy, name="positions"
         )
-        self.input_dropout = seeded_dropout(dropout, dtype=policy)
+        self.input_dropout = layers.Dropout(dropout, dtype=policy)
         self.blocks = [
             TransformerBlock(
                 hidden_dim,

@@ -2,9 +2,9 @@ import keras
 from keras import layers, ops
 
 from keras_larp.layers.causal_transformer_block import CausalTransformerBlock
-from keras_larp.layers.checkpointing import run_block
 from keras_larp.layers.position_table import SequencePositions
-from keras_larp.layers.seeded_dropout import seeded_dropout
+from keras_larp.layers.running import run_block
+from keras_larp.layers.seed_generator import SeedGenerator
 from keras_larp.models.frame_prediction import FramePrediction
 from keras_larp.models.video_generation import VideoGeneration
 from keras_larp.training.generator_training import GeneratorTraining
@@ -149,7 +149,7 @@ class ARVideoGenerator(FramePrediction, VideoGeneration, GeneratorTraining):
         self.sequence_length = self.condition_length + num_tokens - 1
 
         policy = self.dtype_policy
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = SeedGenerator(seed)
 
         def embedding(rows, name):
             return layers.Embedding(
@@ -177,7 +177,7 @@ class ARVideoGenerator(FramePrediction, VideoGeneration, GeneratorTraining):
             dtype=policy,
             name="positions",
         )
-        self.input_dropout = seeded_dropout(token_dropout, dtype=policy)
+        self.input_dropout = layers.Dropout(token_dropout, dtype=policy)
         self.blocks = [
             CausalTransformerBlock(
                 hidden_dim,
@@ -188,7 +188,6 @@ class ARVideoGenerator(FramePrediction, VideoGeneration, GeneratorTraining):
                 attention_dropout=attention_dropout,
                 drop_path=float(drop_path * i / max(num_layers - 1, 1)),
                 epsilon=epsilon,
-                seed=seed,
                 dtype=policy,
                 name=f"block_{i}",
             )

@@ -3,6 +3,7 @@ from keras import layers, ops
 
 from keras_larp.layers.holistic_query_encoder import HolisticQueryEncoder
 from keras_larp.layers.patch_query_decoder import PatchQueryDecoder
+from keras_larp.layers.seed_generator import SeedGenerator
 from keras_larp.layers.vector_quantizer import VectorQuantizer
 from keras_larp.layers.video_patch_embedding import VideoPatchEmbedding
 from keras_larp.models.ar_prior import SIZES, ARPrior
@@ -163,7 +164,7 @@ class LARPTokenizer(TokenizerTraining):
         self.video_shape = (num_frames, image_size, image_size, num_channels)
 
         policy = self.dtype_policy
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = SeedGenerator(seed)
         self.patch_embedding = VideoPatchEmbedding(
             self.video_shape[:3],
             patch_size,

@@ -9,6 +9,7 @@ places that know a backend. Each gives
 - `compile_function(model, function)`, which makes a function of tensors that
   reads the model's weights into a compiled one, without gradients;
 - `compile_loop(body)`, for a loop inside such a function;
+- `fused_attention`, attention in one kernel where the backend has one;
 - `lay_out_kernel` and `few_rows_product`, see `keras_larp.layers.few_rows`.
 """
 
@@ -22,5 +23,6 @@ _driver = importlib.import_module(
 TrainStep = _driver.TrainStep
 compile_function = _driver.compile_function
 compile_loop = _driver.compile_loop
+fused_attention = _driver.fused_attention
 lay_out_kernel = _driver.lay_out_kernel
 few_rows_product = _driver.few_rows_product

@@ -3,6 +3,7 @@ from keras import ops
 
 from keras_larp.data.checks import check_integer
 from keras_larp.layers.frame_condition import repeat_last_frame, with_separator
+from keras_larp.layers.running import run_function
 from keras_larp.losses import token_cross_entropy
 from keras_larp.training.trainable_model import TrainableModel
 
@@ -20,7 +21,8 @@ class GeneratorTraining(TrainableModel):
                 finite is skipped and counted; so many in a row end `fit` with
                 an error.
             **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile`,
-                `auto_scale_loss` of `keras.Model.compile`.
+                `auto_scale_loss` of `keras.Model.compile`. On PyTorch
+                `jit_compile=True` compiles blocks and losses.
         """
         check_integer("max_skipped_steps", max_skipped_steps, 1)
         optimizer = keras.optimizers.get(optimizer)
@@ -116,7 +118,7 @@ class GeneratorTraining(TrainableModel):
             )
         logits = self(data, training=training)
         token_ids = ops.cast(data["token_ids"], "int32")
-        loss, top1, top5 = token_cross_entropy(logits, token_ids)
+        loss, top1, top5 = run_function(token_cross_entropy, logits, token_ids)
         return loss, {"loss": loss, "top1": top1, "top5": top5}
 
     def update_metrics(self, outputs):

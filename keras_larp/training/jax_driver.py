@@ -1,5 +1,7 @@
 """Differentiating and applying on JAX: pure functions of explicit state."""
 
+import contextvars
+
 import jax
 import jax.numpy as jnp
 import keras
@@ -13,8 +15,12 @@ __all__ = [
     "compile_function",
     "compile_loop",
     "few_rows_product",
+    "fused_attention",
     "lay_out_kernel",
 ]
+
+FUSED_ATTENTION = "cudnn"
+_PLAIN = contextvars.ContextVar("plain", default=False)
 
 
 class TrainStep(Step):
@@ -74,8 +80,13 @@ class TrainStep(Step):
 
     def input_gradient(self, function, x, differentiable=False):
         """Gradient of the first of `function(x)`, a scalar and anything else,
-        and that else; all of it is `differentiable`."""
-        return jax.grad(function, has_aux=True)(x)
+        and that else; `differentiable` for a gradient of the gradient."""
+        # Fused attention has no second derivative.
+        token = _PLAIN.set(differentiable)
+        try:
+            return jax.grad(function, has_aux=True)(x)
+        finally:
+            _PLAIN.reset(token)
 
     def conditionally(self, condition, function, variables):
         """`function()`, a dictionary of scalars, if the condition holds, with
@@ -114,6 +125,42 @@ class TrainStep(Step):
 
     def current_step(self):
         return self.training_state.step.value
+
+
+def fused_attention(query, key, value, mask, causal, dropout_rate):
+    """Attention of heads `(B, H, N, d)` by cuDNN: half precision on GPUs,
+    without mask and dropout; `None` for all else."""
+    has_options = mask is not None or dropout_rate > 0
+    if has_options or _PLAIN.get() or not _cudnn_takes(query):
+        return None
+    length, key_length = query.shape[2], key.shape[2]
+
+    def even(x):
+        # (B, H, N, d); cuDNN has no gradient for odd lengths.
+        return jnp.pad(x, ((0, 0), (0, 0), (0, x.shape[2] % 2), (0, 0)))
+
+    # Of causal attention, nobody but the padded queries sees padded keys.
+    lengths = None
+    if key_length % 2 and not causal:
+        lengths = jnp.full(query.shape[:1], key_length, jnp.int32)
+    x = jax.nn.dot_product_attention(
+        *(even(x).swapaxes(1, 2) for x in (query, key, value)),
+        is_causal=causal,
+        key_value_seq_lengths=lengths,
+        implementation=FUSED_ATTENTION,
+    )
+    return x.swapaxes(1, 2)[:, :, :length]
+
+
+def _cudnn_takes(query):
+    device = jax.devices()[0]
+    return (
+        device.platform == "gpu"
+        and float(getattr(device, "compute_capability", 0)) >= 8.0
+        and query.dtype in (jnp.float16, jnp.bfloat16)
+        and query.shape[-1] % 8 == 0
+        and query.shape[-1] <= 128
+    )
 
 
 def compile_function(model, function):

@@ -2,7 +2,9 @@
 
 from keras import ops
 
-from keras_larp.layers.sampling import draw_categorical
+from keras_larp.layers.bounds import at_most
+from keras_larp.layers.running import run_function
+from keras_larp.layers.sampling import draw_from_logits
 from keras_larp.losses import token_cross_entropy
 
 
@@ -20,7 +22,7 @@ def sampling_ratio(step, total_steps, max_ratio, peak):
     """
     step = ops.cast(step, "float32")
     ramp = step / (ops.cast(total_steps, "float32") * peak)
-    return ops.minimum(ramp, 1.0) * max_ratio
+    return at_most(ramp, 1.0) * max_ratio
 
 
 def prior_rounds(
@@ -64,7 +66,9 @@ def prior_rounds(
         counts = last or gradient_before_last
         seen = inputs if counts else ops.stop_gradient(inputs)
         prediction = prior(seen[:, :-1], training=training)
-        logits = ops.matmul(prediction, ops.transpose(codebook)) / temperature
+        logits = ops.matmul(prediction, ops.transpose(codebook))
+        if temperature != 1.0:
+            logits = logits / temperature
         if counts:
             rounds.append(logits)
         if not last:
@@ -72,7 +76,7 @@ def prior_rounds(
             if draw_uniforms is None:
                 ids = ops.argmax(guess, axis=-1)
             else:
-                ids = draw_categorical(ops.softmax(guess), draw_uniforms())
+                ids = run_function(draw_from_logits, guess, draw_uniforms())
             drawn = ops.take(codebook, ids, axis=0)  # (B, N - 1, d)
             rest = ops.where(replaced[..., None], drawn, latents[:, 1:])
             inputs = ops.concatenate([latents[:, :1], rest], axis=1)
@@ -92,6 +96,9 @@ def prior_loss(rounds, token_ids, average=True):
     """
     if not average:
         rounds = rounds[-1:]
-    terms = [token_cross_entropy(logits, token_ids[:, 1:]) for logits in rounds]
+    next_ids = token_ids[:, 1:]
+    terms = [
+        run_function(token_cross_entropy, logits, next_ids) for logits in rounds
+    ]
     loss = sum(term[0] for term in terms) / len(terms)
     return loss, terms[0][1], terms[0][2]

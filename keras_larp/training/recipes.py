@@ -163,6 +163,12 @@ class Recipe:
             "callbacks": callbacks,
         }
 
+    def _compilation(self):
+        """What `compile` is told of PyTorch's compiler."""
+        on_torch = keras.backend.backend() == "torch"
+        compiles = on_torch and self.settings["torch_compile"]
+        return {"jit_compile": True if compiles else "auto"}
+
     def _take(self, *names):
         return {name: self.settings[name] for name in names}
 
@@ -299,6 +305,7 @@ class TokenizerRecipe(Recipe):
             )
         return {
             **arguments,
+            **self._compilation(),
             "optimizer": self._main_optimizer(keras.optimizers.Adam),
             "perceptual_model": self._perceptual_model(),
             "discriminator": self._discriminator(),
@@ -398,9 +405,10 @@ class GeneratorRecipe(Recipe):
     def compile_arguments(self):
         """Arguments of `ARVideoGenerator.compile`."""
         return {
+            **self._compilation(),
             "optimizer": self._main_optimizer(
                 keras.optimizers.AdamW, **self._take("weight_decay")
-            )
+            ),
         }
 
 

@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from keras_larp.layers.bounds import at_least, at_most
+
 
 @keras.saving.register_keras_serializable(package="keras_larp")
 class LinearRamp(keras.optimizers.schedules.LearningRateSchedule):
@@ -39,7 +41,7 @@ class LinearRamp(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step):
         passed = ops.cast(step, "float32") - self.first_step
-        part = ops.clip(passed / self.num_steps, 0.0, 1.0)
+        part = _share(passed / self.num_steps)
         return self.start_value + part * (self.end_value - self.start_value)
 
     def get_config(self):
@@ -91,7 +93,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         number = ops.cast(step, "float32") + 1.0
         up = number / max(self.warmup_steps, 1)
         rest = self.total_steps - self.warmup_steps
-        part = ops.clip((number - self.warmup_steps) / rest, 0.0, 1.0)
+        part = _share((number - self.warmup_steps) / rest)
         down = 0.5 * (ops.cos(math.pi * part) + 1.0)
         share = ops.where(number <= self.warmup_steps, up, down)
         return self.peak * (self.end_share + (1.0 - self.end_share) * share)
@@ -155,3 +157,8 @@ class AtTurns(keras.optimizers.schedules.LearningRateSchedule):
 def value_at(weight, step):
     """A loss weight at a step: a number, or a schedule's value."""
     return weight(step) if callable(weight) else weight
+
+
+def _share(x):
+    """`x`, at least 0 and at most 1."""
+    return at_most(at_least(x, 0.0), 1.0)

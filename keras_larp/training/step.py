@@ -67,7 +67,7 @@ class Step:
         gradients = pull_back(scale, through_discriminator)
         # What is measured is not differentiated: PyTorch would record it.
         outputs = keras.tree.map_structure(ops.stop_gradient, outputs)
-        outputs["finite"] = all_finite([outputs["loss"], *gradients])
+        outputs["finite"] = self.all_finite([outputs["loss"], *gradients])
         self.apply_if(outputs["finite"], self.optimizer, gradients, variables)
         for statistic, old in zip(statistics, before, strict=True):
             new = ops.convert_to_tensor(statistic)
@@ -93,7 +93,7 @@ class Step:
             variables,
         )
         gradients = pull_back(optimizer.scale_loss(ops.ones(())))
-        finite = all_finite([loss, *gradients])
+        finite = self.all_finite([loss, *gradients])
         self.apply_if(finite, optimizer, gradients, variables)
         terms = {
             name: ops.where(finite, ops.stop_gradient(term), 0.0)
@@ -108,16 +108,17 @@ class Step:
             "discriminator_updates": ops.cast(finite, "float32"),
         }
 
+    def all_finite(self, tensors):
+        """Boolean scalar: whether no value of the tensors, of which some may
+        be `None`, is infinite or NaN."""
+        # A sum is finite only if all that is in it is: one number a tensor to
+        # look at instead of a mask of its size. Its overflow needs 1e38.
+        found = [t for t in tensors if t is not None]
+        sums = [ops.sum(ops.cast(t, "float32")) for t in found]
+        return ops.all(ops.isfinite(ops.stack(sums)))
+
     def test_on(self, data):
         _, outputs = self.step_outputs(data, training=False)
         outputs["finite"] = ops.isfinite(outputs["loss"])
         self.update_metrics(outputs)
         return self.get_metrics_result()
-
-
-def all_finite(tensors):
-    """Boolean scalar: whether no value of the tensors is infinite or NaN."""
-    # A sum is finite only if all that is in it is: one number a tensor to
-    # look at instead of a mask of its size. Its overflow needs 1e38.
-    sums = [ops.sum(ops.cast(t, "float32")) for t in tensors if t is not None]
-    return ops.all(ops.isfinite(ops.stack(sums)))

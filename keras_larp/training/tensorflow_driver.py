@@ -12,6 +12,7 @@ __all__ = [
     "compile_function",
     "compile_loop",
     "few_rows_product",
+    "fused_attention",
     "lay_out_kernel",
 ]
 
@@ -82,6 +83,10 @@ class TrainStep(Step):
 
     def current_step(self):
         return self.training_state.step.value
+
+
+def fused_attention(query, key, value, mask, causal, dropout_rate):
+    """`None`: TensorFlow has no kernel for all of it."""
 
 
 def compile_function(model, function):

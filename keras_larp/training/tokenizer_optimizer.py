@@ -58,7 +58,7 @@ class TokenizerOptimizer(keras.optimizers.Optimizer):
         for optimizer, group in zip(self.optimizers, groups, strict=True):
             if group[1]:
                 optimizer.apply(*group)
-        self._iterations.assign_add(1)
+        self._iterations.assign_add(keras.ops.ones((), "int32"))
 
     @property
     def optimizers(self):

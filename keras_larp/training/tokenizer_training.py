@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from keras_larp.data.checks import check_integer
+from keras_larp.layers.bounds import at_least, at_most
 from keras_larp.losses.adversarial import check_kind
 from keras_larp.metrics import PSNR, SSIM, CodeStatistics
 from keras_larp.training.adversarial_terms import (
@@ -101,7 +102,8 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
                 finite is skipped and counted; so many in a row end `fit` with
                 an error.
             **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile`,
-                `auto_scale_loss` of `keras.Model.compile`.
+                `auto_scale_loss` of `keras.Model.compile`. On PyTorch
+                `jit_compile=True` compiles blocks and losses.
 
         Raises:
             ValueError: for an unknown loss, or a discriminator for other
@@ -387,7 +389,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         ratio = 1.0
         if training and self.prior_scheduled_sampling:
             ratio = sampling_ratio(
-                self.optimizer.iterations + 1,
+                ops.convert_to_tensor(self.optimizer.iterations) + 1,
                 self.training_state.total_steps,
                 self.prior_max_sampling_ratio,
                 self.prior_sampling_peak,
@@ -422,14 +424,14 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         }
         # Of a step without an update of the discriminator, nothing is
         # measured.
-        updates = outputs.get("discriminator_updates", 0.0)
+        updates = outputs.get("discriminator_updates", ops.zeros(()))
         if self.skipped_turns_metric is not None:
             turns = outputs.get("discriminator_turns", updates)
             self.skipped_turns_metric.update_state(turns - updates)
         outputs["weights"] = dict.fromkeys(DISCRIMINATOR_TERMS, updates)
         self.update_term_metrics(outputs)
         finite, video = outputs["finite"], outputs["video"]
-        clipped = ops.clip(outputs["reconstruction"], 0.0, 1.0)
+        clipped = at_most(at_least(outputs["reconstruction"], 0.0), 1.0)
         clipped = ops.where(finite, clipped, video)
         weight = ops.cast(finite, "float32")
         weight = ops.broadcast_to(weight, ops.shape(video)[:1])

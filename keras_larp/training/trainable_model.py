@@ -66,10 +66,11 @@ class TrainableModel(TrainStep, PresetModel, keras.Model):
     def update_term_metrics(self, outputs):
         """Adds a step to the means of the terms, unless it was skipped."""
         finite = keras.ops.cast(outputs["finite"], "float32")
+        zero = keras.ops.zeros(())
         self.skipped_metric.update_state(1.0 - finite)
         for name, metric in self.term_metrics.items():
             if name in outputs:
-                value = keras.ops.where(outputs["finite"], outputs[name], 0.0)
+                value = keras.ops.where(outputs["finite"], outputs[name], zero)
                 weight = outputs.get("weights", {}).get(name, 1.0)
                 metric.update_state(value, finite * weight)
 

@@ -56,18 +56,17 @@ class TrainingState(keras.layers.Layer):
                 `discriminator_turns` and `discriminator_updates`, 1.0 where
                 it was the discriminator's turn and where that was taken.
         """
-        values = [
-            ops.isfinite(outputs.get(name, ops.zeros(())))
-            for name in self.terms
-        ]
-        turn = ops.cast(outputs.get("discriminator_turns", 0.0), "int32")
-        taken = ops.cast(outputs.get("discriminator_updates", 0.0), "int32")
+        # As tensors: PyTorch copies a number of the host, and waits for it.
+        zero, one = ops.zeros(()), ops.ones((), "int32")
+        values = [ops.isfinite(outputs.get(name, zero)) for name in self.terms]
+        turn = ops.cast(outputs.get("discriminator_turns", zero), "int32")
+        taken = ops.cast(outputs.get("discriminator_updates", zero), "int32")
         good = ops.stack([*values, outputs["finite"], taken > 0])
-        counted = ops.stack([*[1] * (len(values) + 1), turn])
+        counted = ops.stack([*[one] * (len(values) + 1), turn])
         streaks = (self.streaks + counted) * (1 - ops.cast(good, "int32"))
         self.streaks.assign(streaks)
         self.skipped.assign_add(1 - ops.cast(outputs["finite"], "int32"))
-        self.step.assign_add(1)
+        self.step.assign_add(one)
 
     def move_averages(self, mean_real, mean_fake, condition, decay=0.999):
         """Moves the averages of the discriminator's logits towards those of a

@@ -112,7 +112,9 @@ def test_cached_steps_give_what_one_pass_gives():
 
 
 def test_attention_in_parts_is_attention(monkeypatch):
-    query, key, value = (inputs((2, 3, 8, 4)) + 0.1 * i for i in range(3))
+    query, key, value = (
+        ops.convert_to_tensor(inputs((2, 3, 8, 4)) + 0.1 * i) for i in range(3)
+    )
 
     def squares(query):
         return ops.sum(attention.attend(query, key, value) ** 2)
@@ -180,3 +182,62 @@ def test_dropout_acts_in_training_only():
     np.testing.assert_array_equal(numpy(block(x)), numpy(block(x)))
     first = numpy(block(x, training=True))
     assert (first != numpy(block(x, training=True))).any()
+
+
+calls_cudnn = pytest.mark.skipif(
+    keras.backend.backend() != "jax", reason="JAX's call of cuDNN"
+)
+
+
+@calls_cudnn
+@pytest.mark.parametrize(
+    ("queries", "keys", "causal"),
+    [(5, 5, False), (1, 5, False), (5, 5, True), (4, 6, False), (3, 8, False)],
+)
+def test_attention_padded_for_cudnn_is_attention(
+    queries, keys, causal, monkeypatch
+):
+    from keras_larp.training import jax_driver
+
+    lengths = (queries, keys, keys)
+    query, key, value = (
+        ops.convert_to_tensor(inputs((2, 3, length, 8)) + 0.1 * i)
+        for i, length in enumerate(lengths)
+    )
+
+    def squares(query):
+        return ops.sum(attention.attend(query, key, value, causal=causal) ** 2)
+
+    expected = numpy(attention.attend(query, key, value, causal=causal))
+    expected_gradient = gradient(squares, query)
+    calls = []
+    monkeypatch.setattr(
+        jax_driver, "_cudnn_takes", lambda query: calls.append(1) or True
+    )
+    # The same call without cuDNN.
+    monkeypatch.setattr(jax_driver, "FUSED_ATTENTION", "xla")
+    received = numpy(attention.attend(query, key, value, causal=causal))
+    np.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        gradient(squares, query), expected_gradient, rtol=1e-4, atol=1e-5
+    )
+    assert calls
+
+
+@calls_cudnn
+def test_a_gradients_gradient_is_not_taken_of_fused_attention(monkeypatch):
+    from keras_larp.training import jax_driver
+
+    x = ops.convert_to_tensor(inputs((2, 3, 4, 8)))
+    step = jax_driver.TrainStep()
+
+    def total(x):
+        return ops.sum(attention.attend(x, x, x)), None
+
+    expected, _ = step.input_gradient(total, x)
+    monkeypatch.setattr(jax_driver, "_cudnn_takes", lambda query: True)
+    monkeypatch.setattr(jax_driver, "FUSED_ATTENTION", "none such")
+    received, _ = step.input_gradient(total, x, differentiable=True)
+    np.testing.assert_allclose(numpy(received), numpy(expected), rtol=1e-6)
+    with pytest.raises(ValueError, match="none such"):
+        step.input_gradient(total, x)

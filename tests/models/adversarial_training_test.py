@@ -340,17 +340,17 @@ def test_mixed_precision_scales_the_losses_of_both_and_trains(dtype):
 def test_losses_and_the_prior_end_in_float32(dtype, monkeypatch):
     drawn_from, logits = [], []
 
-    def draw(probabilities, uniforms):
-        drawn_from.append(probabilities)
-        return draw_categorical(probabilities, uniforms)
+    def draw(logits, uniforms):
+        drawn_from.append(logits)
+        return draw_from_logits(logits, uniforms)
 
     def loss(rounds, *args):
         logits.extend(rounds)
         return prior_loss(rounds, *args)
 
-    draw_categorical = prior_terms.draw_categorical
+    draw_from_logits = prior_terms.draw_from_logits
     prior_loss = tokenizer_training.prior_loss
-    monkeypatch.setattr(prior_terms, "draw_categorical", draw)
+    monkeypatch.setattr(prior_terms, "draw_from_logits", draw)
     monkeypatch.setattr(tokenizer_training, "prior_loss", loss)
     prior = {"num_layers": 1, "num_heads": 2, "hidden_dim": 16}
     tokenizer = adversarial_tokenizer(
