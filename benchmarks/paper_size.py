@@ -6,18 +6,22 @@
 The recipe `larp_l_long_tokenizer` on random clips that lie on the device, with
 prior and discriminator: clips a second, and what share of the chip's peak
 (`--peak_teraflops`) the products of the step are; see `step_flops.py` for what
-counts. A time is the median of runs of as many steps as lie between two turns
-of the discriminator, after one such run that compiles. Each batch size is
-measured in a process of its own, in ascending order, and the first that does
-not fit in memory is the last. Results go to `results/paper_size.json` and
-`.md`; `--tiny`, which tries the script on any processor, writes none.
+counts. A time is the median of epochs of `fit`, of ten steps with two turns of
+the discriminator, after one that compiles; PyTorch compiles blocks and losses,
+without `--notorch_compile`. Each batch size is measured in a process of its
+own, in ascending order, and the first that does not fit in memory is the last.
+Results go to `results/paper_size.json` and `.md`; `--tiny`, which tries the
+script on any processor, writes none. What an earlier call with the same options
+measured stays.
 """
 
+import itertools
+import json
 import statistics
 import time
 
 from absl import app, flags
-from measuring import in_own_process, report, write_results
+from measuring import FOLDER, in_own_process, report, write_results
 from step_flops import step_flops
 
 FLAGS = flags.FLAGS
@@ -27,7 +31,8 @@ flags.DEFINE_list("batches", ["8", "16", "32"], "Clips in a batch, each.")
 flags.DEFINE_string("dtype", "mixed_bfloat16", "Policy of all models.")
 flags.DEFINE_bool("lpips", False, "Train with LPIPS, of random weights.")
 flags.DEFINE_bool("checkpointing", False, "Compute blocks a second time.")
-flags.DEFINE_integer("repeats", 5, "Measured runs.", 1)
+flags.DEFINE_bool("torch_compile", True, "Whether PyTorch compiles parts.")
+flags.DEFINE_integer("repeats", 3, "Measured epochs.", 1)
 flags.DEFINE_float(
     "peak_teraflops",
     989.0,
@@ -50,7 +55,9 @@ TINY = {
     "discriminator_heads": 2,
     "discriminator_layers": 2,
 }
-SHARED = ("dtype", "lpips", "checkpointing", "repeats", "peak_teraflops")
+SHARED = ("dtype", "lpips", "checkpointing", "torch_compile", "repeats")
+SHARED += ("peak_teraflops",)
+NAME = "paper_size"
 OUT_OF_MEMORY = ("out of memory", "resource_exhausted", "resourceexhausted")
 
 
@@ -59,17 +66,27 @@ def main(_):
         report(measure(FLAGS.child))
         return
     options = {name: FLAGS[name].value for name in (*SHARED, "tiny")}
-    results = {}
+    results = earlier({name: FLAGS[name].value for name in SHARED})
     for backend in FLAGS.backends:
-        results[backend] = {}
+        results.setdefault(backend, {})
         for batch in sorted(map(int, FLAGS.batches)):
             result = in_own_process(__file__, backend, child=batch, **options)
             if result is None:
                 print(f"{backend}: {batch} clips do not fit in memory")
                 break
-            results[backend][batch] = result
+            results[backend][str(batch)] = result
         if not FLAGS.tiny:
             write({name: FLAGS[name].value for name in SHARED}, results)
+
+
+def earlier(options):
+    """Results of an earlier call with the same options."""
+    path = FOLDER / f"{NAME}.json"
+    if FLAGS.tiny or not path.exists():
+        return {}
+    content = json.loads(path.read_text())
+    results = content.pop("results")
+    return results if content == options else {}
 
 
 def measure(batch):
@@ -94,20 +111,27 @@ def measure_step(batch):
         dtype=FLAGS.dtype,
         perceptual_model="random" if FLAGS.lpips else None,
         gradient_checkpointing=FLAGS.checkpointing,
+        torch_compile=FLAGS.torch_compile,
         **(TINY if FLAGS.tiny else {}),
     )
     tokenizer = recipe.build()
+    steps = 2 * tokenizer.discriminator_every
     clips = keras.random.uniform((batch, *tokenizer.video_shape), seed=0)
-    steps = tokenizer.discriminator_every
-
-    def seconds():
-        start = time.perf_counter()
-        for _ in range(steps):
-            tokenizer.train_on_batch(clips)  # Returns numbers: it waits.
-        return (time.perf_counter() - start) / steps
-
-    seconds()
-    step_seconds = statistics.median(seconds() for _ in range(FLAGS.repeats))
+    ends = []  # At the end of an epoch, `fit` reads numbers, and so waits.
+    tokenizer.fit(
+        ((clips,) for _ in itertools.count()),
+        steps_per_epoch=steps,
+        epochs=1 + FLAGS.repeats,
+        verbose=0,
+        callbacks=[
+            keras.callbacks.LambdaCallback(
+                on_epoch_end=lambda *_: ends.append(time.perf_counter())
+            )
+        ],
+    )
+    step_seconds = statistics.median(
+        (end - start) / steps for start, end in itertools.pairwise(ends)
+    )
     teraflops = step_flops(recipe.settings)["total"] * batch / 1e12
     return {
         "step_seconds": step_seconds,
@@ -140,11 +164,11 @@ def write(options, results):
         if not by_batch:
             rows.append([backend, "none", "", "", "", ""])
             continue
-        batch = max(by_batch)
+        batch = max(by_batch, key=int)
         result = by_batch[batch]
         names = ["clips_per_second", "share_of_peak", "step_seconds", "device"]
         rows.append([backend, batch, *(result[name] for name in names)])
-    write_results("paper_size", {**options, "results": results}, head, rows)
+    write_results(NAME, {**options, "results": results}, head, rows)
 
 
 if __name__ == "__main__":
