@@ -5,6 +5,14 @@ from keras import layers, ops
 from keras_larp.layers.positions import sincos_1d, sincos_3d
 
 
+def _constant(table):
+    """A table `(n, D)` as `(1, n, D)`. PyTorch would copy NumPy's arrays to the
+    device, and wait for it, each time that they are used."""
+    table = table[None]
+    is_torch = keras.backend.backend() == "torch"
+    return ops.convert_to_tensor(table) if is_torch else table
+
+
 @keras.saving.register_keras_serializable(package="keras_larp")
 class GridPositions(layers.Layer):
     """Positions of a grid of patches: a fixed table or learned sums.
@@ -32,7 +40,7 @@ class GridPositions(layers.Layer):
         self.learned = learned
         self.use_type = use_type
         self._fixed = (
-            None if learned else sincos_3d(self.grid, hidden_dim)[None]
+            None if learned else _constant(sincos_3d(self.grid, hidden_dim))
         )
         self.build()
 
@@ -130,7 +138,7 @@ class SequencePositions(layers.Layer):
         self.initial = initial
         self.stddev = stddev
         self._fixed = (
-            None if learned else sincos_1d(length, hidden_dim, base)[None]
+            None if learned else _constant(sincos_1d(length, hidden_dim, base))
         )
         self.build()
 
