@@ -184,6 +184,22 @@ def test_dropout_acts_in_training_only():
     assert (first != numpy(block(x, training=True))).any()
 
 
+def test_stochastic_depth_leaves_out_branches_of_some_samples():
+    keras.utils.set_random_seed(0)
+    block = layers.CausalTransformerBlock(16, 2, drop_path=0.5)
+    block.build((None, 3, 16))
+    x = inputs((400, 3, 16))
+    for layer in (block.projection, block.mlp_out):
+        layer.kernel.assign(100.0 * layer.kernel)
+    y, whole = numpy(block(x, training=True)), numpy(block(x))
+    # Both branches are left out of a quarter of the samples; where both are
+    # kept, they count twice.
+    unchanged = np.all(y == x, axis=(1, 2))
+    assert 70 < np.sum(unchanged) < 130
+    assert not np.any(np.all(whole == x, axis=(1, 2)))
+    assert not np.any(np.all(np.isclose(y, whole), axis=(1, 2)))
+
+
 calls_cudnn = pytest.mark.skipif(
     keras.backend.backend() != "jax", reason="JAX's call of cuDNN"
 )
