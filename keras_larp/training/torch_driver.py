@@ -120,7 +120,7 @@ class TrainStep(Step):
     def all_finite(self, tensors):
         """Boolean scalar: whether no value of the tensors, of which some may
         be `None`, is infinite or NaN."""
-        found = [t.detach() for t in tensors if t is not None]
+        found = [t.detach().float() for t in tensors if t is not None]
         # Sums of absolute values, all in one kernel.
         sums = torch._foreach_norm(found, 1)
         return torch.isfinite(torch.stack(sums)).all()

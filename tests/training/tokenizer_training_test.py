@@ -1,6 +1,7 @@
 """What a step of a tokenizer measures."""
 
 import numpy as np
+import pytest
 from keras import ops
 from tiny_models import clips, tiny_tokenizer
 
@@ -31,3 +32,15 @@ def test_usage_of_codes_is_by_clip_and_by_batch():
     }
     np.testing.assert_allclose(usage["clip"], (2 + 5) / 2 / 32, rtol=1e-6)
     np.testing.assert_allclose(usage["batch"], 6 / 32, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("added", "expected"),
+    [(None, True), ("nan", False), ("inf", False), ("-inf", False)],
+)
+def test_all_finite_looks_at_each_value_of_every_dtype(added, expected):
+    # Of float16 a sum would overflow.
+    tensors = [ops.ones(()), ops.full((10,), 6e4, "float16"), None]
+    if added is not None:
+        tensors.append(ops.array([1.0, float(added), 2.0], "bfloat16"))
+    assert bool(tiny_tokenizer().all_finite(tensors)) == expected
