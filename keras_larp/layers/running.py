@@ -33,7 +33,7 @@ def run_function(function, *tensors):
     return compiler(function, function)(*map(ops.convert_to_tensor, tensors))
 
 
-def run_block(block, x, checkpoint=False, **options):
+def run_block(block, x, checkpoint=False, compilable=True, **options):
     """A block's output, with or without keeping what is inside it.
 
     Args:
@@ -41,12 +41,14 @@ def run_block(block, x, checkpoint=False, **options):
         x: Its input.
         checkpoint: Boolean, whether the gradient computes the inside of the
             block again from `x`, which saves memory for a third more time.
+        compilable: Boolean, whether a compiler may record the block, which
+            then must not look at the numbers of a tensor.
         **options: Further arguments of the block, none of them a tensor.
 
     Returns:
         The block's output.
     """
-    compiler = _COMPILER.get()
+    compiler = _COMPILER.get() if compilable else None
     if not checkpoint and compiler is None:
         return block(x, **options)
     trainable = block.trainable_variables

@@ -1,7 +1,7 @@
 import keras
 from keras import layers, ops
 
-from keras_larp.layers.running import compiling_with, run_block
+from keras_larp.layers.running import run_block
 from keras_larp.layers.spectral_normalization import SpectralNormalization
 from keras_larp.layers.transformer_block import TransformerBlock
 from keras_larp.layers.video_patch_embedding import VideoPatchEmbedding
@@ -130,13 +130,6 @@ class VideoDiscriminator(keras.Model):
 
     def call(self, video, training=False):
         check_video(video, self.video_shape)
-        if self.spectral_normalization:
-            # It looks at numbers, and so cannot be recorded.
-            with compiling_with(None):
-                return self._judge(video, training)
-        return self._judge(video, training)
-
-    def _judge(self, video, training):
         x = self.patch_embedding(video, training=training)  # (B, P, D)
         shape = (ops.shape(x)[0], 1, self.hidden_dim)
         token = ops.cast(self.class_token, x.dtype)
@@ -145,6 +138,8 @@ class VideoDiscriminator(keras.Model):
         # while the discriminator is not trained.
         options = {
             "checkpoint": self.gradient_checkpointing,
+            # Which looks whether kernels are zero.
+            "compilable": not self.spectral_normalization,
             "training": training,
         }
         for block in self.blocks[:-1]:
