@@ -61,11 +61,11 @@ $(TFIO)/installed:
 	touch $@
 
 test-tfio: $(TFIO)/installed
-	$(TFIO_ENV) $(TFIO)/bin/python -m pytest tests/data/tfio_reader_test.py
+	$(TFIO_ENV) $(TFIO)/bin/python -m pytest tests/data/video/tfio_reader_test.py
 
 test-cv: $(TFIO)/installed
 	$(TFIO_ENV) KERAS_LARP_REQUIRE_CV=1 \
-	  $(TFIO)/bin/python -m pytest tests/data/augmentation_test.py
+	  $(TFIO)/bin/python -m pytest tests/data/pipelines/augmentation_test.py
 
 lint: env
 	$(BIN)/ruff check .

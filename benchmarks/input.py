@@ -81,7 +81,7 @@ def run_loop():
     import av
 
     from keras_larp import data
-    from keras_larp.data.transforms import fit_clip, resized_size
+    from keras_larp.data.video.transforms import fit_clip, resized_size
 
     files = video_files()
     reformatter = av.video.reformatter.VideoReformatter()
@@ -123,7 +123,7 @@ def run_loop():
 
 def run_reader():
     """Seconds that reading the pipeline's clips takes, and is busy."""
-    from keras_larp.data.clip_loader import ClipLoader
+    from keras_larp.data.pipelines.clip_loader import ClipLoader
 
     files = video_files()
     loader = ClipLoader(files, NUM_FRAMES, resize=FLAGS.resize)

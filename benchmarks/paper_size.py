@@ -103,7 +103,7 @@ def measure(batch):
 def measure_step(batch):
     import keras
 
-    from keras_larp.training import recipes
+    from keras_larp import recipes
 
     recipe = recipes.larp_l_long_tokenizer(
         steps_per_epoch=1000,

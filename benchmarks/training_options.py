@@ -113,8 +113,7 @@ def train_with(dtype, seed):
     """The history of a run."""
     import keras
 
-    from keras_larp import data
-    from keras_larp.training import recipes
+    from keras_larp import data, recipes
 
     keras.utils.set_random_seed(seed)
     source = data.MovingShapes(512, num_frames=8, image_size=32)

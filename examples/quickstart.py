@@ -23,8 +23,7 @@ import numpy as np
 from absl import app, flags
 from keras import ops
 
-from keras_larp import data, metrics, models
-from keras_larp.training import recipes
+from keras_larp import data, metrics, models, recipes
 
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402

@@ -14,6 +14,7 @@ _SUBPACKAGES = (
     "metrics",
     "models",
     "presets",
+    "recipes",
     "training",
 )
 

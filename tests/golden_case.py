@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_larp import presets
-from keras_larp.presets.authors_weights import mappings, to_authors
+from keras_larp.presets.converters.larp_weights import mappings, to_authors
 
 
 def load_case(golden_dir, case, tmp_path):

@@ -16,7 +16,7 @@ from keras import ops
 from keras_larp import layers, metrics, models
 from keras_larp.layers.sampling import filtered_probabilities
 from keras_larp.losses import token_cross_entropy
-from keras_larp.presets.authors_weights import mappings, to_authors
+from keras_larp.presets.converters.larp_weights import mappings, to_authors
 from keras_larp.training.prior_loss import prior_loss, prior_rounds
 
 

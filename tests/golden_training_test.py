@@ -10,8 +10,8 @@ from golden_case import assert_close, golden_video
 from keras import ops
 
 from keras_larp import losses, models
-from keras_larp.presets.authors_config import build_from_authors_config
-from keras_larp.presets.authors_weights import (
+from keras_larp.presets.converters.larp_config import build_from_authors_config
+from keras_larp.presets.converters.larp_weights import (
     load_authors_state,
     mappings,
     to_authors,

@@ -51,7 +51,7 @@ def test_backends_are_imported_by_their_drivers_alone():
         for path in PACKAGE.rglob("*.py")
         if pattern.search(path.read_text())
     }
-    names = {f"training/{b}_driver.py" for b in ("jax", "tensorflow", "torch")}
+    names = {f"backend/{b}_driver.py" for b in ("jax", "tensorflow", "torch")}
     assert found == names
 
 

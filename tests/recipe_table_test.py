@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from keras_larp.training import recipe_settings
+from keras_larp.recipes import settings as recipe_settings
 
 pytestmark = pytest.mark.once
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks.step_flops import step_flops
-from keras_larp.training import recipes
+from keras_larp import recipes
 
 TINY = {
     "num_frames": 4,

@@ -15,7 +15,7 @@ from keras_larp.callbacks.checkpoint_files import (
     write_variables,
     write_whole,
 )
-from keras_larp.data.checks import check_choice, check_integer
+from keras_larp.utils.checks import check_choice, check_integer
 
 # A true value of `model.stop_training` that no other callback sets: it ends
 # the steps of an epoch, not the run.

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 from keras import ops
 
-from keras_larp.presets.authors_weights import describe_misfit
+from keras_larp.presets.converters.larp_weights import describe_misfit
 
 WEIGHTS = "model.weights.h5"
 METRICS = "metrics.npz"

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_larp import data
 from keras_larp.callbacks.averaged_weights import averaged_weights
-from keras_larp.data.checks import check_integer
+from keras_larp.utils.checks import check_integer
 
 
 class SampleGrid(keras.callbacks.Callback):

@@ -3,7 +3,7 @@ import time
 import keras
 from keras import ops
 
-from keras_larp.data.checks import check_integer
+from keras_larp.utils.checks import check_integer
 
 
 class Throughput(keras.callbacks.Callback):

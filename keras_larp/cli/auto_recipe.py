@@ -7,7 +7,7 @@ import time
 from keras import ops
 
 from keras_larp.data import VideoDecodeError, count_frames
-from keras_larp.data.frame_index import open_video
+from keras_larp.data.video.frame_index import open_video
 
 # Videos that are looked at, spread over the list.
 _LOOKED_AT = 12

@@ -9,7 +9,7 @@ from absl import flags
 
 from keras_larp import data
 from keras_larp.cli import model_flags
-from keras_larp.data.writing import write_whole
+from keras_larp.data.video.video_writer import write_whole
 from keras_larp.evaluation.shards import parse_shard, shard_batches
 
 # Clips in a grid, and in a row of it, at most.

@@ -13,10 +13,9 @@ import numpy as np
 from absl import flags
 from keras import ops
 
-from keras_larp import evaluation
+from keras_larp import evaluation, recipes
 from keras_larp.cli import data_flags, evaluate_flags
-from keras_larp.data.writing import write_whole
-from keras_larp.training import recipes
+from keras_larp.data.video.video_writer import write_whole
 
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402

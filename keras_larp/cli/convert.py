@@ -9,7 +9,7 @@ float16 halves the file; the weights are loaded as float32.
 from absl import flags
 
 from keras_larp import presets
-from keras_larp.presets.rounding import WEIGHT_DTYPES
+from keras_larp.presets.half_precision import WEIGHT_DTYPES
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string(

@@ -11,7 +11,7 @@ import tempfile
 
 from absl import flags
 
-from keras_larp.data._optional import require
+from keras_larp.utils.optional_imports import require
 
 FLAGS = flags.FlagValues()
 

@@ -2,14 +2,14 @@
 
 from absl import flags
 
-from keras_larp.training.recipe_settings import (
+from keras_larp.recipes import RECIPES
+from keras_larp.recipes.settings import (
     DESCRIPTIONS,
     OPTIONAL_INTEGERS,
     OPTIONAL_NAMES,
     OPTIONAL_PATCHES,
     SETTINGS,
 )
-from keras_larp.training.recipes import RECIPES
 
 
 def define(values, recipes, without=(), auto=False):

@@ -13,7 +13,7 @@ from keras_larp.callbacks.checkpoint_files import (
     read_variables,
 )
 from keras_larp.cli.plot_run import plot_run
-from keras_larp.data._optional import require
+from keras_larp.utils.optional_imports import require
 from keras_larp.version import __version__
 
 

@@ -17,7 +17,7 @@ from absl import flags
 from keras_larp import data, models
 from keras_larp.callbacks import SampleGrid
 from keras_larp.cli import auto_recipe, data_flags, recipe_flags, run_folder
-from keras_larp.training.recipe_settings import SETTINGS
+from keras_larp.recipes.settings import SETTINGS
 
 FLAGS = flags.FlagValues()
 data_flags.define(FLAGS)

@@ -1,6 +1,5 @@
 """Evaluation of tokenizers and generators, whole or in parts, and reports."""
 
-from keras_larp.evaluation.chosen_clips import ChosenClips, overlapping_files
 from keras_larp.evaluation.clip_classifier import (
     ClipClassifier,
     class_features,
@@ -11,19 +10,23 @@ from keras_larp.evaluation.evaluate import (
     evaluate_generation,
     evaluate_reconstruction,
 )
+from keras_larp.evaluation.evaluation_clips import (
+    ChosenClips,
+    overlapping_files,
+)
 from keras_larp.evaluation.feature_extractor import (
     FeatureExtractor,
     i3d_features,
     random_features,
 )
 from keras_larp.evaluation.merge import merge
-from keras_larp.evaluation.pictures import (
+from keras_larp.evaluation.report import append_to_report
+from keras_larp.evaluation.visualization import (
     token_usage,
     truncated_clips,
     truncation_video,
     write_token_usage,
 )
-from keras_larp.evaluation.report import append_to_report
 
 __all__ = [
     "ChosenClips",

@@ -8,7 +8,7 @@ import numpy as np
 from keras import layers, ops
 
 from keras_larp.data import tokenizer_identity
-from keras_larp.data.clip_loader import ClipLoader, batch_clips
+from keras_larp.data.pipelines.clip_loader import ClipLoader, batch_clips
 from keras_larp.evaluation.feature_extractor import FeatureExtractor
 from keras_larp.evaluation.small_video_network import (
     IMAGE_SIZE,

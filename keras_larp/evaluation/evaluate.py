@@ -7,13 +7,13 @@ import numpy as np
 from keras import ops
 
 from keras_larp import data
-from keras_larp.data.checks import check_integer
 from keras_larp.evaluation.clip_classifier import predicted_classes
 from keras_larp.evaluation.feature_extractor import FeatureExtractor
 from keras_larp.evaluation.shards import write_shard
 from keras_larp.evaluation.small_video_network import resize_frames
 from keras_larp.metrics import psnr, ssim
 from keras_larp.metrics.ssim import TAPS
+from keras_larp.utils.checks import check_integer
 from keras_larp.version import __version__
 
 

@@ -8,8 +8,10 @@ from keras_larp.data import tokenizer_identity
 from keras_larp.evaluation.small_video_network import SmallVideoNetwork
 from keras_larp.models.i3d import MIN_FRAMES
 from keras_larp.presets import TorchScriptI3D, load_i3d
-from keras_larp.presets.i3d import WHERE as WHERE_STATE_DICT
-from keras_larp.presets.torchscript_i3d import WHERE as WHERE_TORCHSCRIPT
+from keras_larp.presets.converters.i3d import WHERE as WHERE_STATE_DICT
+from keras_larp.presets.converters.torchscript_i3d import (
+    WHERE as WHERE_TORCHSCRIPT,
+)
 from keras_larp.presets.weight_files import fetch_file, file_sha256
 
 

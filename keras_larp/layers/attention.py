@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_larp import backend
+
 # From so many scores a head on, a CPU computes one head after the other, and
 # queries in parts of so many: their scores stay in its cache.
 LONG, PART = 2**20, 512
@@ -71,10 +73,8 @@ def attend(
         x = ops.transpose(x, (0, 2, 1, 3))  # (B, Nq, H, d)
         return ops.reshape(x, (-1, query_length, heads * head_dim))
 
-    from keras_larp import training as driver  # It imports layers itself.
-
     rate = dropout.rate if drops else 0.0
-    x = driver.fused_attention(query, key, value, mask, causal, rate)
+    x = backend.fused_attention(query, key, value, mask, causal, rate)
     if x is not None:
         return joined(x)
     if causal:

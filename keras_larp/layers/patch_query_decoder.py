@@ -1,9 +1,9 @@
 import keras
 from keras import layers, ops
 
+from keras_larp.backend.execution import run_block
 from keras_larp.layers.patches import patch_grid, three_sizes, unpatchify
 from keras_larp.layers.position_table import GridPositions, SequencePositions
-from keras_larp.layers.running import run_block
 from keras_larp.layers.transformer_block import TransformerBlock
 
 

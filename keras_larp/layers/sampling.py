@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_larp.layers.bounds import at_least, at_most
+from keras_larp.backend.clamp import at_least, at_most
 
 _BLOCK = 64
 

@@ -1,10 +1,10 @@
 import keras
 from keras import layers, ops
 
-from keras_larp.layers.bounds import at_least
-from keras_larp.layers.running import run_function
+from keras_larp.backend.clamp import at_least
+from keras_larp.backend.execution import run_function
+from keras_larp.backend.seed_generator import SeedGenerator
 from keras_larp.layers.sampling import draw_from_logits
-from keras_larp.layers.seed_generator import SeedGenerator
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_larp.layers.bounds import at_most
+from keras_larp.backend.clamp import at_most
 
 ADVERSARIAL_LOSSES = ("non_saturating_smooth", "non_saturating", "hinge")
 

@@ -3,7 +3,7 @@ import math
 import keras
 from keras import ops
 
-from keras_larp.layers.bounds import at_least
+from keras_larp.backend.clamp import at_least
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_larp.metrics.checks import check_pair
+from keras_larp.utils.input_checks import check_pair
 
 TAPS, SIGMA = 11, 1.5
 

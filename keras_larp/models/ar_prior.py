@@ -1,8 +1,8 @@
 import keras
 from keras import layers, ops
 
+from keras_larp.backend.execution import run_block
 from keras_larp.layers.position_table import SequencePositions
-from keras_larp.layers.running import run_block
 from keras_larp.layers.transformer_block import TransformerBlock
 from keras_larp.layers.vector_quantizer import unit_length
 

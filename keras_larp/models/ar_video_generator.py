@@ -1,11 +1,12 @@
 import keras
 from keras import layers, ops
 
+from keras_larp.backend.execution import run_block
+from keras_larp.backend.seed_generator import SeedGenerator
 from keras_larp.layers.causal_transformer_block import CausalTransformerBlock
 from keras_larp.layers.position_table import SequencePositions
-from keras_larp.layers.running import run_block
-from keras_larp.layers.seed_generator import SeedGenerator
 from keras_larp.models.frame_prediction import FramePrediction
+from keras_larp.models.preset_mixin import PresetMixin
 from keras_larp.models.video_generation import VideoGeneration
 from keras_larp.training.generator_training import GeneratorTraining
 
@@ -22,7 +23,9 @@ SIZES = {  # layers, heads, width
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
-class ARVideoGenerator(FramePrediction, VideoGeneration, GeneratorTraining):
+class ARVideoGenerator(
+    FramePrediction, VideoGeneration, PresetMixin, GeneratorTraining
+):
     """An autoregressive generator of video tokens.
 
     A LLaMA-like decoder with absolute positions predicts a clip's tokens one

@@ -1,21 +1,22 @@
 import keras
 from keras import layers, ops
 
+from keras_larp.backend import compile_function
+from keras_larp.backend.seed_generator import SeedGenerator
 from keras_larp.layers.holistic_query_encoder import HolisticQueryEncoder
 from keras_larp.layers.patch_query_decoder import PatchQueryDecoder
-from keras_larp.layers.seed_generator import SeedGenerator
 from keras_larp.layers.vector_quantizer import VectorQuantizer
 from keras_larp.layers.video_patch_embedding import VideoPatchEmbedding
 from keras_larp.models.ar_prior import SIZES, ARPrior
-from keras_larp.models.checks import check_ids, check_video
-from keras_larp.training import compile_function
+from keras_larp.models.preset_mixin import PresetMixin
 from keras_larp.training.tokenizer_training import TokenizerTraining
+from keras_larp.utils.input_checks import check_ids, check_video
 
 LATENT_NORMS = ("none", "layer", "layer_joint", "batch", "batch_joint")
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
-class LARPTokenizer(TokenizerTraining):
+class LARPTokenizer(PresetMixin, TokenizerTraining):
     """A video tokenizer with holistic tokens and a learned prior.
 
     Learned queries gather a clip into `num_tokens` latents, which are

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_larp.metrics.checks import check_pair
-from keras_larp.training.preset_model import PresetModel
+from keras_larp.models.preset_mixin import PresetMixin
+from keras_larp.utils.input_checks import check_pair
 
 # Convolutions and their width in each of VGG16's five stages.
 STAGES = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
@@ -15,7 +15,7 @@ SCALE = (0.458, 0.448, 0.450)
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
-class LPIPS(PresetModel, keras.Model):
+class LPIPS(PresetMixin, keras.Model):
     """Perceptual distance of clips, by VGG16's features (LPIPS 0.1).
 
     The features of both pictures after each of five stages are brought to

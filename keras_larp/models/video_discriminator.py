@@ -1,11 +1,11 @@
 import keras
 from keras import layers, ops
 
-from keras_larp.layers.running import run_block
+from keras_larp.backend.execution import run_block
 from keras_larp.layers.spectral_normalization import SpectralNormalization
 from keras_larp.layers.transformer_block import TransformerBlock
 from keras_larp.layers.video_patch_embedding import VideoPatchEmbedding
-from keras_larp.models.checks import check_video
+from keras_larp.utils.input_checks import check_video
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")

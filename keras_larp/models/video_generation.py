@@ -6,15 +6,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_larp.layers.attention import grow_cache
-from keras_larp.layers.sampling import draw_categorical, filtered_probabilities
-from keras_larp.models.checks import check_ids
-from keras_larp.training import (
+from keras_larp.backend import (
     compile_function,
     compile_loop,
     few_rows_product,
     lay_out_kernel,
 )
+from keras_larp.layers.attention import grow_cache
+from keras_larp.layers.sampling import draw_categorical, filtered_probabilities
+from keras_larp.utils.input_checks import check_ids
 
 # Steps of sampling between two growths of the key-value cache, at least.
 CACHE_GROWTH = 64

@@ -1,8 +1,8 @@
 """Loading and saving models: names, folders, hubs, the authors' files."""
 
-from keras_larp.presets.i3d import load_i3d
+from keras_larp.presets.converters.i3d import load_i3d
+from keras_larp.presets.converters.torchscript_i3d import TorchScriptI3D
 from keras_larp.presets.loading import load, save
 from keras_larp.presets.registry import names
-from keras_larp.presets.torchscript_i3d import TorchScriptI3D
 
 __all__ = ["TorchScriptI3D", "load", "load_i3d", "names", "save"]

@@ -10,17 +10,18 @@ import tempfile
 import h5py
 import keras
 
-from keras_larp.presets.authors_config import (
+from keras_larp import models
+from keras_larp.presets.converters.larp_config import (
     build_from_authors_config,
     is_authors_config,
 )
-from keras_larp.presets.authors_weights import (
+from keras_larp.presets.converters.larp_weights import (
     describe_misfit,
     load_authors_state,
 )
+from keras_larp.presets.converters.vgg16 import is_vgg16_config, load_lpips
+from keras_larp.presets.half_precision import WEIGHT_DTYPES, round_weights
 from keras_larp.presets.registry import address, names
-from keras_larp.presets.rounding import WEIGHT_DTYPES, round_weights
-from keras_larp.presets.vgg16_weights import is_vgg16_config, load_lpips
 from keras_larp.version import __version__
 
 
@@ -218,8 +219,6 @@ def _load_authors(folder, config, overrides):
 
 
 def _load_own(folder, config, overrides):
-    from keras_larp import models
-
     classes = {name: getattr(models, name) for name in models.__all__}
     if config.get("class_name") not in classes:
         raise ValueError(

@@ -1,11 +1,11 @@
 import keras
 from keras import ops
 
-from keras_larp.data.checks import check_integer
+from keras_larp.backend.execution import run_function
 from keras_larp.layers.frame_condition import repeat_last_frame, with_separator
-from keras_larp.layers.running import run_function
 from keras_larp.losses import token_cross_entropy
 from keras_larp.training.trainable_model import TrainableModel
+from keras_larp.utils.checks import check_integer
 
 
 class GeneratorTraining(TrainableModel):

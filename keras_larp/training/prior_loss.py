@@ -2,8 +2,8 @@
 
 from keras import ops
 
-from keras_larp.layers.bounds import at_most
-from keras_larp.layers.running import run_function
+from keras_larp.backend.clamp import at_most
+from keras_larp.backend.execution import run_function
 from keras_larp.layers.sampling import draw_from_logits
 from keras_larp.losses import token_cross_entropy
 

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_larp.layers.bounds import at_least, at_most
+from keras_larp.backend.clamp import at_least, at_most
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")

@@ -3,8 +3,10 @@
 import keras
 from keras import ops
 
+from keras_larp.backend import StepDriver
 
-class Step:
+
+class TrainStep(StepDriver):
     """The order of a train step, for models that define
 
     - `step_outputs(data, training)`: a scalar loss and a dictionary of
@@ -14,8 +16,8 @@ class Step:
     - `discriminator`, `None` or a model, and with it `discriminator_terms`,
       `generator_terms` and `discriminator_is_due` (see `TokenizerTraining`).
 
-    A driver adds what it takes on its backend: `differentiate`,
-    `input_gradient`, `conditionally`, `apply_if` and `current_step`.
+    The driver of the backend adds `differentiate`, `input_gradient`,
+    `conditionally`, `apply_if`, `all_finite` and `current_step`.
     """
 
     @property
@@ -107,15 +109,6 @@ class Step:
             "discriminator_turns": ops.ones(()),
             "discriminator_updates": ops.cast(finite, "float32"),
         }
-
-    def all_finite(self, tensors):
-        """Boolean scalar: whether no value of the tensors, of which some may
-        be `None`, is infinite or NaN."""
-        # A sum is finite only if all that is in it is: one number a tensor to
-        # look at instead of a mask of its size. Its overflow needs 1e38.
-        found = [t for t in tensors if t is not None]
-        sums = [ops.sum(ops.cast(t, "float32")) for t in found]
-        return ops.all(ops.isfinite(ops.stack(sums)))
 
     def test_on(self, data):
         _, outputs = self.step_outputs(data, training=False)

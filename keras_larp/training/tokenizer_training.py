@@ -1,15 +1,14 @@
 import keras
 from keras import ops
 
-from keras_larp.data.checks import check_integer
-from keras_larp.layers.bounds import at_least, at_most
+from keras_larp.backend.clamp import at_least, at_most
 from keras_larp.losses.adversarial import check_kind
 from keras_larp.metrics import PSNR, SSIM, CodeStatistics
 from keras_larp.training.adversarial_terms import (
     DISCRIMINATOR_TERMS,
     AdversarialTerms,
 )
-from keras_larp.training.codebook_start import codes_from_clips
+from keras_larp.training.codebook_init import codes_from_clips
 from keras_larp.training.prior_loss import (
     prior_loss,
     prior_rounds,
@@ -18,6 +17,7 @@ from keras_larp.training.prior_loss import (
 from keras_larp.training.schedules import value_at
 from keras_larp.training.tokenizer_optimizer import TokenizerOptimizer
 from keras_larp.training.trainable_model import TrainableModel, count_steps
+from keras_larp.utils.checks import check_integer
 
 # What may not be finite, in the order in which it is computed.
 _TERMS = ["clips", "quantizer_loss", "pixel_loss", "perceptual_loss"]

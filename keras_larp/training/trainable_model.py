@@ -1,15 +1,14 @@
 import keras
 import numpy as np
 
-from keras_larp.training import TrainStep
-from keras_larp.training.preset_model import PresetModel
+from keras_larp.training.step import TrainStep
 from keras_larp.training.training_state import (
     StopWhenNotFinite,
     TrainingState,
 )
 
 
-class TrainableModel(TrainStep, PresetModel, keras.Model):
+class TrainableModel(TrainStep, keras.Model):
     """What tokenizer and generator share: saving of all state, presets, the
     length of a run, and steps that are not finite."""
 

@@ -10,7 +10,7 @@ import pytest
 from keras import ops
 
 from keras_larp import layers
-from keras_larp.training.codebook_start import cluster_centers
+from keras_larp.training.codebook_init import cluster_centers
 
 
 def numpy(x):

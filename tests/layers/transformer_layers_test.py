@@ -213,7 +213,7 @@ calls_cudnn = pytest.mark.skipif(
 def test_attention_padded_for_cudnn_is_attention(
     queries, keys, causal, monkeypatch
 ):
-    from keras_larp.training import jax_driver
+    from keras_larp.backend import jax_driver
 
     lengths = (queries, keys, keys)
     query, key, value = (
@@ -242,7 +242,7 @@ def test_attention_padded_for_cudnn_is_attention(
 
 @calls_cudnn
 def test_a_gradients_gradient_is_not_taken_of_fused_attention(monkeypatch):
-    from keras_larp.training import jax_driver
+    from keras_larp.backend import jax_driver
 
     x = ops.convert_to_tensor(inputs((2, 3, 4, 8)))
     step = jax_driver.TrainStep()

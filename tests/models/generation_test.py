@@ -6,8 +6,8 @@ import pytest
 from keras import ops
 from tiny_models import tiny_generator, tiny_tokenizer
 
+from keras_larp.backend import few_rows_product, lay_out_kernel
 from keras_larp.models import ARVideoGenerator, video_generation
-from keras_larp.training import few_rows_product, lay_out_kernel
 
 
 def numpy(x):

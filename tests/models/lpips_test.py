@@ -8,8 +8,8 @@ from keras import ops
 from tiny_models import gradient
 
 from keras_larp import models, presets
+from keras_larp.backend import compile_function
 from keras_larp.models.lpips import _unit_length
-from keras_larp.training import compile_function
 
 
 def numpy(x):

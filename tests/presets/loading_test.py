@@ -13,7 +13,7 @@ from keras import ops
 from tiny_models import clips, tiny_generator, tiny_tokenizer
 
 from keras_larp import models, presets
-from keras_larp.presets.authors_weights import mappings, to_authors
+from keras_larp.presets.converters.larp_weights import mappings, to_authors
 
 
 def numpy(x):
@@ -245,7 +245,7 @@ def test_a_weight_left_untransposed_changes_the_tokens(golden_dir, tmp_path):
 
 
 def test_weights_that_do_not_fit_are_named(tmp_path):
-    from keras_larp.presets.authors_weights import load_authors_state
+    from keras_larp.presets.converters.larp_weights import load_authors_state
 
     model = tiny_tokenizer()
     state = to_authors(model, [numpy(m.variable) for m in mappings(model)])

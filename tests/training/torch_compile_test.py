@@ -145,7 +145,7 @@ def test_dropout_of_a_step_is_of_seed_and_step_alone():
 
 
 def test_states_of_seeds_stay_on_the_host():
-    from keras_larp.layers.seed_generator import SeedGenerator
+    from keras_larp.backend.seed_generator import SeedGenerator
 
     # As where there is an accelerator: "meta" holds no numbers.
     with keras.device("meta"):

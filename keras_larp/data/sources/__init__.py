@@ -1,0 +1,1 @@
+"""Sources: files, computed clips, caches, concatenations."""

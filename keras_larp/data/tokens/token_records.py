@@ -1,0 +1,86 @@
+"""The files of a token data set: its description, shards and records.
+
+A record is a safetensors file of `token_ids` (uint16 or uint32), `label`,
+`start`, `flipped`, `name` (UTF-8) and, for frame prediction, `condition_ids`,
+the tokens of the clip of which only the first frames are known. It is in an
+ArrayRecord file, the format that Grain reads at random. The name of a shard
+has the tokenizer's identity in it.
+"""
+
+import json
+import pathlib
+
+import numpy as np
+from safetensors.numpy import load, save
+
+from keras_larp.data.video.video_writer import write_whole
+
+DESCRIPTION = "tokens.json"
+ENDING = ".array_record"
+VERSION = 1
+
+
+def pack_record(
+    token_ids, label, start, flipped, name, vocab_size, condition_ids=None
+):
+    """One clip's tokens as bytes."""
+    dtype = np.uint16 if vocab_size <= 2**16 else np.uint32
+    arrays = {
+        "token_ids": np.ascontiguousarray(token_ids, dtype),
+        "label": np.array([label], np.int32),
+        "start": np.array([start], np.int32),
+        "flipped": np.array([flipped], np.uint8),
+        "name": np.frombuffer(name.encode(), np.uint8),
+    }
+    if condition_ids is not None:
+        arrays["condition_ids"] = np.ascontiguousarray(condition_ids, dtype)
+    return save(arrays)
+
+
+def unpack_record(record):
+    """What `pack_record` was given, as a dictionary."""
+    arrays = load(record)
+    ids = {
+        name: arrays[name].astype(np.int32)
+        for name in ("token_ids", "condition_ids")
+        if name in arrays
+    }
+    return {
+        **ids,
+        "label": int(arrays["label"][0]),
+        "start": int(arrays["start"][0]),
+        "flipped": bool(arrays["flipped"][0]),
+        "name": arrays["name"].tobytes().decode(),
+    }
+
+
+def shard_names(description):
+    """File names of all shards that a data set has when it is whole."""
+    count = -(-description["num_clips"] // description["clips_per_shard"])
+    identity = description["tokenizer"][:12]
+    return [
+        f"tokens-{identity}-{i:05d}-of-{count:05d}{ENDING}"
+        for i in range(count)
+    ]
+
+
+def read_description(folder):
+    """The description in a folder, or `None` where there is none."""
+    path = pathlib.Path(folder) / DESCRIPTION
+    if not path.is_file():
+        return None
+    description = json.loads(path.read_text())
+    if description.get("version") != VERSION:
+        raise ValueError(
+            f"{path} must be of version {VERSION} of the format of token data "
+            f"sets. Received: version={description.get('version')!r}"
+        )
+    return description
+
+
+def write_description(folder, description):
+    text = json.dumps(description, indent=2) + "\n"
+    write_whole(
+        pathlib.Path(folder) / DESCRIPTION,
+        lambda name: pathlib.Path(name).write_text(text),
+    )
