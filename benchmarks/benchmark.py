@@ -88,8 +88,8 @@ def measure_training():
         num_tokens=256,
         hidden_dim=384,
         num_heads=6,
-        encoder_layers=6,
-        decoder_layers=6,
+        encoder_num_layers=6,
+        decoder_num_layers=6,
         prior="gptc-XS",
     )
     tokenizer.compile(keras.optimizers.Adam(1e-4), 50.0, total_steps=1000)

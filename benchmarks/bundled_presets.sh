@@ -22,9 +22,9 @@ bundle() {  # the run, and the preset's place
 if [ ! -d $runs/tokenizer/preset ]; then
   $larp train-tokenizer --output=$runs/tokenizer --resume --verbose=2 \
     --recipe=small_data_tokenizer --num_frames=16 --num_tokens=64 \
-    --hidden_dim=128 --encoder_layers=3 --decoder_layers=3 \
+    --hidden_dim=128 --encoder_num_layers=3 --decoder_num_layers=3 \
     --decoder_patch_size=4,4,8 --batch_size=64 --dtype=mixed_bfloat16 \
-    --codebook_restart_after=100 --temperature=0.01 \
+    --codebook_reset_unused_after=100 --temperature=0.01 \
     --num_computed_clips=65536 --keep_in_memory --steps_per_epoch=500 \
     --epochs=14 --learning_rate=0.015 --warmup_epochs=0.2
 fi
@@ -53,8 +53,8 @@ if [ ! -d $runs/atari_tokenizer/preset ]; then
   $larp train-tokenizer --output=$runs/atari_tokenizer --resume --verbose=2 \
     --data_format=atari --recipe=small_data_tokenizer --num_frames=16 \
     --image_size=64 --num_tokens=64 --codebook_size=1024 --hidden_dim=128 \
-    --encoder_layers=3 --decoder_layers=3 --batch_size=32 \
-    --codebook_restart_after=100 --temperature=0.01 --dtype=mixed_bfloat16 \
+    --encoder_num_layers=3 --decoder_num_layers=3 --batch_size=32 \
+    --codebook_reset_unused_after=100 --temperature=0.01 --dtype=mixed_bfloat16 \
     --num_computed_clips=24576 --keep_in_memory --steps_per_epoch=250 \
     --epochs=12 --learning_rate=0.015 --warmup_epochs=0.4
 fi

@@ -57,7 +57,7 @@ def main(_):
         from keras_larp import data
 
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: FLAGS.cores])
-        data.keep_freed_memory()
+        data.reuse_freed_memory()
         run = {"loop": run_loop, "reader": run_reader}.get(
             FLAGS.child, run_pipeline
         )

@@ -48,12 +48,12 @@ TINY = {
     "num_tokens": 8,
     "hidden_dim": 32,
     "num_heads": 2,
-    "encoder_layers": 2,
-    "decoder_layers": 2,
+    "encoder_num_layers": 2,
+    "decoder_num_layers": 2,
     "prior": "gptc-tiny",
     "discriminator_hidden_dim": 32,
-    "discriminator_heads": 2,
-    "discriminator_layers": 2,
+    "discriminator_num_heads": 2,
+    "discriminator_num_layers": 2,
 }
 SHARED = ("dtype", "lpips", "checkpointing", "torch_compile", "repeats")
 SHARED += ("peak_teraflops",)

@@ -9,11 +9,11 @@ numbers, K codes, prior of width E, discriminator of width F:
     blocks(n, m, D, L) = (L - 1) (24 n D^2 + 4 n^2 D)
                          + 6 n D^2 + 18 m D^2 + 4 n m D
         of L blocks on n tokens, of which the last computes m;
-    tokenizer = 2 P v D + blocks(P + N, N, D, encoder_layers) + 4 N d D
-                + blocks(N + P, P, D, decoder_layers) + 2 P D v'
+    tokenizer = 2 P v D + blocks(P + N, N, D, encoder_num_layers) + 4 N d D
+                + blocks(N + P, P, D, decoder_num_layers) + 2 P D v'
         with v and v' numbers in a patch of encoder and decoder;
     prior     = rounds (4 n d E + blocks(n, n, E, L) + 2 n d K), n = N - 1;
-    judge     = 2 P v F + blocks(P + 1, 1, F, discriminator_layers) + 2 F;
+    judge     = 2 P v F + blocks(P + 1, 1, F, discriminator_num_layers) + 2 F;
     lpips     = T H W times the convolutions of VGG16 a pixel.
 
 A step computes these and their gradients, which take twice as much where
@@ -51,13 +51,13 @@ def step_flops(settings):
 
     tokenizer = (
         2 * patches * values * width
-        + blocks(patches + tokens, tokens, width, s["encoder_layers"])
+        + blocks(patches + tokens, tokens, width, s["encoder_num_layers"])
         + 4 * tokens * code * width
         + blocks(
             tokens + decoder_patches,
             decoder_patches,
             width,
-            s["decoder_layers"],
+            s["decoder_num_layers"],
         )
         + 2 * decoder_patches * width * decoder_values
     )
@@ -72,7 +72,10 @@ def step_flops(settings):
         )
         parts["prior"] = 3 * s["prior_num_rounds"] * prior
     if s["discriminator"]:
-        inner, layers = s["discriminator_hidden_dim"], s["discriminator_layers"]
+        inner, layers = (
+            s["discriminator_hidden_dim"],
+            s["discriminator_num_layers"],
+        )
         judge = (
             2 * patches * values * inner
             + blocks(patches + 1, 1, inner, layers)

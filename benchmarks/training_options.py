@@ -132,16 +132,16 @@ def train_with(dtype, seed):
         code_dim=8,
         hidden_dim=64,
         num_heads=4,
-        encoder_layers=2,
-        decoder_layers=2,
+        encoder_num_layers=2,
+        decoder_num_layers=2,
         latent_norm="batch_joint",
-        query_stddev=1.0,
+        query_init_std=1.0,
         prior="gptc-XXS",
         perceptual_model=None,
         discriminator=FLAGS.discriminator,
         discriminator_hidden_dim=64,
-        discriminator_heads=4,
-        discriminator_layers=2,
+        discriminator_num_heads=4,
+        discriminator_num_layers=2,
         dtype=dtype,
     )
     tokenizer = recipe.build()
@@ -168,8 +168,8 @@ def measure_checkpointing(option):
     }
     tokenizer = models.LARPTokenizer(
         num_tokens=256,
-        encoder_layers=6,
-        decoder_layers=6,
+        encoder_num_layers=6,
+        decoder_num_layers=6,
         prior="gptc-XS",
         **sizes,
     )

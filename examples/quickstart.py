@@ -78,7 +78,7 @@ def show_preset(output):
 
     labels = np.arange(len(names)).repeat(2)
     generated = generator.generate(
-        labels, guidance_scale=1.25, seed=FLAGS.seed, decode=tokenizer
+        labels, guidance_scale=1.25, seed=FLAGS.seed, tokenizer=tokenizer
     )
     generated = ops.convert_to_numpy(generated)
     write_rows(output / "generated", names, generated[::2], generated[1::2])
@@ -143,14 +143,14 @@ def fit(output):
     train_tokens = make_tokens(tokenizer, train, count)
     test_tokens = make_tokens(tokenizer, test, 256)
     table["generator"] = [evaluate(generator, test_tokens)]
-    curves["generator_loss"] = generator.fit(
+    curves["adversarial_loss"] = generator.fit(
         train_tokens,
         batch_size=GENERATOR_BATCH,
         epochs=NUM_EPOCHS,
         verbose=2,
     ).history["loss"]
     table["generator"].append(evaluate(generator, test_tokens))
-    labels = train_tokens["condition"]
+    labels = train_tokens["class_ids"]
     write_samples(output, generator, tokenizer, labels, train.class_names)
 
     write_curves(output / "curves.png", curves)
@@ -192,7 +192,7 @@ def make_dataset(source, training):
         FLAGS.batch_size,
         shuffle=training,
         seed=FLAGS.seed,
-        sampling="random" if training else "center",
+        frame_sampling="random" if training else "center",
         repeat=training,
         on_error="skip",
     )
@@ -237,7 +237,7 @@ def make_tokens(tokenizer, source, count):
             break
     return {
         "token_ids": np.concatenate(ids)[:count],
-        "condition": np.concatenate(labels)[:count],
+        "class_ids": np.concatenate(labels)[:count],
     }
 
 
@@ -262,7 +262,7 @@ def write_samples(output, generator, tokenizer, labels, class_names):
         np.repeat(labels, 2),
         guidance_scale=1.5,
         seed=FLAGS.seed,
-        decode=tokenizer,
+        tokenizer=tokenizer,
     )
     video = ops.convert_to_numpy(video)
     names = [class_names[label] for label in labels]
@@ -284,7 +284,7 @@ def write_rows(path, names, *columns):
 
 
 def write_curves(path, curves):
-    names = ["loss", "psnr", "codebook_usage", "prior_loss", "generator_loss"]
+    names = ["loss", "psnr", "codebook_usage", "prior_loss", "adversarial_loss"]
     figure, axes = pyplot.subplots(1, len(names), figsize=(16, 3))
     for axis, name in zip(axes, names, strict=True):
         axis.plot(range(1, len(curves[name]) + 1), curves[name], marker=".")

@@ -115,7 +115,10 @@ GENERATORS = ["generator_class", "generator_frame_prediction"]
 @pytest.mark.parametrize("name", GENERATORS)
 def test_generator_teacher_forced(golden_dir, tmp_path, name):
     model, case = load_case(golden_dir, name, tmp_path)
-    inputs = {k: case[k] for k in ("token_ids", "condition")}
+    inputs = {
+        "token_ids": case["token_ids"],
+        model.condition_name: case["condition"],
+    }
     assert_close(model(inputs), case["logits"])
 
     def loss():
@@ -130,8 +133,10 @@ def test_generator_greedy_tokens(golden_dir, tmp_path, name):
     model, case = load_case(golden_dir, name, tmp_path)
     runs = {"greedy_ids": {}}
     if name == "generator_class":
-        none = {**case, "condition": np.full_like(case["condition"], -1)}
-        inputs = {k: none[k] for k in ("token_ids", "condition")}
+        inputs = {
+            "token_ids": case["token_ids"],
+            "class_ids": np.full_like(case["condition"], -1),
+        }
         assert_close(model(inputs), case["unconditional_logits"])
         scale = float(case["guidance_scale"])
         interval = int(case["guidance_interval"])
@@ -141,7 +146,11 @@ def test_generator_greedy_tokens(golden_dir, tmp_path, name):
             "guidance_interval": interval,
         }
     for expected, options in runs.items():
-        ids = model.generate(case["condition"], temperature=0, **options)
+        ids = model.generate(
+            temperature=0,
+            **{model.condition_name: case["condition"]},
+            **options,
+        )
         ids = ops.convert_to_numpy(ids)
         np.testing.assert_array_equal(ids, case[expected])
 
@@ -178,8 +187,10 @@ def test_generator_trajectory(golden_dir, tmp_path):
         )
     )
     for step in range(config["steps"]):
-        inputs = {k: case[k][step] for k in ("token_ids", "condition")}
-        inputs["condition"] = inputs["condition"].astype("int32")
+        inputs = {
+            "token_ids": case["token_ids"][step],
+            "class_ids": case["condition"][step].astype("int32"),
+        }
         result = model.train_on_batch(inputs, return_dict=True)
         model.reset_metrics()
         assert_close(result["loss"], case["loss"][step])

@@ -10,9 +10,9 @@ from golden_case import assert_close, golden_video
 from keras import ops
 
 from keras_larp import losses, models
-from keras_larp.presets.converters.larp_config import build_from_authors_config
+from keras_larp.presets.converters.larp_config import build_from_larp_config
 from keras_larp.presets.converters.larp_weights import (
-    load_authors_state,
+    load_larp_state,
     mappings,
     to_authors,
 )
@@ -37,7 +37,7 @@ def discriminator_case(golden_dir):
     folder = golden_dir / "discriminator"
     config = json.loads((folder / "config.json").read_text())
     model = make_discriminator(config)
-    load_authors_state(model, golden.golden_state_dict(folder))
+    load_larp_state(model, golden.golden_state_dict(folder))
     case = dict(np.load(folder / "arrays.npz", allow_pickle=False))
     real = golden_video(case["video_shape"])
     scale, shift = case["fake_scale_and_shift"]
@@ -63,8 +63,8 @@ def test_discriminator_logits_and_losses(discriminator_case):
 def test_gradient_penalty(discriminator_case):
     discriminator, case, real, _ = discriminator_case
     tokenizer = models.LARPTokenizer(
-        8, 32, num_tokens=2, hidden_dim=16, num_heads=2, encoder_layers=1,
-        decoder_layers=1, prior=None,
+        8, 32, num_tokens=2, hidden_dim=16, num_heads=2, encoder_num_layers=1,
+        decoder_num_layers=1, prior=None,
     )  # fmt: skip
     tokenizer.compile(discriminator=discriminator)
     penalty = tokenizer._gradient_penalty(ops.convert_to_tensor(real))
@@ -83,10 +83,10 @@ def test_training_trajectory(golden_dir, monkeypatch):
         for name in list(state)
         if name.startswith("discriminator.")
     }
-    model = build_from_authors_config(config["tokenizer"])
+    model = build_from_larp_config(config["tokenizer"])
     discriminator = make_discriminator(config["discriminator"])
-    load_authors_state(model, state)
-    load_authors_state(discriminator, judge)
+    load_larp_state(model, state)
+    load_larp_state(discriminator, judge)
 
     # Argmax codes, and the case's uniform numbers, which come as "labels".
     model.quantizer.stochastic = False

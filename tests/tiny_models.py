@@ -16,8 +16,8 @@ def tiny_tokenizer(**kwargs):
         "code_dim": 4,
         "hidden_dim": 16,
         "num_heads": 2,
-        "encoder_layers": 1,
-        "decoder_layers": 1,
+        "encoder_num_layers": 1,
+        "decoder_num_layers": 1,
         "prior": {"num_layers": 1, "num_heads": 2, "hidden_dim": 16},
     }
     return models.LARPTokenizer(**{**options, **kwargs})

@@ -35,7 +35,7 @@ def test_ucf101_clips_train_both_models_and_come_out_as_video(
     reconstruction = ops.convert_to_numpy(tokenizer.decode(token_ids))
     assert reconstruction.shape == video.shape
     clips = ops.convert_to_numpy(
-        generator.generate(labels, seed=0, decode=tokenizer)
+        generator.generate(labels, seed=0, tokenizer=tokenizer)
     )
     data.write_video(tmp_path / "clip.mp4", clips[0])
     assert data.read_clip(tmp_path / "clip.mp4", 0, 4).shape == (4, 16, 16, 3)

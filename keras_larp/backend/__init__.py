@@ -11,7 +11,7 @@ modules that import a backend. Each defines
   that reads the model's weights, without gradients;
 - `compile_loop(body)`, for a loop inside such a function;
 - `fused_attention`, attention in one kernel if the backend has one;
-- `lay_out_kernel` and `few_rows_product`, see
+- `pack_kernel` and `packed_matmul`, see
   `keras_larp.backend.packed_matmul`.
 """
 
@@ -26,5 +26,5 @@ StepDriver = _driver.StepDriver
 compile_function = _driver.compile_function
 compile_loop = _driver.compile_loop
 fused_attention = _driver.fused_attention
-lay_out_kernel = _driver.lay_out_kernel
-few_rows_product = _driver.few_rows_product
+pack_kernel = _driver.pack_kernel
+packed_matmul = _driver.packed_matmul

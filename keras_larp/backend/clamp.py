@@ -7,11 +7,11 @@ wait there for all that was begun; arithmetic with them does not.
 from keras import ops
 
 
-def at_least(x, low):
+def clamp_min(x, low):
     """`ops.maximum(x, low)` of a float tensor and a number."""
     return ops.maximum(x, ops.zeros((), x.dtype) + low)
 
 
-def at_most(x, high):
+def clamp_max(x, high):
     """`ops.minimum(x, high)` of a float tensor and a number."""
     return ops.minimum(x, ops.zeros((), x.dtype) + high)

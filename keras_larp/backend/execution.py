@@ -25,7 +25,7 @@ def compiling_with(compiler):
         _COMPILER.reset(token)
 
 
-def run_function(function, *tensors):
+def apply_function(function, *tensors):
     """`function(*tensors)`, of a module's function that keeps no state."""
     compiler = _COMPILER.get()
     if compiler is None:
@@ -33,7 +33,7 @@ def run_function(function, *tensors):
     return compiler(function, function)(*map(ops.convert_to_tensor, tensors))
 
 
-def run_block(block, x, checkpoint=False, compilable=True, **options):
+def apply_block(block, x, checkpoint=False, compilable=True, **options):
     """A block's output, with or without keeping what is inside it.
 
     Args:

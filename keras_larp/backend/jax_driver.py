@@ -8,15 +8,15 @@ import keras
 
 from keras_larp.backend.finite import all_finite
 from keras_larp.backend.loop import compile_loop
-from keras_larp.backend.packed_matmul import few_rows_product, lay_out_kernel
+from keras_larp.backend.packed_matmul import pack_kernel, packed_matmul
 
 __all__ = [
     "StepDriver",
     "compile_function",
     "compile_loop",
-    "few_rows_product",
+    "packed_matmul",
     "fused_attention",
-    "lay_out_kernel",
+    "pack_kernel",
 ]
 
 FUSED_ATTENTION = "cudnn"
@@ -67,7 +67,7 @@ class StepDriver:
             changes = _values(scope, changing)
             return (loss, outputs.get("reconstruction")), (outputs, changes)
 
-        (loss, reconstruction), pull_back, (outputs, changes) = jax.vjp(
+        (loss, reconstruction), vjp, (outputs, changes) = jax.vjp(
             pure, [v.value for v in variables], has_aux=True
         )
         _assign(changing, changes)
@@ -75,7 +75,7 @@ class StepDriver:
         def gradients(scale, through_reconstruction=None):
             if reconstruction is not None and through_reconstruction is None:
                 through_reconstruction = jnp.zeros_like(reconstruction)
-            return pull_back((scale, through_reconstruction))[0]
+            return vjp((scale, through_reconstruction))[0]
 
         return loss, outputs, gradients
 

@@ -9,8 +9,8 @@ XLA does; the driver of PyTorch has functions of its own.
 from keras import ops
 
 
-def lay_out_kernel(kernel):
-    """A kernel `(inputs, units)` as `few_rows_product` takes it."""
+def pack_kernel(kernel):
+    """A kernel `(inputs, units)` as `packed_matmul` takes it."""
     inputs, units = kernel.shape
     # As two halves: XLA swaps the factors of a plain product whose result is
     # transposed, and would read the kernel in its slow order again.
@@ -19,7 +19,7 @@ def lay_out_kernel(kernel):
     return ops.reshape(ops.transpose(kernel), shape)
 
 
-def few_rows_product(x, kernel):
+def packed_matmul(x, kernel):
     """`x` `(B, 1, inputs)` times a kernel that was laid out:
     `(B, 1, units)`."""
     halves, part, _ = kernel.shape

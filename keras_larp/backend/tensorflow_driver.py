@@ -5,15 +5,15 @@ import tensorflow as tf
 
 from keras_larp.backend.finite import all_finite
 from keras_larp.backend.loop import compile_loop
-from keras_larp.backend.packed_matmul import few_rows_product, lay_out_kernel
+from keras_larp.backend.packed_matmul import pack_kernel, packed_matmul
 
 __all__ = [
     "StepDriver",
     "compile_function",
     "compile_loop",
-    "few_rows_product",
+    "packed_matmul",
     "fused_attention",
-    "lay_out_kernel",
+    "pack_kernel",
 ]
 
 

@@ -206,8 +206,8 @@ def compile_loop(body):
     return loop
 
 
-def lay_out_kernel(kernel):
-    """A kernel `(inputs, units)` as `few_rows_product` takes it: on CPUs, as
+def pack_kernel(kernel):
+    """A kernel `(inputs, units)` as `packed_matmul` takes it: on CPUs, as
     PyTorch's library for them prefers it for some 8 rows."""
     kernel = kernel.detach().t().contiguous()
     on_cpu = kernel.device.type == "cpu" and kernel.dtype == torch.float32
@@ -216,7 +216,7 @@ def lay_out_kernel(kernel):
     return kernel
 
 
-def few_rows_product(x, kernel):
+def packed_matmul(x, kernel):
     """`x` `(B, 1, inputs)` times a kernel that was laid out:
     `(B, 1, units)`."""
     if kernel.is_mkldnn:

@@ -6,14 +6,14 @@ import keras
 import numpy as np
 
 from keras_larp.callbacks.checkpoint_files import (
+    atomic_rmtree,
+    atomic_write,
     checkpoint_name,
     list_checkpoints,
     point_to,
     read_variables,
     remove_leftovers,
-    remove_whole,
     write_variables,
-    write_whole,
 )
 from keras_larp.utils.checks import check_choice, check_integer
 
@@ -230,12 +230,12 @@ class Checkpoint(keras.callbacks.Callback):
             text = json.dumps(state, indent=2) + "\n"
             (part / "state.json").write_text(text)
 
-        write_whole(self.folder / checkpoint_name(self._step), write)
+        atomic_write(self.folder / checkpoint_name(self._step), write)
         self._saved_step = self._step
         best = checkpoint_name(self._best["step"]) if self._best else None
         for path in list_checkpoints(self.folder)[: -self.keep_last]:
             if path.name != best:
-                remove_whole(path)
+                atomic_rmtree(path)
 
     def _restore(self, checkpoint):
         state = json.loads((checkpoint / "state.json").read_text())

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 from keras import ops
 
-from keras_larp.presets.converters.larp_weights import describe_misfit
+from keras_larp.presets.converters.larp_weights import describe_mismatch
 
 WEIGHTS = "model.weights.h5"
 METRICS = "metrics.npz"
@@ -33,7 +33,7 @@ def remove_leftovers(folder):
             path.unlink()
 
 
-def write_whole(path, write):
+def atomic_write(path, write):
     """Lets `write` fill a folder, which takes its name when it is on disk."""
     part = path.with_name(_PART + path.name)
     shutil.rmtree(part, ignore_errors=True)
@@ -43,7 +43,7 @@ def write_whole(path, write):
         for file in part.iterdir():
             _flush(file)
         if path.exists():
-            remove_whole(path)
+            atomic_rmtree(path)
         part.rename(path)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
@@ -51,7 +51,7 @@ def write_whole(path, write):
     _flush(path.parent)
 
 
-def remove_whole(path):
+def atomic_rmtree(path):
     """Removes a folder, which loses its name before it loses a file."""
     part = path.with_name(f"{_PART}old-{path.name}")
     path.rename(part)
@@ -95,7 +95,7 @@ def read_variables(model, folder):
     fitting.mkdir(exist_ok=True)
     try:
         write_variables(model, fitting)
-        problems = describe_misfit(_shapes(folder), _shapes(fitting))
+        problems = describe_mismatch(_shapes(folder), _shapes(fitting))
     finally:
         shutil.rmtree(fitting)
     if problems:

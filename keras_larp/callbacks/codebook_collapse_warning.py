@@ -3,7 +3,7 @@ import warnings
 import keras
 
 
-class CollapseWarning(keras.callbacks.Callback):
+class CodebookCollapseWarning(keras.callbacks.Callback):
     """Warns when a tokenizer uses few of its codes, and says what to try.
 
     It warns once when usage falls below `minimum` at the end of an epoch, and
@@ -21,7 +21,7 @@ class CollapseWarning(keras.callbacks.Callback):
     Example:
 
     ```python
-    warning = keras_larp.callbacks.CollapseWarning(minimum=0.2)
+    warning = keras_larp.callbacks.CodebookCollapseWarning(minimum=0.2)
     tokenizer.fit(train, epochs=2, callbacks=[warning])
     ```
     """
@@ -51,7 +51,7 @@ class CollapseWarning(keras.callbacks.Callback):
                 f"{logs[self.monitor]:.1%} of the codes. Try a norm over the "
                 "batch before the quantizer (`latent_norm='batch_joint'`), "
                 "which did most in benchmarks/small_data.py; a restart of "
-                "unused codes (`quantizer={'restart_after': 100}`); a higher "
+                "unused codes (`quantizer={'reset_unused_after': 100}`); a higher "
                 "temperature of the quantizer, annealed "
                 "(`temperature_schedule` of `compile`); a lower learning rate "
                 "or a longer warm-up; or a smaller codebook.",

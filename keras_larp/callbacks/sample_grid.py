@@ -16,8 +16,8 @@ class SampleGrid(keras.callbacks.Callback):
     made with averaged weights where the optimizer keeps such.
 
     Args:
-        condition: What `generate` takes as condition, such as a list of class
-            ids, one a clip.
+        condition: The `class_ids` or `condition_ids` that `generate` is called
+            with, one per clip.
         tokenizer: The `LARPTokenizer` that makes clips from tokens.
         folder: Path, where to write.
         every: Integer, epochs between two videos.
@@ -70,8 +70,8 @@ class SampleGrid(keras.callbacks.Callback):
             return
         with averaged_weights(self.model):
             videos = self.model.generate(
-                self.condition,
-                decode=self.tokenizer,
+                **{self.model.condition_name: self.condition},
+                tokenizer=self.tokenizer,
                 seed=self.seed,
                 **self.options,
             )

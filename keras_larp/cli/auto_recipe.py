@@ -61,8 +61,8 @@ def choose_recipe(source):
         "num_frames": length,
         "num_tokens": tokens,
         "hidden_dim": width,
-        "encoder_layers": layers,
-        "decoder_layers": layers,
+        "encoder_num_layers": layers,
+        "decoder_num_layers": layers,
     }
     patches = length // 4 * (size // 8) ** 2
     reasons.append(

@@ -9,7 +9,7 @@ from absl import flags
 
 from keras_larp import data
 from keras_larp.cli import model_flags
-from keras_larp.data.video.video_writer import write_whole
+from keras_larp.data.video.video_writer import atomic_write
 from keras_larp.evaluation.shards import parse_shard, shard_batches
 
 # Clips in a grid, and in a row of it, at most.
@@ -134,7 +134,7 @@ class ClipFiles:
         path = self.output / "settings.json"
         text = json.dumps(settings, indent=2) + "\n"
         if not path.exists():
-            write_whole(path, lambda name: pathlib.Path(name).write_text(text))
+            atomic_write(path, lambda name: pathlib.Path(name).write_text(text))
             return set()
         known, settings = json.loads(path.read_text()), json.loads(text)
         differing = [

@@ -3,7 +3,7 @@ import sys
 
 from absl import app, flags
 
-from keras_larp.data import keep_freed_memory
+from keras_larp.data import reuse_freed_memory
 
 
 def run(command, arguments=None, name=None):
@@ -38,7 +38,7 @@ def run(command, arguments=None, name=None):
     def main(_):
         # At absl's level, INFO, it tells of each accelerator that is not there.
         logging.getLogger("jax").setLevel(logging.WARNING)
-        keep_freed_memory()
+        reuse_freed_memory()
         command.main(command.FLAGS)
 
     app.run(

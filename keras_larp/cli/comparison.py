@@ -15,7 +15,7 @@ from keras import ops
 
 from keras_larp import evaluation, recipes
 from keras_larp.cli import data_flags, evaluate_flags
-from keras_larp.data.video.video_writer import write_whole
+from keras_larp.data.video.video_writer import atomic_write
 
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
@@ -27,7 +27,7 @@ _SHOWN = (
     "reconstruction_PSNR",
     "reconstruction_*",  # A Fréchet distance, of what name it may be.
     "tokenizer_prior_top1",
-    "generator_loss",
+    "adversarial_loss",
     "generation_class_fidelity",
     "generation_*",
 )
@@ -114,7 +114,7 @@ def _results_path(output, name, seed):
 def _write_json(path, content):
     # Whole or not at all: what is there counts as done.
     text = json.dumps(content, indent=2) + "\n"
-    write_whole(path, lambda name: pathlib.Path(name).write_text(text))
+    atomic_write(path, lambda name: pathlib.Path(name).write_text(text))
 
 
 def _train_and_measure(values, overrides, seed, path):
@@ -159,8 +159,8 @@ def _train_and_measure(values, overrides, seed, path):
     generator.fit(train_tokens, batch_size=batch_size, verbose=2, **arguments)
     results |= _measured("generator", generator, test_tokens)
 
-    clips = evaluation.ChosenClips(test, *sizes, sampling="center")
-    labels = train_tokens["condition"][: values.num_evaluated]
+    clips = evaluation.EvaluationClips(test, *sizes, frame_sampling="center")
+    labels = train_tokens["class_ids"][: values.num_evaluated]
     extractor, classifier = _judges(values, sizes[0])
     evaluation.evaluate_reconstruction(
         folder / "reconstruction", tokenizer, clips, extractor, verbose=0
@@ -172,7 +172,10 @@ def _train_and_measure(values, overrides, seed, path):
         labels,
         clips,
         extractor,
-        sampling={"guidance_scale": values.guidance_scale, "seed": seed},
+        generate_options={
+            "guidance_scale": values.guidance_scale,
+            "seed": seed,
+        },
         classifier=classifier,
         verbose=0,
     )
@@ -201,7 +204,7 @@ def _tokens_of(tokenizer, clips, count=None):
             break
     return {
         "token_ids": np.concatenate(token_ids)[:count],
-        "condition": np.concatenate(labels)[:count],
+        "class_ids": np.concatenate(labels)[:count],
     }
 
 

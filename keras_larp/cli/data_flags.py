@@ -66,11 +66,12 @@ def define(values, batch_size=None):
     flags.DEFINE_integer(
         "seed", 0, "Seed of data and weights.", 0, flag_values=values
     )
-    flags.DEFINE_bool(
-        "skip_broken",
-        False,
-        "Skip videos that do not decode, and those that a list names and that "
-        "are not there.",
+    flags.DEFINE_enum(
+        "on_error",
+        "raise",
+        ["raise", "skip"],
+        "What to do with videos that do not decode or that a list names but "
+        "do not exist: stop with an error, or skip and count them.",
         flag_values=values,
     )
     if batch_size is None:  # It trains, and so meets each video many times.
@@ -90,7 +91,7 @@ def _define_training(values):
         flag_values=values,
     )
     flags.DEFINE_enum(
-        "sampling",
+        "frame_sampling",
         "random",
         ["random", "uniform", "windows"],
         "Which frames of a training video make a clip: from a random start, "
@@ -209,7 +210,7 @@ def make_source(values, split, num_frames, image_size, num_clips=None):
     if sum(repeats.values()) == 1:
         return sources[0]
     _tell_mixture(repeats, sources)
-    return data.Mixed(sources, list(repeats.values()))
+    return data.ConcatSource(sources, list(repeats.values()))
 
 
 def _tell_mixture(repeats, sources):
@@ -252,22 +253,21 @@ def kept(values, source, image_size):
             "keep videos of its own. Leave one of the two out. Received: "
             f"--num_workers={values.num_workers}"
         )
-    return data.InMemory(source, image_size)
+    return data.CachedSource(source, image_size)
 
 
 def _make_files(values, entry, split):
     """The source of an entry of --data; says how many files are not there."""
     kind, path = _kind_and_path(values, entry)
-    missing = "skip" if values.skip_broken else "error"
     if kind == "folder":
         return data.VideoFolder(path)
     if kind == "ucf101":
-        source = data.UCF101(path, split, values.fold, missing=missing)
+        source = data.UCF101(path, split, values.fold, on_error=values.on_error)
     elif kind == "kinetics600":  # Paths are relative to the list.
         folder = pathlib.Path(path).parent
-        source = data.Kinetics600(folder, path, missing=missing)
+        source = data.Kinetics600(folder, path, on_error=values.on_error)
     else:
-        source = data.VideoList(path, missing=missing)
+        source = data.VideoList(path, on_error=values.on_error)
     if source.num_missing:
         _say(
             f"{path} names {source.num_missing} videos that are not there and "
@@ -327,11 +327,12 @@ def make_dataset(
     horizontal_flip=False,
 ):
     """Random clips for ever in training; else one pass over the middle ones."""
-    options = {"sampling": "center"}
+    options = {"frame_sampling": "center"}
     if training:
         options = {
-            "sampling": values.sampling,
-            "horizontal_flip": horizontal_flip and not source.has_direction,
+            "frame_sampling": values.frame_sampling,
+            "horizontal_flip": horizontal_flip
+            and not source.flip_changes_label,
             "crop_scale": values.crop_scale,
             "augment": _augmentation(values.rand_augment),
             "resize": values.resize,
@@ -345,7 +346,7 @@ def make_dataset(
         seed=values.seed,
         repeat=training,
         num_workers=values.num_workers,
-        on_error="skip" if values.skip_broken else "raise",
+        on_error=values.on_error,
         **options,
     )
 

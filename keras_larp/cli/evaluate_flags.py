@@ -11,7 +11,7 @@ from keras_larp.evaluation.small_video_network import IMAGE_SIZE
 
 # Flags for the report: those that results depend on, and those that say where
 # files lie, which may differ between shards.
-_REPORTED = ("fold", "skip_broken", "quantize")
+_REPORTED = ("fold", "on_error", "quantize")
 _PLACES = ("data", "test_data", "tokenizer", "generator")
 
 
@@ -81,7 +81,7 @@ def define(values, output, num_clips=None):
         flag_values=values,
     )
     flags.DEFINE_bool(
-        "redo",
+        "overwrite",
         False,
         "Do again what --output has already.",
         flag_values=values,
@@ -136,20 +136,20 @@ def load_classifier(values, num_frames):
     return evaluation.load_or_train_classifier(*sources, path, num_frames)
 
 
-def choose_clips(values, split, tokenizer, sampling, flag="num_clips"):
-    """`ChosenClips` of the tokenizer's size, as many as a flag says, or all
+def choose_clips(values, split, tokenizer, frame_sampling, flag="num_clips"):
+    """`EvaluationClips` of the tokenizer's size, as many as a flag says, or all
     where it is `None`."""
     sizes = tokenizer.num_frames, tokenizer.image_size
     num_clips, fewer = None, False
     if flag is not None:
         num_clips, fewer = values[flag].value, values[flag].using_default_value
-    return evaluation.ChosenClips(
+    return evaluation.EvaluationClips(
         data_flags.make_source(values, split, *sizes),
         *sizes,
-        sampling=sampling,
+        frame_sampling=frame_sampling,
         num_clips=num_clips,
         seed=values.seed,
-        on_error="skip" if values.skip_broken else "raise",
+        on_error=values.on_error,
         allow_fewer=fewer,
     )
 
@@ -169,7 +169,7 @@ def check_overlap(values, clips):
 
     Args:
         values: The parsed flags.
-        clips: `ChosenClips` that should not be.
+        clips: `EvaluationClips` that should not be.
 
     Returns:
         String; also printed where there are such.
@@ -224,7 +224,7 @@ def shard_options(values, num_clips):
         "batch_size": values.batch_size,
         "shard": shard,
         "save_videos": values.save_videos,
-        "redo": values.redo,
+        "overwrite": values.overwrite,
     }
 
 

@@ -18,7 +18,7 @@ flags.DEFINE_enum(
     "split", "test", ["train", "test"], "Which videos.", flag_values=FLAGS
 )
 flags.DEFINE_enum(
-    "sampling",
+    "frame_sampling",
     "center",
     ["first", "center", "random", "uniform", "windows"],
     "Which frames make a clip; `random` as in the authors' code.",
@@ -42,7 +42,7 @@ def main(values):
     options = evaluate_flags.shard_options(values, values.num_clips)
     tokenizer, extractor = evaluate_flags.load_tokenizer_and_extractor(values)
     clips = evaluate_flags.choose_clips(
-        values, values.split, tokenizer, values.sampling
+        values, values.split, tokenizer, values.frame_sampling
     )
     settings = evaluate_flags.settings(
         values, split=evaluate_flags.split_name(values, values.split)

@@ -80,9 +80,9 @@ def main(values):
     for numbers in files.batches(batch_size):
         videos = generator.generate(
             labels[numbers.start : numbers.stop],
-            decode=tokenizer,
+            tokenizer=tokenizer,
             batch_size=batch_size,
-            first_sample=numbers.start,
+            sample_offset=numbers.start,
             **sampling,
         )
         videos = ops.convert_to_numpy(videos)

@@ -57,7 +57,7 @@ def main(values):
             videos.append(video)
             labels.append(label)
     token_ids = np.concatenate(token_ids)[: values.num_clips]
-    evaluation.write_token_usage(
+    evaluation.write_codebook_usage(
         output / "token_usage.png", token_ids, tokenizer.codebook_size
     )
     shown_ids = token_ids[: values.num_shown]
@@ -70,7 +70,7 @@ def main(values):
     data.write_video(output / "reconstructions.gif", grid, values.fps)
     if values.generator is not None:
         generator = model_flags.load_generator(values)
-        clips = evaluation.truncated_clips(
+        clips = evaluation.resample_suffix(
             generator,
             tokenizer,
             shown_ids,

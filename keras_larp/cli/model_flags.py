@@ -110,6 +110,6 @@ def sampling_options(values, seed="sampling_seed"):
 def identities(tokenizer, generator):
     """What tells these models from all others, a dictionary."""
     return {
-        "tokenizer_sha256": data.tokenizer_identity(tokenizer),
-        "generator_sha256": data.tokenizer_identity(generator),
+        "tokenizer_sha256": data.model_fingerprint(tokenizer),
+        "generator_sha256": data.model_fingerprint(generator),
     }

@@ -50,7 +50,7 @@ _PANELS = (
         "share of tokens",
         ("prior_top1", "prior_top5", "top1", "top5"),
     ),
-    ("Adversarial losses", "", ("generator_loss", "discriminator_loss")),
+    ("Adversarial losses", "", ("adversarial_loss", "discriminator_loss")),
     (
         "Penalties of the discriminator",
         "",

@@ -78,7 +78,7 @@ def main(values):
             values.num_condition_frames,
             each,
             batch_size,
-            first_sample=chosen.start * each,
+            sample_offset=chosen.start * each,
             stream=True,
             **sampling,
         )

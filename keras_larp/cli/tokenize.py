@@ -1,7 +1,7 @@
 """Writes the tokens of videos to a data set that training reads.
 
     keras-larp tokenize --tokenizer=runs/tokenizer/preset --data=UCF-101 \\
-        --output=runs/tokens --flips
+        --output=runs/tokens --include_flips
 
 A run that was stopped goes on from its last whole shard when it is started
 again with the same flags.
@@ -22,14 +22,14 @@ flags.DEFINE_enum(
     "split", "train", ["train", "test"], "Which videos.", flag_values=FLAGS
 )
 flags.DEFINE_enum(
-    "sampling",
+    "frame_sampling",
     "first",
     ["first", "center", "random", "uniform", "windows"],
     "Which frames make a clip; `windows` makes several of a video.",
     flag_values=FLAGS,
 )
 flags.DEFINE_bool(
-    "flips", False, "Write mirrored copies too.", flag_values=FLAGS
+    "include_flips", False, "Write mirrored copies too.", flag_values=FLAGS
 )
 flags.DEFINE_integer(
     "num_condition_frames",
@@ -53,23 +53,23 @@ def main(values):
     source = data_flags.make_source(
         values, values.split, tokenizer.num_frames, tokenizer.image_size
     )
-    if values.flips and source.has_direction:
+    if values.include_flips and source.flip_changes_label:
         raise ValueError(
             "The classes of these videos name directions, which mirroring "
-            "turns round. Received: --flips"
+            "turns round. Received: --include_flips"
         )
     data.write_token_dataset(
         values.output,
         source,
         tokenizer,
-        sampling=values.sampling,
-        flips=values.flips,
+        frame_sampling=values.frame_sampling,
+        include_flips=values.include_flips,
         num_condition_frames=values.num_condition_frames,
         batch_size=values.batch_size,
         clips_per_shard=values.clips_per_shard,
         seed=values.seed,
         num_workers=values.num_workers,
-        on_error="skip" if values.skip_broken else "raise",
+        on_error=values.on_error,
     )
     written = data.TokenSource(values.output)
     print(f"{len(written)} clips of {written.num_tokens} tokens")

@@ -28,7 +28,7 @@ recipe_flags.define(
         "larp_l_long_frame_prediction",
         "small_data_generator",
     ],
-    without=("vocab_size", "num_tokens", "num_classes", "condition"),
+    without=("vocab_size", "num_tokens", "num_classes", "conditioning"),
     auto=True,
 )
 run_folder.define(FLAGS, "runs/generator")
@@ -100,11 +100,11 @@ def main(values):
 
 def _shown(generator, tokenizer, dataset):
     """The classes, or the first frames' tokens, of the clips in a grid."""
-    if generator.condition == "class":
+    if generator.conditioning == "class":
         return generator.known_classes[:8]
     batch = next(iter(dataset))
     if isinstance(batch, dict):
-        return batch["condition"][:8]
+        return batch["condition_ids"][:8]
     return generator.encode_first_frames(batch[0][:8], tokenizer)
 
 
@@ -128,12 +128,12 @@ def _token_data(values, tokenizer):
     settings that follow."""
     source = data.TokenSource(values.tokens)
     if tokenizer is not None:  # Others decode these tokens to noise.
-        identity = data.tokenizer_identity(tokenizer)
+        identity = data.model_fingerprint(tokenizer)
         _check_same_tokenizer(values, source, identity, values.tokenizer)
-    condition = SETTINGS[values.recipe]["condition"]
+    conditioning = SETTINGS[values.recipe]["conditioning"]
     batch_size, test = recipe_flags.setting(values, "batch_size"), None
     train = data.token_dataset(
-        source, batch_size, seed=values.seed, condition=condition
+        source, batch_size, seed=values.seed, conditioning=conditioning
     )
     if values.test_tokens:
         test = data.TokenSource(values.test_tokens)
@@ -145,14 +145,14 @@ def _token_data(values, tokenizer):
             batch_size,
             shuffle=False,
             repeat=False,
-            condition=condition,
+            conditioning=conditioning,
         )
     found = {
         "vocab_size": source.vocab_size,
         "num_tokens": source.num_tokens,
         "num_classes": max(len(source.class_names), 1),
     }
-    if condition == "frames":
+    if conditioning == "frames":
         given, frames = values.num_condition_frames, source.num_condition_frames
         if given not in (None, frames):
             raise ValueError(

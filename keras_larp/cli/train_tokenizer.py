@@ -11,7 +11,7 @@ recipe has a flag, which counts before what was chosen.
 import keras
 from absl import flags
 
-from keras_larp.callbacks import CollapseWarning, ReconstructionGrid
+from keras_larp.callbacks import CodebookCollapseWarning, ReconstructionGrid
 from keras_larp.cli import auto_recipe, data_flags, recipe_flags, run_folder
 
 FLAGS = flags.FlagValues()
@@ -60,7 +60,7 @@ def main(values):
     )
     arguments = recipe.fit_arguments()
     callbacks = run.callbacks(values, train, sizes[2], "val_psnr", "max")
-    callbacks.append(CollapseWarning())
+    callbacks.append(CodebookCollapseWarning())
     if values.show_every:
         clips, _ = next(iter(test))
         callbacks.append(

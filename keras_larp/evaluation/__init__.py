@@ -11,7 +11,7 @@ from keras_larp.evaluation.evaluate import (
     evaluate_reconstruction,
 )
 from keras_larp.evaluation.evaluation_clips import (
-    ChosenClips,
+    EvaluationClips,
     overlapping_files,
 )
 from keras_larp.evaluation.feature_extractor import (
@@ -22,14 +22,14 @@ from keras_larp.evaluation.feature_extractor import (
 from keras_larp.evaluation.merge import merge
 from keras_larp.evaluation.report import append_to_report
 from keras_larp.evaluation.visualization import (
-    token_usage,
-    truncated_clips,
+    codebook_usage_by_position,
+    resample_suffix,
     truncation_video,
-    write_token_usage,
+    write_codebook_usage,
 )
 
 __all__ = [
-    "ChosenClips",
+    "EvaluationClips",
     "ClipClassifier",
     "FeatureExtractor",
     "append_to_report",
@@ -42,8 +42,8 @@ __all__ = [
     "merge",
     "overlapping_files",
     "random_features",
-    "token_usage",
-    "truncated_clips",
+    "codebook_usage_by_position",
+    "resample_suffix",
     "truncation_video",
-    "write_token_usage",
+    "write_codebook_usage",
 ]

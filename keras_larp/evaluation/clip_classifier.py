@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_larp.data import tokenizer_identity
+from keras_larp.data import model_fingerprint
 from keras_larp.data.pipelines.clip_loader import ClipLoader, batch_clips
 from keras_larp.evaluation.feature_extractor import FeatureExtractor
 from keras_larp.evaluation.small_video_network import (
@@ -166,7 +166,7 @@ def class_features(classifier):
     """
     name = (
         f"class_features (accuracy {classifier.accuracy}) "
-        f"sha256:{tokenizer_identity(classifier)}"
+        f"sha256:{model_fingerprint(classifier)}"
     )
     return FeatureExtractor(classifier.network, name, "class_frechet_distance")
 

@@ -12,7 +12,7 @@ from keras_larp.evaluation.feature_extractor import FeatureExtractor
 from keras_larp.evaluation.shards import write_shard
 from keras_larp.evaluation.small_video_network import resize_frames
 from keras_larp.metrics import psnr, ssim
-from keras_larp.metrics.ssim import TAPS
+from keras_larp.metrics.ssim import WINDOW_SIZE
 from keras_larp.utils.checks import check_integer
 from keras_larp.version import __version__
 
@@ -26,7 +26,7 @@ def evaluate_reconstruction(
     batch_size=8,
     shard=(0, 1),
     save_videos=False,
-    redo=False,
+    overwrite=False,
     settings=None,
     verbose=1,
 ):
@@ -38,7 +38,7 @@ def evaluate_reconstruction(
     Args:
         folder: Path, where shards are written.
         tokenizer: A `LARPTokenizer`.
-        clips: `ChosenClips` of its size.
+        clips: `EvaluationClips` of its size.
         extractor: Optional `FeatureExtractor`.
         perceptual_model: Optional `LPIPS`.
         batch_size: Integer; a part of the protocol, since float32 rounds
@@ -46,7 +46,7 @@ def evaluate_reconstruction(
         shard: Pair of integers, which part of how many.
         save_videos: Boolean, whether originals beside reconstructions are
             written too, a file a clip.
-        redo: Boolean, whether to do again a shard that is there.
+        overwrite: Boolean, whether to do again a shard that is there.
         settings: Optional dictionary of what a report should also tell. It
             has to be the same for all shards, but for what is in its
             "places", a dictionary of where files lie on this machine.
@@ -63,8 +63,8 @@ def evaluate_reconstruction(
     Example:
 
     ```python
-    clips = keras_larp.evaluation.ChosenClips(
-        keras_larp.data.UCF101("UCF-101"), 16, 128, sampling="random"
+    clips = keras_larp.evaluation.EvaluationClips(
+        keras_larp.data.UCF101("UCF-101"), 16, 128, frame_sampling="random"
     )
     keras_larp.evaluation.evaluate_reconstruction(
         "runs/rfvd",
@@ -83,12 +83,12 @@ def evaluate_reconstruction(
     settings = {
         **_common_settings("reconstruction", batch_size, settings),
         "clips": clips.settings(),
-        "tokenizer_sha256": data.tokenizer_identity(tokenizer),
+        "tokenizer_sha256": data.model_fingerprint(tokenizer),
         "codebook_size": tokenizer.codebook_size,
         "extractors": {distance: extractor.name} if extractor else {},
     }
     if perceptual_model is not None:
-        settings["perceptual_model_sha256"] = data.tokenizer_identity(
+        settings["perceptual_model_sha256"] = data.model_fingerprint(
             perceptual_model
         )
 
@@ -118,7 +118,7 @@ def evaluate_reconstruction(
         batch_size,
         measure,
         shard,
-        redo,
+        overwrite,
         verbose,
         skipped=lambda: clips.skipped,
     )
@@ -131,12 +131,12 @@ def evaluate_generation(
     labels,
     clips,
     extractor,
-    sampling=None,
+    generate_options=None,
     classifier=None,
     batch_size=8,
     shard=(0, 1),
     save_videos=False,
-    redo=False,
+    overwrite=False,
     settings=None,
     verbose=1,
 ):
@@ -147,15 +147,15 @@ def evaluate_generation(
         generator: An `ARVideoGenerator` of classes.
         tokenizer: The `LARPTokenizer` of its tokens.
         labels: int `(num_samples,)`, the class of each generated clip;
-            `ChosenClips.labels()` of training clips are drawn as classes are
+            `EvaluationClips.labels()` of training clips are drawn as classes are
             in the training set.
-        clips: `ChosenClips`, the real ones; need not be equally many.
+        clips: `EvaluationClips`, the real ones; need not be equally many.
         extractor: `FeatureExtractor`.
-        sampling: Dictionary of options of `generate`: `guidance_scale`,
+        generate_options: Dictionary of options of `generate`: `guidance_scale`,
             `guidance_interval`, `temperature`, `top_k`, `top_p`, `seed`.
         classifier: Optional `ClipClassifier`; the share of clips that it
             puts in the class that they were generated for is reported.
-        batch_size, shard, save_videos, redo, settings, verbose: As in
+        batch_size, shard, save_videos, overwrite, settings, verbose: As in
             `evaluate_reconstruction`.
 
     Returns:
@@ -167,7 +167,7 @@ def evaluate_generation(
     Example:
 
     ```python
-    clips = keras_larp.evaluation.ChosenClips(
+    clips = keras_larp.evaluation.EvaluationClips(
         keras_larp.data.UCF101("UCF-101"), 16, 128, num_clips=9_000, seed=42
     )
     keras_larp.evaluation.evaluate_generation(
@@ -177,7 +177,7 @@ def evaluate_generation(
         clips.labels(),
         clips,
         keras_larp.evaluation.i3d_features("i3d_pretrained_400.pt"),
-        sampling={"guidance_scale": 1.25, "seed": 0},
+        generate_options={"guidance_scale": 1.25, "seed": 0},
     )
     results, _ = keras_larp.evaluation.merge("runs/gfvd")
     results["gFVD"]
@@ -186,20 +186,20 @@ def evaluate_generation(
     _check_size(clips, tokenizer)
     generator.check_tokenizer(tokenizer)
     distance = _distance(extractor, "g", tokenizer.num_frames)
-    sampling = {"seed": 0, **(sampling or {})}
+    generate_options = {"seed": 0, **(generate_options or {})}
     labels = np.asarray(labels, "<i4")
     settings = {
         **_common_settings("generation", batch_size, settings),
         "num_samples": len(labels),
         "labels_sha256": hashlib.sha256(labels.tobytes()).hexdigest(),
-        "sampling": sampling,
+        "generate_options": generate_options,
         "real_clips": clips.settings(),
-        "tokenizer_sha256": data.tokenizer_identity(tokenizer),
-        "generator_sha256": data.tokenizer_identity(generator),
+        "tokenizer_sha256": data.model_fingerprint(tokenizer),
+        "generator_sha256": data.model_fingerprint(generator),
         "extractors": {distance: extractor.name},
     }
     if classifier is not None:
-        settings["classifier_sha256"] = data.tokenizer_identity(classifier)
+        settings["classifier_sha256"] = data.model_fingerprint(classifier)
         settings["classifier_accuracy"] = classifier.accuracy
 
     def real_rows(videos, classes, numbers):
@@ -214,10 +214,10 @@ def evaluate_generation(
         chosen = labels[numbers.start : numbers.stop]
         videos = generator.generate(
             chosen,
-            decode=tokenizer,
+            tokenizer=tokenizer,
             batch_size=batch_size,
-            first_sample=numbers.start,
-            **sampling,
+            sample_offset=numbers.start,
+            **generate_options,
         )
         videos = _numpy(videos)
         filled = _filled(videos, batch_size)
@@ -248,7 +248,7 @@ def evaluate_generation(
         batch_size,
         measure,
         shard,
-        redo,
+        overwrite,
         verbose,
         skipped=lambda: clips.skipped,
     )
@@ -262,11 +262,11 @@ def evaluate_frame_prediction(
     extractor,
     num_condition_frames=None,
     compare_size=64,
-    sampling=None,
+    generate_options=None,
     batch_size=8,
     shard=(0, 1),
     save_videos=False,
-    redo=False,
+    overwrite=False,
     settings=None,
     verbose=1,
 ):
@@ -278,16 +278,16 @@ def evaluate_frame_prediction(
 
     Args:
         folder: Path, where shards are written.
-        generator: An `ARVideoGenerator` with `condition="frames"`.
+        generator: An `ARVideoGenerator` with `conditioning="frames"`.
         tokenizer: The `LARPTokenizer` of its tokens.
-        clips: `ChosenClips`.
+        clips: `EvaluationClips`.
         extractor: `FeatureExtractor`.
         num_condition_frames: Integer; the generator's own where `None`.
         compare_size: Integer, height and width to which both clips are
             resized before they are compared.
-        sampling: Dictionary of options of `predict_frames`: `temperature`,
+        generate_options: Dictionary of options of `predict_frames`: `temperature`,
             `top_k`, `top_p`, `seed`.
-        batch_size, shard, save_videos, redo, settings, verbose: As in
+        batch_size, shard, save_videos, overwrite, settings, verbose: As in
             `evaluate_reconstruction`.
 
     Returns:
@@ -302,7 +302,7 @@ def evaluate_frame_prediction(
     _check_size(clips, tokenizer)
     generator.check_tokenizer(tokenizer)
     distance = _distance(extractor, "", tokenizer.num_frames)
-    sampling = {"seed": 0, **(sampling or {})}
+    generate_options = {"seed": 0, **(generate_options or {})}
     if num_condition_frames is None:
         num_condition_frames = generator.num_condition_frames
     check_integer(
@@ -315,10 +315,10 @@ def evaluate_frame_prediction(
         **_common_settings("frame-prediction", batch_size, settings),
         "num_condition_frames": num_condition_frames,
         "compare_size": compare_size,
-        "sampling": sampling,
+        "generate_options": generate_options,
         "clips": clips.settings(),
-        "tokenizer_sha256": data.tokenizer_identity(tokenizer),
-        "generator_sha256": data.tokenizer_identity(generator),
+        "tokenizer_sha256": data.model_fingerprint(tokenizer),
+        "generator_sha256": data.model_fingerprint(generator),
         "extractors": {distance: extractor.name},
     }
 
@@ -335,8 +335,8 @@ def evaluate_frame_prediction(
                 tokenizer,
                 num_condition_frames,
                 batch_size=batch_size,
-                first_sample=numbers.start,
-                **sampling,
+                sample_offset=numbers.start,
+                **generate_options,
             )
             pair = [
                 np.clip(_numpy(resize_frames(x, compare_size)), 0.0, 1.0)
@@ -359,7 +359,7 @@ def evaluate_frame_prediction(
         batch_size,
         measure,
         shard,
-        redo,
+        overwrite,
         verbose,
         skipped=lambda: clips.skipped,
     )
@@ -407,7 +407,7 @@ def _errors(videos, results):
         "MSE": np.mean(difference**2, axis=(1, 2, 3, 4)),
         "PSNR": _numpy(psnr(videos, results)),
     }
-    if min(videos.shape[2:4]) >= TAPS:
+    if min(videos.shape[2:4]) >= WINDOW_SIZE:
         rows["SSIM"] = _numpy(ssim(videos, results))
     return rows
 

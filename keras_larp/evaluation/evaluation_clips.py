@@ -13,20 +13,20 @@ from keras_larp.data.video.transforms import stack_clips
 _NUM_THREADS = 4
 
 
-class ChosenClips:
+class EvaluationClips:
     """Clips of a source, in an order that does not depend on who reads them.
 
     With `num_clips`, the clips are those that the authors' rule chooses:
     `random.Random(seed).sample` of all the clips there are, in the order of
     their paths and first frames, whatever the order of the source is. Of
-    training videos, with `sampling="windows"` and a seed of 42, these are the
+    training videos, with `frame_sampling="windows"` and a seed of 42, these are the
     real clips of their Fréchet distances.
 
     Args:
         source: As in `keras_larp.data.video_dataset`.
         num_frames: Integer, length of a clip.
         image_size: Integer, height and width of a clip.
-        sampling: String, which frames make a clip; see
+        frame_sampling: String, which frames make a clip; see
             `keras_larp.data.video_dataset`.
         num_clips: Integer, how many are chosen; all, in the order of the
             source, where `None`.
@@ -43,7 +43,7 @@ class ChosenClips:
 
     ```python
     source = keras_larp.data.UCF101("UCF-101", split="train")
-    clips = keras_larp.evaluation.ChosenClips(
+    clips = keras_larp.evaluation.EvaluationClips(
         source, 16, 128, num_clips=10_000, seed=42
     )
     ```
@@ -54,7 +54,7 @@ class ChosenClips:
         source,
         num_frames,
         image_size,
-        sampling="windows",
+        frame_sampling="windows",
         num_clips=None,
         seed=0,
         on_error="raise",
@@ -64,7 +64,7 @@ class ChosenClips:
             source,
             num_frames,
             image_size,
-            sampling,
+            frame_sampling,
             seed=seed,
             on_error=on_error,
         )
@@ -76,7 +76,7 @@ class ChosenClips:
         if num_clips is not None and not 1 <= num_clips <= available:
             raise ValueError(
                 f"There are {available} clips of {num_frames} frames "
-                f"(sampling={sampling!r}) in {len(source)} videos. Choose at "
+                f"(frame_sampling={frame_sampling!r}) in {len(source)} videos. Choose at "
                 f"most so many. Received: num_clips={num_clips}"
             )
         self.indices = list(range(available))
@@ -100,7 +100,7 @@ class ChosenClips:
             "num_available_clips": len(self.loader),
             "num_videos": len(self.loader.source),
             **unreadable,
-            "sampling": self.loader.sampling,
+            "frame_sampling": self.loader.frame_sampling,
             "seed": self.loader.seed,
             "num_frames": self.loader.num_frames,
             "image_size": self.loader.image_size,

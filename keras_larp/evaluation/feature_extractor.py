@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_larp.data import tokenizer_identity
+from keras_larp.data import model_fingerprint
 from keras_larp.evaluation.small_video_network import SmallVideoNetwork
 from keras_larp.models.i3d import MIN_FRAMES
 from keras_larp.presets import TorchScriptI3D, load_i3d
@@ -107,7 +107,7 @@ def random_features():
         A `FeatureExtractor`, of a distance that compares with no FVD.
     """
     network = SmallVideoNetwork()
-    name = f"random_features sha256:{tokenizer_identity(network)}"
+    name = f"random_features sha256:{model_fingerprint(network)}"
     return FeatureExtractor(network, name, "random_frechet_distance")
 
 

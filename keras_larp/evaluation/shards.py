@@ -76,7 +76,7 @@ def write_shard(
     batch_size,
     measure,
     shard=(0, 1),
-    redo=False,
+    overwrite=False,
     verbose=1,
     skipped=dict,
 ):
@@ -92,7 +92,7 @@ def write_shard(
             clips, and of a folder for files; returns a generator that yields
             for each batch a dictionary of arrays with a row for each clip.
         shard: Pair of integers, which one of how many.
-        redo: Boolean, whether to do again a shard that is there.
+        overwrite: Boolean, whether to do again a shard that is there.
         verbose: 0, or 1 for a progress bar.
         skipped: Function that returns a dictionary from the error of each
             video that was left out to how many times it was met.
@@ -116,11 +116,11 @@ def write_shard(
     }
     description = json.loads(json.dumps(description))
     others = read_descriptions(folder)
-    if redo:
+    if overwrite:
         others.pop(name, None)
     check_equal_settings({**others, "this run": description})
     place = folder / name
-    if place.exists() and not redo:
+    if place.exists() and not overwrite:
         logging.info("%s is there and whole", place)
         return place
     part = folder / f"{name}.partial"

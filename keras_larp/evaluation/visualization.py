@@ -3,11 +3,11 @@
 import numpy as np
 from keras import ops
 
-from keras_larp.data.video.video_writer import video_grid, write_whole
+from keras_larp.data.video.video_writer import atomic_write, video_grid
 from keras_larp.utils.optional_imports import require
 
 
-def token_usage(token_ids, codebook_size, num_bins=64):
+def codebook_usage_by_position(token_ids, codebook_size, num_bins=64):
     """How often each position of the sequence takes which codes.
 
     Codes are ordered by how often they occur in all, so that the picture of a
@@ -45,18 +45,18 @@ def token_usage(token_ids, codebook_size, num_bins=64):
     return np.stack(shares) / len(token_ids)
 
 
-def write_token_usage(path, token_ids, codebook_size, num_bins=64):
-    """Draws `token_usage` as a heat map, with the entropy of each position.
+def write_codebook_usage(path, token_ids, codebook_size, num_bins=64):
+    """Draws `codebook_usage_by_position` as a heat map, with the entropy of each position.
 
     Args:
         path: String or path of the picture, such as `usage.png`.
         token_ids: int `(B, N)`, of as many clips as there are codes or more,
             if it can be.
         codebook_size: Integer, number of codes.
-        num_bins: Integer, see `token_usage`.
+        num_bins: Integer, see `codebook_usage_by_position`.
     """
     figures = require("matplotlib.figure", "viz")
-    shares = token_usage(token_ids, codebook_size, num_bins)
+    shares = codebook_usage_by_position(token_ids, codebook_size, num_bins)
     used = len(np.unique(token_ids))
     figure = figures.Figure(figsize=(10, 5), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[4, 1], sharey=True)
@@ -67,7 +67,7 @@ def write_token_usage(path, token_ids, codebook_size, num_bins=64):
     left.set_ylabel("position in the sequence")
     right.plot(entropies(token_ids), np.arange(len(shares)))
     right.set_xlabel("entropy, bits")
-    write_whole(path, lambda name: figure.savefig(name, dpi=120))
+    atomic_write(path, lambda name: figure.savefig(name, dpi=120))
 
 
 def entropies(token_ids):
@@ -80,7 +80,7 @@ def entropies(token_ids):
     return np.array(values)
 
 
-def truncated_clips(
+def resample_suffix(
     generator, tokenizer, token_ids, condition, counts, seed=0, **options
 ):
     """Clips whose first tokens are true, and whose others are drawn anew.
@@ -92,7 +92,7 @@ def truncated_clips(
         generator: An `ARVideoGenerator` of the tokenizer's tokens.
         tokenizer: A `LARPTokenizer`.
         token_ids: int `(B, num_tokens)`, of real clips.
-        condition: Their condition, as of `generate`.
+        condition: Their `class_ids` or `condition_ids`; see `generate`.
         counts: Integers, how many first tokens are kept.
         seed: Integer, of the drawing.
         **options: Of `generate`: `guidance_scale`, `temperature`, ...
@@ -103,7 +103,7 @@ def truncated_clips(
     Example:
 
     ```python
-    clips = keras_larp.evaluation.truncated_clips(
+    clips = keras_larp.evaluation.resample_suffix(
         generator, tokenizer, tokenizer.encode(video), labels, [0, 8, 16]
     )
     ```
@@ -112,9 +112,9 @@ def truncated_clips(
     places = np.arange(token_ids.shape[1])
     clips = [
         generator.generate(
-            condition,
-            given_tokens=np.where(places < count, token_ids, -1),
-            decode=tokenizer,
+            **{generator.condition_name: condition},
+            known_tokens=np.where(places < count, token_ids, -1),
+            tokenizer=tokenizer,
             seed=seed,
             **options,
         )
@@ -124,14 +124,14 @@ def truncated_clips(
 
 
 def truncation_video(clips, originals, counts, names):
-    """Lays `truncated_clips` out as an animation: a row a clip, the original
+    """Lays `resample_suffix` out as an animation: a row a clip, the original
     at the left, the clip with so many true tokens at the right, one count
     after the other.
 
     Args:
         clips: float `(len(counts), B, T, H, W, C)`.
         originals: float `(B, T, H, W, C)`.
-        counts: Integers, as given to `truncated_clips`.
+        counts: Integers, as given to `resample_suffix`.
         names: List of `B` strings, of the rows.
 
     Returns:

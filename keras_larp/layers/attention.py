@@ -7,7 +7,7 @@ from keras_larp import backend
 
 # From so many scores a head on, a CPU computes one head after the other, and
 # queries in parts of so many: their scores stay in its cache.
-LONG, PART = 2**20, 512
+CHUNKING_THRESHOLD, QUERY_CHUNK_SIZE = 2**20, 512
 
 
 def split_heads(x, num_heads, num_kv_heads=None):
@@ -97,12 +97,14 @@ def attend(
 
     def one_head(tensors):
         query, key, value = tensors  # (rows, d), (Nk, d), (Nk, d)
-        parts = ops.reshape(query, (-1, PART, head_dim))
+        parts = ops.reshape(query, (-1, QUERY_CHUNK_SIZE, head_dim))
         return ops.map(lambda part: weighted_values(part, key, value), parts)
 
-    long = rows % PART == 0 and rows * key_length >= LONG
+    long = (
+        rows % QUERY_CHUNK_SIZE == 0 and rows * key_length >= CHUNKING_THRESHOLD
+    )
     if long and mask is None and not training and _on_cpu():
-        # (B * Hkv, rows / PART, PART, d)
+        # (B * Hkv, rows / QUERY_CHUNK_SIZE, QUERY_CHUNK_SIZE, d)
         return joined(ops.map(one_head, (query, key, value)))
     return joined(weighted_values(query, key, value))
 

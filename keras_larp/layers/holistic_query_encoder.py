@@ -1,7 +1,7 @@
 import keras
 from keras import layers, ops
 
-from keras_larp.backend.execution import run_block
+from keras_larp.backend.execution import apply_block
 from keras_larp.layers.position_table import SequencePositions
 from keras_larp.layers.transformer_block import TransformerBlock
 
@@ -19,11 +19,11 @@ class HolisticQueryEncoder(layers.Layer):
         num_layers: Integer, transformer blocks.
         num_heads: Integer, attention heads; divides `hidden_dim`.
         learned_queries: Boolean, learned instead of sine-cosine queries.
-        query_initial: What learned queries start as: `"normal"` (standard
-            deviation `query_stddev`) or `"sincos"`.
-        query_stddev: Float, see `query_initial`.
-        query_base: Float, base of the frequencies of sine-cosine queries.
-        use_type: Boolean, whether a learned vector marks all queries.
+        query_initializer: What learned queries start as: `"normal"` (standard
+            deviation `query_init_std`) or `"sincos"`.
+        query_init_std: Float, see `query_initializer`.
+        query_max_wavelength: Float, base of the frequencies of sine-cosine queries.
+        use_type_embedding: Boolean, whether a learned vector marks all queries.
         gradient_checkpointing: Boolean, whether training computes the inside
             of each block a second time in place of keeping it.
 
@@ -54,10 +54,10 @@ class HolisticQueryEncoder(layers.Layer):
         num_layers,
         num_heads,
         learned_queries=True,
-        query_initial="normal",
-        query_stddev=0.02,
-        query_base=10000.0,
-        use_type=False,
+        query_initializer="normal",
+        query_init_std=0.02,
+        query_max_wavelength=10000.0,
+        use_type_embedding=False,
         gradient_checkpointing=False,
         **kwargs,
     ):
@@ -67,19 +67,19 @@ class HolisticQueryEncoder(layers.Layer):
         self.num_layers = num_layers
         self.num_heads = num_heads
         self.learned_queries = learned_queries
-        self.query_initial = query_initial
-        self.query_stddev = query_stddev
-        self.query_base = query_base
-        self.use_type = use_type
+        self.query_initializer = query_initializer
+        self.query_init_std = query_init_std
+        self.query_max_wavelength = query_max_wavelength
+        self.use_type_embedding = use_type_embedding
         self.gradient_checkpointing = gradient_checkpointing
         self.queries = SequencePositions(
             num_tokens,
             hidden_dim,
             learned=learned_queries,
-            use_type=use_type,
-            base=query_base,
-            initial=query_initial,
-            stddev=query_stddev,
+            use_type_embedding=use_type_embedding,
+            base=query_max_wavelength,
+            initial=query_initializer,
+            stddev=query_init_std,
             dtype=self.dtype_policy,
             name="queries",
         )
@@ -103,10 +103,10 @@ class HolisticQueryEncoder(layers.Layer):
         queries = ops.broadcast_to(self.queries.values(), shape)
         x = ops.concatenate([patches, queries], axis=1)  # (B, P + N, D)
         for block in self.blocks[:-1]:
-            x = run_block(block, x, checkpoint)
+            x = apply_block(block, x, checkpoint)
         # Of the last block only the queries' outputs are needed.
         last = self.blocks[-1]
-        return run_block(last, x, checkpoint, num_outputs=self.num_tokens)
+        return apply_block(last, x, checkpoint, num_outputs=self.num_tokens)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.num_tokens, self.hidden_dim)
@@ -119,9 +119,9 @@ class HolisticQueryEncoder(layers.Layer):
             "num_layers": self.num_layers,
             "num_heads": self.num_heads,
             "learned_queries": self.learned_queries,
-            "query_initial": self.query_initial,
-            "query_stddev": self.query_stddev,
-            "query_base": self.query_base,
-            "use_type": self.use_type,
+            "query_initializer": self.query_initializer,
+            "query_init_std": self.query_init_std,
+            "query_max_wavelength": self.query_max_wavelength,
+            "use_type_embedding": self.use_type_embedding,
             "gradient_checkpointing": self.gradient_checkpointing,
         }

@@ -1,7 +1,7 @@
 import keras
 from keras import layers, ops
 
-from keras_larp.backend.execution import run_block
+from keras_larp.backend.execution import apply_block
 from keras_larp.layers.patches import patch_grid, three_sizes, unpatchify
 from keras_larp.layers.position_table import GridPositions, SequencePositions
 from keras_larp.layers.transformer_block import TransformerBlock
@@ -24,10 +24,10 @@ class PatchQueryDecoder(layers.Layer):
         num_layers: Integer, transformer blocks.
         num_heads: Integer, attention heads; divides `hidden_dim`.
         learned_latent_positions: Boolean, learned instead of sine-cosine.
-        latent_base: Float, base of the sine-cosine latent positions.
-        use_latent_type: Boolean, whether a learned vector marks all latents.
+        latent_max_wavelength: Float, base of the sine-cosine latent positions.
+        use_latent_type_embedding: Boolean, whether a learned vector marks all latents.
         learned_patch_queries: Boolean, learned instead of sine-cosine.
-        use_patch_type: Boolean, whether a learned vector marks all queries.
+        use_patch_type_embedding: Boolean, whether a learned vector marks all queries.
         gradient_checkpointing: Boolean, whether training computes the inside
             of each block a second time in place of keeping it.
 
@@ -62,10 +62,10 @@ class PatchQueryDecoder(layers.Layer):
         num_heads,
         num_channels=3,
         learned_latent_positions=False,
-        latent_base=10000.0,
-        use_latent_type=False,
+        latent_max_wavelength=10000.0,
+        use_latent_type_embedding=False,
         learned_patch_queries=False,
-        use_patch_type=True,
+        use_patch_type_embedding=True,
         gradient_checkpointing=False,
         **kwargs,
     ):
@@ -78,10 +78,10 @@ class PatchQueryDecoder(layers.Layer):
         self.num_heads = num_heads
         self.num_channels = num_channels
         self.learned_latent_positions = learned_latent_positions
-        self.latent_base = latent_base
-        self.use_latent_type = use_latent_type
+        self.latent_max_wavelength = latent_max_wavelength
+        self.use_latent_type_embedding = use_latent_type_embedding
         self.learned_patch_queries = learned_patch_queries
-        self.use_patch_type = use_patch_type
+        self.use_patch_type_embedding = use_patch_type_embedding
         self.gradient_checkpointing = gradient_checkpointing
 
         self.grid = patch_grid(self.video_size, self.patch_size)
@@ -92,8 +92,8 @@ class PatchQueryDecoder(layers.Layer):
             num_tokens,
             hidden_dim,
             learned=learned_latent_positions,
-            use_type=use_latent_type,
-            base=latent_base,
+            use_type_embedding=use_latent_type_embedding,
+            base=latent_max_wavelength,
             dtype=self.dtype_policy,
             name="latent_positions",
         )
@@ -101,7 +101,7 @@ class PatchQueryDecoder(layers.Layer):
             self.grid,
             hidden_dim,
             learned_patch_queries,
-            use_patch_type,
+            use_patch_type_embedding,
             dtype=self.dtype_policy,
             name="patch_queries",
         )
@@ -140,10 +140,10 @@ class PatchQueryDecoder(layers.Layer):
             [latents + self.latent_positions.values(), queries], 1
         )
         for block in self.blocks[:-1]:  # (B, N + P, D)
-            x = run_block(block, x, checkpoint)
+            x = apply_block(block, x, checkpoint)
         # Of the last block only the patch queries' outputs are needed.
         last = self.blocks[-1]
-        x = run_block(last, x, checkpoint, num_outputs=self.num_patches)
+        x = apply_block(last, x, checkpoint, num_outputs=self.num_patches)
         return unpatchify(self.pixels(self.norm(x)), self.grid, self.patch_size)
 
     def compute_output_shape(self, input_shape):
@@ -160,9 +160,9 @@ class PatchQueryDecoder(layers.Layer):
             "num_heads": self.num_heads,
             "num_channels": self.num_channels,
             "learned_latent_positions": self.learned_latent_positions,
-            "latent_base": self.latent_base,
-            "use_latent_type": self.use_latent_type,
+            "latent_max_wavelength": self.latent_max_wavelength,
+            "use_latent_type_embedding": self.use_latent_type_embedding,
             "learned_patch_queries": self.learned_patch_queries,
-            "use_patch_type": self.use_patch_type,
+            "use_patch_type_embedding": self.use_patch_type_embedding,
             "gradient_checkpointing": self.gradient_checkpointing,
         }

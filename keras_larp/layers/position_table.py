@@ -23,7 +23,7 @@ class GridPositions(layers.Layer):
         learned: Boolean. `False` for the fixed three-dimensional sine-cosine
             table; `True` for the sum of three learned tables (time, row,
             column) that start as one-dimensional sine-cosine tables.
-        use_type: Boolean, whether a learned vector is added to all.
+        use_type_embedding: Boolean, whether a learned vector is added to all.
 
     Its table is `values()`:
 
@@ -32,13 +32,18 @@ class GridPositions(layers.Layer):
     """
 
     def __init__(
-        self, grid, hidden_dim, learned=False, use_type=False, **kwargs
+        self,
+        grid,
+        hidden_dim,
+        learned=False,
+        use_type_embedding=False,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.grid = tuple(grid)
         self.hidden_dim = hidden_dim
         self.learned = learned
-        self.use_type = use_type
+        self.use_type_embedding = use_type_embedding
         self._fixed = (
             None if learned else _constant(sincos_3d(self.grid, hidden_dim))
         )
@@ -58,7 +63,7 @@ class GridPositions(layers.Layer):
                     ("time", "row", "column"), self.grid, strict=True
                 )
             ]
-        if self.use_type:
+        if self.use_type_embedding:
             self.type_vector = self.add_weight(
                 shape=(self.hidden_dim,),
                 initializer=keras.initializers.RandomNormal(stddev=0.02),
@@ -77,7 +82,7 @@ class GridPositions(layers.Layer):
             table = ops.reshape(table, (1, -1, self.hidden_dim))
         else:
             table = ops.convert_to_tensor(self._fixed, self.compute_dtype)
-        return table + self.type_vector if self.use_type else table
+        return table + self.type_vector if self.use_type_embedding else table
 
     def get_config(self):
         return {
@@ -85,7 +90,7 @@ class GridPositions(layers.Layer):
             "grid": self.grid,
             "hidden_dim": self.hidden_dim,
             "learned": self.learned,
-            "use_type": self.use_type,
+            "use_type_embedding": self.use_type_embedding,
         }
 
 
@@ -97,7 +102,7 @@ class SequencePositions(layers.Layer):
         length: Integer, number of positions.
         hidden_dim: Integer, width of the table.
         learned: Boolean, whether the table is learned.
-        use_type: Boolean, whether a learned vector is added to all.
+        use_type_embedding: Boolean, whether a learned vector is added to all.
         base: Float, base of the fixed table's frequencies.
         initial: What a learned table starts as: `"normal"` (standard
             deviation `stddev`) or `"sincos"` (always of base 10000).
@@ -114,7 +119,7 @@ class SequencePositions(layers.Layer):
         length,
         hidden_dim,
         learned=False,
-        use_type=False,
+        use_type_embedding=False,
         base=10000.0,
         initial="normal",
         stddev=0.02,
@@ -133,7 +138,7 @@ class SequencePositions(layers.Layer):
         self.length = length
         self.hidden_dim = hidden_dim
         self.learned = learned
-        self.use_type = use_type
+        self.use_type_embedding = use_type_embedding
         self.base = base
         self.initial = initial
         self.stddev = stddev
@@ -157,7 +162,7 @@ class SequencePositions(layers.Layer):
                 initializer=initializer,
                 name="positions",
             )
-        if self.use_type:
+        if self.use_type_embedding:
             self.type_vector = self.add_weight(
                 shape=(self.hidden_dim,),
                 initializer=keras.initializers.RandomNormal(stddev=0.02),
@@ -170,7 +175,7 @@ class SequencePositions(layers.Layer):
             table = ops.expand_dims(ops.cast(self.table, self.compute_dtype), 0)
         else:
             table = ops.convert_to_tensor(self._fixed, self.compute_dtype)
-        return table + self.type_vector if self.use_type else table
+        return table + self.type_vector if self.use_type_embedding else table
 
     def get_config(self):
         return {
@@ -178,7 +183,7 @@ class SequencePositions(layers.Layer):
             "length": self.length,
             "hidden_dim": self.hidden_dim,
             "learned": self.learned,
-            "use_type": self.use_type,
+            "use_type_embedding": self.use_type_embedding,
             "base": self.base,
             "initial": self.initial,
             "stddev": self.stddev,

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_larp.backend.clamp import at_least, at_most
+from keras_larp.backend.clamp import clamp_max, clamp_min
 
 _BLOCK = 64
 
@@ -56,8 +56,8 @@ def _invert(weights, uniforms):
     index = ops.cast(ops.argmax(passed, axis=-1), "int32")
     share = ops.take_along_axis(weights, index[..., None], axis=-1)
     end = ops.take_along_axis(cumulative, index[..., None], axis=-1)
-    inside = 1.0 - (end - target) / at_least(share, 1e-30)
-    return index, at_most(at_least(inside, 0.0), 1.0 - 1e-6)
+    inside = 1.0 - (end - target) / clamp_min(share, 1e-30)
+    return index, clamp_max(clamp_min(inside, 0.0), 1.0 - 1e-6)
 
 
 def filtered_probabilities(logits, temperature=1.0, top_k=0, top_p=1.0):

@@ -1,8 +1,8 @@
 import keras
 from keras import layers, ops
 
-from keras_larp.backend.clamp import at_least
-from keras_larp.backend.execution import run_function
+from keras_larp.backend.clamp import clamp_min
+from keras_larp.backend.execution import apply_function
 from keras_larp.backend.seed_generator import SeedGenerator
 from keras_larp.layers.sampling import draw_from_logits
 
@@ -33,7 +33,7 @@ class VectorQuantizer(layers.Layer):
         ema_decay: Float in (0, 1) or `None`. Where given, a code is the
             moving average, with this decay, of the latents that take it, in
             place of being trained by the codebook loss; see `update`.
-        restart_after: Integer or `None`. Where given, a code that no latent
+        reset_unused_after: Integer or `None`. Where given, a code that no latent
             took for so many training steps becomes a latent of the batch;
             see `update`.
         seed: Integer or `None`, seed of the sampling.
@@ -74,7 +74,7 @@ class VectorQuantizer(layers.Layer):
         entropy_weight=0.0,
         entropy_temperature=0.01,
         ema_decay=None,
-        restart_after=None,
+        reset_unused_after=None,
         seed=None,
         **kwargs,
     ):
@@ -100,10 +100,10 @@ class VectorQuantizer(layers.Layer):
                 "`ema_decay` must be between 0 and 1, or `None`. "
                 f"Received: ema_decay={ema_decay}"
             )
-        if restart_after is not None and restart_after < 1:
+        if reset_unused_after is not None and reset_unused_after < 1:
             raise ValueError(
                 "Codes restart after at least one step without use. "
-                f"Received: restart_after={restart_after}"
+                f"Received: reset_unused_after={reset_unused_after}"
             )
         self.codebook_size = codebook_size
         self.code_dim = code_dim
@@ -115,7 +115,7 @@ class VectorQuantizer(layers.Layer):
         self.entropy_weight = entropy_weight
         self.entropy_temperature = entropy_temperature
         self.ema_decay = ema_decay
-        self.restart_after = restart_after
+        self.reset_unused_after = reset_unused_after
         self.seed = seed
         self.seed_generator = SeedGenerator(seed)
 
@@ -133,7 +133,7 @@ class VectorQuantizer(layers.Layer):
             self.ema_sums = self._weight("ema_sums", shape)
             self.ema_counts = self._weight("ema_counts", shape[:1])
             self._start_averages()
-        if self.restart_after is not None:
+        if self.reset_unused_after is not None:
             self.idle_steps = self._weight("idle_steps", shape[:1])
 
     def _weight(self, name, shape, initializer="zeros", trainable=False):
@@ -178,7 +178,7 @@ class VectorQuantizer(layers.Layer):
             uniforms = keras.random.uniform(
                 ops.shape(products)[:-1], seed=self.seed_generator
             )
-            token_ids = run_function(draw_from_logits, logits, uniforms)
+            token_ids = apply_function(draw_from_logits, logits, uniforms)
         else:
             token_ids = ops.cast(ops.argmax(affinity(), axis=-1), "int32")
 
@@ -215,7 +215,7 @@ class VectorQuantizer(layers.Layer):
             token_ids: int `(B, N)`, `token_ids` of the outputs.
             condition: Boolean scalar, whether the step counts.
         """
-        if self.ema_decay is None and self.restart_after is None:
+        if self.ema_decay is None and self.reset_unused_after is None:
             return
         latents = ops.stop_gradient(ops.convert_to_tensor(latents))
         latents = ops.reshape(latents, (-1, self.code_dim))  # (M, d)
@@ -229,7 +229,7 @@ class VectorQuantizer(layers.Layer):
         names = ["embeddings"]
         if self.ema_decay is not None:
             names += ["ema_sums", "ema_counts"]
-        if self.restart_after is not None:
+        if self.reset_unused_after is not None:
             names += ["idle_steps"]
         before = {n: ops.convert_to_tensor(getattr(self, n)) for n in names}
         after = dict(before)
@@ -245,9 +245,9 @@ class VectorQuantizer(layers.Layer):
                 after[name] = before[name] + part * (now - before[name])
             sums, numbers = after["ema_sums"], after["ema_counts"]
             after["embeddings"] = sums / numbers[:, None]
-        if self.restart_after is not None:
+        if self.reset_unused_after is not None:
             idle = ops.where(used, 0.0, before["idle_steps"] + 1.0)
-            dead = idle >= self.restart_after
+            dead = idle >= self.reset_unused_after
             picked = _evenly(dead, ops.shape(latents)[0])
             picked = ops.take(latents, picked, axis=0)  # (K, d)
             restarted = {"embeddings": picked, "idle_steps": 0.0 * idle}
@@ -300,7 +300,7 @@ class VectorQuantizer(layers.Layer):
             "entropy_weight": self.entropy_weight,
             "entropy_temperature": self.entropy_temperature,
             "ema_decay": self.ema_decay,
-            "restart_after": self.restart_after,
+            "reset_unused_after": self.reset_unused_after,
             "seed": self.seed,
         }
 
@@ -308,7 +308,7 @@ class VectorQuantizer(layers.Layer):
 def unit_length(x):
     """`x` over its length on the last axis, where that is above 1e-12."""
     squares = ops.sum(x * x, axis=-1, keepdims=True)
-    return x * ops.rsqrt(at_least(squares, 1e-24))
+    return x * ops.rsqrt(clamp_min(squares, 1e-24))
 
 
 def _evenly(chosen, count):

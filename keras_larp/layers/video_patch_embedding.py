@@ -17,7 +17,7 @@ class VideoPatchEmbedding(layers.Layer):
         patch_size: `(frames, height, width)` of a patch; divides them.
         hidden_dim: Integer, width of the embedding, divisible by 4.
         learned_positions: Boolean, learned instead of sine-cosine positions.
-        use_type: Boolean, whether a learned vector marks all patches.
+        use_type_embedding: Boolean, whether a learned vector marks all patches.
 
     Call arguments:
         video: float `(B, T, H, W, C)`.
@@ -44,7 +44,7 @@ class VideoPatchEmbedding(layers.Layer):
         patch_size,
         hidden_dim,
         learned_positions=False,
-        use_type=False,
+        use_type_embedding=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -52,7 +52,7 @@ class VideoPatchEmbedding(layers.Layer):
         self.patch_size = three_sizes(patch_size)
         self.hidden_dim = hidden_dim
         self.learned_positions = learned_positions
-        self.use_type = use_type
+        self.use_type_embedding = use_type_embedding
         self.grid = patch_grid(self.video_size, self.patch_size)
         self.projection = layers.Dense(
             hidden_dim, dtype=self.dtype_policy, name="projection"
@@ -61,7 +61,7 @@ class VideoPatchEmbedding(layers.Layer):
             self.grid,
             hidden_dim,
             learned_positions,
-            use_type,
+            use_type_embedding,
             dtype=self.dtype_policy,
             name="positions",
         )
@@ -87,5 +87,5 @@ class VideoPatchEmbedding(layers.Layer):
             "patch_size": self.patch_size,
             "hidden_dim": self.hidden_dim,
             "learned_positions": self.learned_positions,
-            "use_type": self.use_type,
+            "use_type_embedding": self.use_type_embedding,
         }

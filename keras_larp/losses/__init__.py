@@ -1,15 +1,15 @@
 """Losses, each a function of tensors, computed in float32."""
 
 from keras_larp.losses.adversarial import (
+    adversarial_loss,
     discriminator_loss,
-    generator_loss,
     lecam_penalty,
 )
 from keras_larp.losses.token_cross_entropy import token_cross_entropy
 
 __all__ = [
     "discriminator_loss",
-    "generator_loss",
+    "adversarial_loss",
     "lecam_penalty",
     "token_cross_entropy",
 ]

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_larp.backend.clamp import at_most
+from keras_larp.backend.clamp import clamp_max
 
 ADVERSARIAL_LOSSES = ("non_saturating_smooth", "non_saturating", "hinge")
 
@@ -40,12 +40,12 @@ def discriminator_loss(
         return 0.5 * ops.mean(ops.relu(1.0 - real) + ops.relu(1.0 + fake))
     true, false = ops.ones_like(real), ops.zeros_like(fake)
     if kind == "non_saturating_smooth" and noise is not None:
-        true = true - at_most(0.15 * ops.abs(noise[0]), 0.3)
-        false = false + at_most(0.15 * ops.abs(noise[1]), 0.3)
+        true = true - clamp_max(0.15 * ops.abs(noise[0]), 0.3)
+        false = false + clamp_max(0.15 * ops.abs(noise[1]), 0.3)
     return _cross_entropy(real, true) + _cross_entropy(fake, false)
 
 
-def generator_loss(logits_fake, kind="non_saturating_smooth"):
+def adversarial_loss(logits_fake, kind="non_saturating_smooth"):
     """How far generated clips are from being taken for real ones.
 
     Args:

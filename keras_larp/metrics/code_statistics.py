@@ -3,7 +3,7 @@ import math
 import keras
 from keras import ops
 
-from keras_larp.backend.clamp import at_least
+from keras_larp.backend.clamp import clamp_min
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
@@ -48,8 +48,8 @@ class CodeStatistics(keras.metrics.Metric):
 
     def result(self):
         counts = ops.convert_to_tensor(self.counts)
-        shares = counts / at_least(ops.sum(counts), 1.0)
-        entropy = -ops.sum(shares * ops.log(at_least(shares, 1e-30)))
+        shares = counts / clamp_min(ops.sum(counts), 1.0)
+        entropy = -ops.sum(shares * ops.log(clamp_min(shares, 1e-30)))
         used = ops.cast(counts > 0, "float32")
         return {
             "codebook_usage": ops.mean(used),

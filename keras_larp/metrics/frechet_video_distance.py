@@ -60,7 +60,7 @@ class FrechetVideoDistance:
         feature_extractor: Callable from clips to features `(B, D)`: a
             `keras_larp.models.I3D`, a `keras_larp.presets.TorchScriptI3D`, or
             your own.
-        extractor: Optional string that names the extractor in statistics. By
+        extractor_name: Optional string that names the extractor in statistics. By
             default its own `extractor` attribute; of a Keras model its class
             and a checksum of its weights; or the name of the callable, with
             its line where it is a lambda.
@@ -85,20 +85,20 @@ class FrechetVideoDistance:
         https://arxiv.org/abs/1812.01717)
     """
 
-    def __init__(self, feature_extractor, extractor=None):
+    def __init__(self, feature_extractor, extractor_name=None):
         if not callable(feature_extractor):
             raise ValueError(
                 "Expected a callable from clips to features. "
                 f"Received: feature_extractor={feature_extractor!r}"
             )
         self.feature_extractor = feature_extractor
-        self.extractor = extractor or _describe(feature_extractor)
+        self.extractor_name = extractor_name or _describe(feature_extractor)
         self.reset_state()
 
     def reset_state(self):
         """Forgets all clips."""
-        self.real = FeatureStatistics(self.extractor)
-        self.generated = FeatureStatistics(self.extractor)
+        self.real = FeatureStatistics(self.extractor_name)
+        self.generated = FeatureStatistics(self.extractor_name)
 
     def update_real(self, videos):
         """Adds real clips: what the extractor takes, `(B, ...)`."""

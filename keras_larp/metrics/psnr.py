@@ -3,7 +3,7 @@ import math
 import keras
 from keras import ops
 
-from keras_larp.backend.clamp import at_least
+from keras_larp.backend.clamp import clamp_min
 
 
 def psnr(videos, reconstructions):
@@ -18,7 +18,7 @@ def psnr(videos, reconstructions):
     """
     error = ops.cast(videos, "float32") - ops.cast(reconstructions, "float32")
     axes = tuple(range(1, len(error.shape)))
-    squares = at_least(ops.mean(error * error, axis=axes), 1e-12)
+    squares = clamp_min(ops.mean(error * error, axis=axes), 1e-12)
     return -10.0 / math.log(10.0) * ops.log(squares)
 
 

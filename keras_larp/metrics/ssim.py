@@ -4,7 +4,7 @@ from keras import ops
 
 from keras_larp.utils.input_checks import check_pair
 
-TAPS, SIGMA = 11, 1.5
+WINDOW_SIZE, SIGMA = 11, 1.5
 
 
 def ssim(videos, reconstructions):
@@ -35,7 +35,7 @@ def ssim(videos, reconstructions):
     Reference:
         - [SSIM](https://doi.org/10.1109/TIP.2003.819861)
     """
-    check_pair(videos, reconstructions, min_size=TAPS)
+    check_pair(videos, reconstructions, min_size=WINDOW_SIZE)
     x = ops.cast(videos, "float32")
     y = ops.cast(reconstructions, "float32")
     mean_x, mean_y = _window_means(x), _window_means(y)
@@ -50,12 +50,12 @@ def ssim(videos, reconstructions):
 
 def _window_means(x):
     """Gaussian means over height and width: `(..., H - 10, W - 10, C)`."""
-    places = np.arange(TAPS) - TAPS // 2
+    places = np.arange(WINDOW_SIZE) - WINDOW_SIZE // 2
     weights = np.exp(-(places**2) / (2 * SIGMA**2))
     weights = (weights / weights.sum()).astype("float32")
     # Sums of shifted frames, in float32 on every device: convolutions may
     # round to 10 bits there, which the differences of squares do not bear.
-    height, width = (size - TAPS + 1 for size in x.shape[-3:-1])
+    height, width = (size - WINDOW_SIZE + 1 for size in x.shape[-3:-1])
     x = sum(w * x[..., i : i + height, :, :] for i, w in enumerate(weights))
     return sum(w * x[..., i : i + width, :] for i, w in enumerate(weights))
 

@@ -1,7 +1,7 @@
 import keras
 from keras import layers, ops
 
-from keras_larp.backend.execution import run_block
+from keras_larp.backend.execution import apply_block
 from keras_larp.layers.position_table import SequencePositions
 from keras_larp.layers.transformer_block import TransformerBlock
 from keras_larp.layers.vector_quantizer import unit_length
@@ -140,7 +140,7 @@ class ARPrior(keras.Model):
         x = self.input_dropout(x, training=training)
         checkpoint = training and self.gradient_checkpointing
         for block in self.blocks:
-            x = run_block(block, x, checkpoint, training=training)
+            x = apply_block(block, x, checkpoint, training=training)
         x = ops.cast(self.head(self.norm(x)), "float32")
         return unit_length(x) if self.normalize else x
 

@@ -1,7 +1,7 @@
 import keras
 from keras import layers, ops
 
-from keras_larp.backend.execution import run_block
+from keras_larp.backend.execution import apply_block
 from keras_larp.backend.seed_generator import SeedGenerator
 from keras_larp.layers.causal_transformer_block import CausalTransformerBlock
 from keras_larp.layers.position_table import SequencePositions
@@ -45,7 +45,7 @@ class ARVideoGenerator(
             `num_heads`.
         mlp_dim: Integer, width of the SwiGLU layers; see
             `CausalTransformerBlock`.
-        condition: `"class"` or `"frames"`.
+        conditioning: `"class"` or `"frames"`.
         num_condition_frames: Integer, frames that a generator for frame
             prediction is given.
         class_dropout: Float, share of labels that training replaces by "no
@@ -63,9 +63,10 @@ class ARVideoGenerator(
 
     Call arguments:
         inputs: Dictionary of `token_ids`, int `(B, num_tokens)`, and
-            `condition`: for classes int `(B,)`, negative for "no class"; for
-            frame prediction int `(B, num_tokens + 1)`, token ids of the
-            first frames' clip and the separator id `vocab_size`.
+            either `class_ids`, int `(B,)`, negative for "no class", or, for
+            frame prediction, `condition_ids`, int `(B, num_tokens + 1)`, the
+            token ids of the condition frames and the separator id
+            `vocab_size`.
         training: Boolean, whether dropout acts.
 
     Returns:
@@ -102,7 +103,7 @@ class ARVideoGenerator(
         num_heads=20,
         num_kv_heads=None,
         mlp_dim=None,
-        condition="class",
+        conditioning="class",
         num_condition_frames=5,
         class_dropout=0.1,
         token_dropout=0.1,
@@ -123,10 +124,10 @@ class ARVideoGenerator(
             if name not in ("self", "kwargs", "__class__")
         }
         super().__init__(**kwargs)
-        if condition not in ("class", "frames"):
+        if conditioning not in ("class", "frames"):
             raise ValueError(
-                "`condition` must be 'class' or 'frames'. "
-                f"Received: condition={condition!r}"
+                "`conditioning` must be 'class' or 'frames'. "
+                f"Received: conditioning={conditioning!r}"
             )
         if min(vocab_size, num_tokens, num_classes, num_layers) < 1:
             raise ValueError(
@@ -144,11 +145,15 @@ class ARVideoGenerator(
         self.num_classes = num_classes
         self.class_names = class_names
         self.hidden_dim = hidden_dim
-        self.condition = condition
+        self.conditioning = conditioning
         self.num_condition_frames = num_condition_frames
         self.class_dropout = class_dropout
         self.gradient_checkpointing = gradient_checkpointing
-        self.condition_length = 1 if condition == "class" else num_tokens + 1
+        # The key of the condition in the inputs of a call.
+        self.condition_name = (
+            "class_ids" if conditioning == "class" else "condition_ids"
+        )
+        self.condition_length = 1 if conditioning == "class" else num_tokens + 1
         self.sequence_length = self.condition_length + num_tokens - 1
 
         policy = self.dtype_policy
@@ -168,10 +173,10 @@ class ARVideoGenerator(
         # The last row of either table stands for no class, or separates the
         # first frames from the clip.
         self.class_embedding = None
-        if condition == "class":
+        if conditioning == "class":
             rows = num_classes + (1 if class_dropout else 0)
             self.class_embedding = embedding(rows, "class_embedding")
-        rows = vocab_size + (1 if condition == "frames" else 0)
+        rows = vocab_size + (1 if conditioning == "frames" else 0)
         self.token_embedding = embedding(rows, "token_embedding")
         self.positions = SequencePositions(
             self.sequence_length,
@@ -265,7 +270,7 @@ class ARVideoGenerator(
 
     def embed_condition(self, condition, training=False):
         """Condition to float `(B, condition_length, hidden_dim)`."""
-        if self.condition == "frames":
+        if self.conditioning == "frames":
             return self.token_embedding(condition)
         condition = ops.cast(condition, "int32")
         if training and self.class_dropout:
@@ -278,7 +283,8 @@ class ARVideoGenerator(
         return self.class_embedding(condition)[:, None]
 
     def call(self, inputs, training=False):
-        token_ids, condition = inputs["token_ids"], inputs["condition"]
+        token_ids = inputs["token_ids"]
+        condition = inputs[self.condition_name]
         if len(token_ids.shape) != 2 or token_ids.shape[1] != self.num_tokens:
             raise ValueError(
                 f"Expected token ids of shape (batch, {self.num_tokens}). "
@@ -294,7 +300,7 @@ class ARVideoGenerator(
         x = self.input_dropout(x, training=training) + self.positions.values()
         checkpoint = training and self.gradient_checkpointing
         for block in self.blocks:
-            x = run_block(block, x, checkpoint, training=training)
+            x = apply_block(block, x, checkpoint, training=training)
         return self._logits(x[:, self.condition_length - 1 :])
 
     def _logits(self, x):

@@ -29,7 +29,7 @@ class FramePrediction:
                 neighbours in the result.
             batch_size: Integer, clips at a time; all at once where `None`.
             **options: Of `generate`: `temperature`, `top_k`, `top_p`, `seed`,
-                `first_sample`, `stream`, `verbose`.
+                `sample_offset`, `stream`, `verbose`.
 
         Returns:
             float32 `(B * num_samples, tokenizer.num_frames, H, W, C)` in
@@ -49,12 +49,12 @@ class FramePrediction:
                 "`num_samples` must be at least 1. "
                 f"Received: num_samples={num_samples}"
             )
-        condition = self.encode_first_frames(
+        condition_ids = self.encode_first_frames(
             video, tokenizer, num_condition_frames, batch_size
         )
         return self.generate(
-            np.repeat(condition, num_samples, axis=0),
-            decode=tokenizer,
+            condition_ids=np.repeat(condition_ids, num_samples, axis=0),
+            tokenizer=tokenizer,
             batch_size=batch_size,
             **options,
         )
@@ -62,7 +62,7 @@ class FramePrediction:
     def encode_first_frames(
         self, video, tokenizer, num_condition_frames=None, batch_size=None
     ):
-        """What clips go on from, as `generate` takes it as condition.
+        """What clips go on from, as `generate` accepts it as `condition_ids`.
 
         Args:
             video: As in `predict_frames`.
@@ -77,10 +77,10 @@ class FramePrediction:
         Raises:
             ValueError: as `predict_frames`.
         """
-        if self.condition != "frames":
+        if self.conditioning != "frames":
             raise ValueError(
                 "Frame prediction needs a generator that was built with "
-                "condition='frames'. Received: one of classes"
+                "conditioning='frames'. Received: one of classes"
             )
         self.check_tokenizer(tokenizer)
         count = num_condition_frames
@@ -109,5 +109,5 @@ class FramePrediction:
             return ops.convert_to_numpy(token_ids)[: len(first)]
 
         parts = [encode_from(i) for i in range(0, len(video), at_once)]
-        condition = with_separator(np.concatenate(parts), self.vocab_size)
-        return ops.convert_to_numpy(condition)
+        condition_ids = with_separator(np.concatenate(parts), self.vocab_size)
+        return ops.convert_to_numpy(condition_ids)

@@ -32,8 +32,8 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
         code_dim: Integer, width of a code.
         hidden_dim: Integer, width of encoder and decoder.
         num_heads: Integer, attention heads of encoder and decoder.
-        encoder_layers: Integer.
-        decoder_layers: Integer.
+        encoder_num_layers: Integer.
+        decoder_num_layers: Integer.
         decoder_hidden_dim: Integer; defaults to `hidden_dim`.
         decoder_num_heads: Integer; defaults to `num_heads`.
         decoder_patch_size: Like `patch_size`, which it defaults to.
@@ -48,7 +48,7 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
         prior_num_rounds: Integer, rounds of scheduled sampling.
         prior_max_sampling_ratio: Float, share of replaced inputs, at its
             peak.
-        prior_sampling_peak: Float, part of a run after which it is reached.
+        prior_sampling_peak_fraction: Float, part of a run after which it is reached.
         prior_scheduled_sampling: Boolean; `False` replaces all inputs in
             the rounds after the first.
         prior_average_rounds: Boolean, mean loss over rounds, or the last's.
@@ -57,15 +57,15 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
         prior_temperature: Float, of the prior's logits.
         learned_patch_positions: Boolean.
         learned_queries: Boolean.
-        query_initial: `"normal"` or `"sincos"`.
-        query_stddev: Float.
+        query_initializer: `"normal"` or `"sincos"`.
+        query_init_std: Float.
         learned_latent_positions: Boolean.
         learned_patch_queries: Boolean.
-        latent_base: Float, base of sine-cosine latent positions and queries.
-        use_patch_type: Boolean, a learned vector on all encoder patches.
-        use_query_type: Boolean, on all queries.
-        use_latent_type: Boolean, on all latents in the decoder.
-        use_patch_query_type: Boolean, on all patch queries.
+        latent_max_wavelength: Float, base of sine-cosine latent positions and queries.
+        use_patch_type_embedding: Boolean, a learned vector on all encoder patches.
+        use_query_type_embedding: Boolean, on all queries.
+        use_latent_type_embedding: Boolean, on all latents in the decoder.
+        use_patch_query_type_embedding: Boolean, on all patch queries.
         gradient_checkpointing: Boolean, whether training computes the inside
             of each block of encoder, decoder and prior a second time in place
             of keeping it, which saves memory for a third more time.
@@ -83,7 +83,7 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
     ```python
     tokenizer = keras_larp.models.LARPTokenizer(
         num_frames=8, image_size=32, num_tokens=24, codebook_size=128,
-        hidden_dim=64, num_heads=4, encoder_layers=2, decoder_layers=2,
+        hidden_dim=64, num_heads=4, encoder_num_layers=2, decoder_num_layers=2,
         prior="gptc-XXS",
     )
     video = keras.random.uniform((2, 8, 32, 32, 3))
@@ -105,8 +105,8 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
         code_dim=16,
         hidden_dim=768,
         num_heads=12,
-        encoder_layers=12,
-        decoder_layers=12,
+        encoder_num_layers=12,
+        decoder_num_layers=12,
         decoder_hidden_dim=None,
         decoder_num_heads=None,
         decoder_patch_size=None,
@@ -116,22 +116,22 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
         prior="gptc-S",
         prior_num_rounds=2,
         prior_max_sampling_ratio=0.5,
-        prior_sampling_peak=0.3,
+        prior_sampling_peak_fraction=0.3,
         prior_scheduled_sampling=True,
         prior_average_rounds=True,
         prior_gradient_all_rounds=True,
         prior_temperature=1.0,
         learned_patch_positions=False,
         learned_queries=True,
-        query_initial="normal",
-        query_stddev=0.02,
+        query_initializer="normal",
+        query_init_std=0.02,
         learned_latent_positions=False,
         learned_patch_queries=False,
-        latent_base=10000.0,
-        use_patch_type=False,
-        use_query_type=False,
-        use_latent_type=False,
-        use_patch_query_type=True,
+        latent_max_wavelength=10000.0,
+        use_patch_type_embedding=False,
+        use_query_type_embedding=False,
+        use_latent_type_embedding=False,
+        use_patch_query_type_embedding=True,
         gradient_checkpointing=False,
         seed=None,
         **kwargs,
@@ -157,7 +157,7 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
         self.latent_norm = latent_norm
         self.prior_num_rounds = prior_num_rounds
         self.prior_max_sampling_ratio = prior_max_sampling_ratio
-        self.prior_sampling_peak = prior_sampling_peak
+        self.prior_sampling_peak_fraction = prior_sampling_peak_fraction
         self.prior_scheduled_sampling = prior_scheduled_sampling
         self.prior_average_rounds = prior_average_rounds
         self.prior_gradient_all_rounds = prior_gradient_all_rounds
@@ -171,7 +171,7 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
             patch_size,
             hidden_dim,
             learned_positions=learned_patch_positions,
-            use_type=use_patch_type,
+            use_type_embedding=use_patch_type_embedding,
             dtype=policy,
             name="patch_embedding",
         )
@@ -179,13 +179,13 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
         self.encoder = HolisticQueryEncoder(
             num_tokens,
             hidden_dim,
-            encoder_layers,
+            encoder_num_layers,
             num_heads,
             learned_queries=learned_queries,
-            query_initial=query_initial,
-            query_stddev=query_stddev,
-            query_base=latent_base,
-            use_type=use_query_type,
+            query_initializer=query_initializer,
+            query_init_std=query_init_std,
+            query_max_wavelength=latent_max_wavelength,
+            use_type_embedding=use_query_type_embedding,
             gradient_checkpointing=gradient_checkpointing,
             dtype=policy,
             name="encoder",
@@ -207,14 +207,14 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
             self.video_shape[:3],
             decoder_patch_size or patch_size,
             decoder_hidden_dim,
-            decoder_layers,
+            decoder_num_layers,
             decoder_num_heads or num_heads,
             num_channels=num_channels,
             learned_latent_positions=learned_latent_positions,
-            latent_base=latent_base,
-            use_latent_type=use_latent_type,
+            latent_max_wavelength=latent_max_wavelength,
+            use_latent_type_embedding=use_latent_type_embedding,
             learned_patch_queries=learned_patch_queries,
-            use_patch_type=use_patch_query_type,
+            use_patch_type_embedding=use_patch_query_type_embedding,
             gradient_checkpointing=gradient_checkpointing,
             dtype=policy,
             name="decoder",

@@ -1,7 +1,7 @@
 import keras
 from keras import layers, ops
 
-from keras_larp.backend.execution import run_block
+from keras_larp.backend.execution import apply_block
 from keras_larp.layers.spectral_normalization import SpectralNormalization
 from keras_larp.layers.transformer_block import TransformerBlock
 from keras_larp.layers.video_patch_embedding import VideoPatchEmbedding
@@ -143,10 +143,10 @@ class VideoDiscriminator(keras.Model):
             "training": training,
         }
         for block in self.blocks[:-1]:
-            x = run_block(block, x, **options)
+            x = apply_block(block, x, **options)
         # Attention knows no order, so that the class token may stand last,
         # where a block can leave out all other outputs.
-        x = run_block(self.blocks[-1], x, num_outputs=1, **options)
+        x = apply_block(self.blocks[-1], x, num_outputs=1, **options)
         x = self.head(self.norm(x[:, 0]))
         return ops.cast(x, "float32")
 

@@ -9,8 +9,8 @@ from keras import ops
 from keras_larp.backend import (
     compile_function,
     compile_loop,
-    few_rows_product,
-    lay_out_kernel,
+    pack_kernel,
+    packed_matmul,
 )
 from keras_larp.layers.attention import grow_cache
 from keras_larp.layers.sampling import draw_categorical, filtered_probabilities
@@ -25,7 +25,7 @@ class VideoGeneration:
 
     def generate(
         self,
-        condition=None,
+        class_ids=None,
         guidance_scale=1.0,
         guidance_interval=-1,
         temperature=1.0,
@@ -33,24 +33,24 @@ class VideoGeneration:
         top_p=1.0,
         seed=None,
         num_samples=None,
-        decode=None,
+        tokenizer=None,
         batch_size=None,
-        first_sample=0,
-        given_tokens=None,
+        sample_offset=0,
+        known_tokens=None,
         stream=False,
         verbose=0,
+        condition_ids=None,
     ):
         """Generates clips' tokens, one by one, with a key-value cache.
 
         Sample `i` draws from the random stream of `(seed, i)`: it depends
-        neither on the batch size nor on the backend, and with `first_sample`
+        neither on the batch size nor on the backend, and with `sample_offset`
         a part of the samples can be made anywhere.
 
         Args:
-            condition: int `(B,)`, class ids, negative for "no class", or
-                a list of names of classes, where the model knows them; or,
-                for frame prediction, int `(B, num_tokens + 1)`. `None`
-                for `num_samples` clips of no class.
+            class_ids: int `(B,)`, negative for "no class", or a list of
+                class names if the model has `class_names`. `None` generates
+                `num_samples` clips of no class.
             guidance_scale: Float; above 1, logits are
                 `none + scale * (class - none)`.
             guidance_interval: Integer, guides the first token and those up
@@ -61,17 +61,20 @@ class VideoGeneration:
             top_p: Float in (0, 1], draws among the likeliest tokens with
                 that probability.
             seed: Integer; another at each call where `None`.
-            num_samples: Integer, for `condition=None`.
-            decode: Optional `LARPTokenizer`; when given, clips are returned.
+            num_samples: Integer, for `class_ids=None`.
+            tokenizer: Optional `LARPTokenizer`; if given, clips are returned.
             batch_size: Integer, clips at a time; all at once where `None`.
-            first_sample: Integer, number of the first of these samples.
-            given_tokens: Optional int `(B, num_tokens)`, tokens that are to
+            sample_offset: Integer, number of the first of these samples.
+            known_tokens: Optional int `(B, num_tokens)`, tokens that are to
                 be kept, and -1 where one is to be drawn.
             stream: Boolean, whether batches are yielded as they are made.
             verbose: 0, or 1 for a progress bar of batches.
+            condition_ids: int `(B, num_tokens + 1)`, for frame prediction
+                instead of `class_ids`; see `encode_first_frames`.
 
         Returns:
-            int32 `(B, num_tokens)`, ids in [0, vocab_size); with `decode`,
+            int32 `(B, num_tokens)`, ids in [0, vocab_size); with
+            `tokenizer`,
             float32 `(B, T, H, W, C)` in [0, 1]. With `stream`, an iterator
             of these for `batch_size` clips, the last fewer.
 
@@ -79,19 +82,19 @@ class VideoGeneration:
             ValueError: for labels or tokens out of range, a tokenizer of
                 other tokens and impossible options.
         """
-        condition = self._check_condition(condition, num_samples)
+        condition = self._check_condition(class_ids, condition_ids, num_samples)
         self._check_options(guidance_scale, temperature, top_k, top_p)
-        if decode is not None:
-            self.check_tokenizer(decode)
+        if tokenizer is not None:
+            self.check_tokenizer(tokenizer)
         count = len(condition)
         batch_size = count if batch_size is None else batch_size
-        if count < 1 or batch_size < 1 or first_sample < 0:
+        if count < 1 or batch_size < 1 or sample_offset < 0:
             raise ValueError(
                 "Expected at least one sample, batch_size >= 1 and "
-                f"first_sample >= 0. Received: {count} samples, "
-                f"batch_size={batch_size}, first_sample={first_sample}"
+                f"sample_offset >= 0. Received: {count} samples, "
+                f"batch_size={batch_size}, sample_offset={sample_offset}"
             )
-        given = self._check_given(given_tokens, count)
+        given = self._check_given(known_tokens, count)
         if seed is None:
             seed = int(np.random.SeedSequence().entropy % 2**63)
         guided = 0
@@ -109,12 +112,14 @@ class VideoGeneration:
                 ops.convert_to_tensor(condition[samples]),
                 ops.convert_to_tensor(given[samples]),
                 ops.convert_to_tensor(
-                    self._uniforms(seed, first_sample + samples)
+                    self._uniforms(seed, sample_offset + samples)
                 ),
                 ops.convert_to_tensor(guidance_scale, "float32"),
                 ops.convert_to_tensor(temperature or 1.0, "float32"),
             )
-            batch = token_ids if decode is None else decode.decode(token_ids)
+            batch = token_ids
+            if tokenizer is not None:
+                batch = tokenizer.decode(token_ids)
             return batch[: min(batch_size, count - start)]
 
         def batches():
@@ -193,11 +198,11 @@ class VideoGeneration:
         tokens = ops.repeat(current[:, None], self.num_tokens, axis=1)
 
         inputs["kernels"] = [
-            block.map_kernels(lay_out_kernel) for block in self.blocks
+            block.map_kernels(pack_kernel) for block in self.blocks
         ]
         if self.head.quantization_mode is None:
             kernel = ops.cast(self.head.kernel, self.compute_dtype)
-            inputs["head"] = lay_out_kernel(kernel)
+            inputs["head"] = pack_kernel(kernel)
         start = 1
         for stop in stops:
             if guided and start == guided:
@@ -237,48 +242,60 @@ class VideoGeneration:
                 x,
                 cache=cache,
                 index=position,
-                product=few_rows_product,
+                product=packed_matmul,
                 kernels=own,
             )
             written.append(cache)
         x = self.norm(x[:, -1:])
-        logits = self.head(x) if head is None else few_rows_product(x, head)
+        logits = self.head(x) if head is None else packed_matmul(x, head)
         return ops.cast(logits[:, 0], "float32"), written
 
-    def _check_condition(self, condition, num_samples):
-        if condition is None:
-            if num_samples is None or self.condition == "frames":
+    def _check_condition(self, class_ids, condition_ids, num_samples):
+        """Class ids int32 `(B,)`, or condition ids `(B, num_tokens + 1)`."""
+        if self.conditioning == "frames":
+            if condition_ids is None or class_ids is not None:
                 raise ValueError(
-                    "Pass class ids, or `num_samples` for clips of no class; "
-                    "frame prediction needs a condition. Received: "
-                    f"condition=None, num_samples={num_samples}"
+                    "Frame prediction needs `condition_ids` and accepts no "
+                    "`class_ids`; `predict_frames` computes them from frames. "
+                    f"Received: class_ids={class_ids}, "
+                    f"condition_ids={condition_ids}"
                 )
-            condition = np.full((num_samples,), -1)
-        if self.condition == "frames":
             shape = (None, self.num_tokens + 1)
             return check_ids(
-                condition, "condition ids", self.vocab_size + 1, shape
+                condition_ids, "condition ids", self.vocab_size + 1, shape
             )
-        condition = np.asarray(self._class_ids(condition))
-        if (condition < 0).any() and not self.class_dropout:
+        if condition_ids is not None:
             raise ValueError(
-                "This generator was built with class_dropout=0 and knows no "
-                "'no class'. Received: a negative class id"
+                "`condition_ids` needs a generator with conditioning='frames'. "
+                "Received: a class-conditional generator"
             )
-        named = np.where(condition < 0, 0, condition)
-        check_ids(named, "class ids", self.num_classes, (None,))
-        return condition.astype("int32")
+        if class_ids is None:
+            if num_samples is None:
+                raise ValueError(
+                    "Pass `class_ids`, or `num_samples` for clips of no class. "
+                    "Received: class_ids=None, num_samples=None"
+                )
+            class_ids = np.full((num_samples,), -1)
+        class_ids = np.asarray(self._ids_from_names(class_ids))
+        if (class_ids < 0).any() and not self.class_dropout:
+            raise ValueError(
+                "This generator was built with class_dropout=0 and has no "
+                "embedding of 'no class'. Received: a negative class id"
+            )
+        known = np.where(class_ids < 0, 0, class_ids)
+        check_ids(known, "class ids", self.num_classes, (None,))
+        return class_ids.astype("int32")
 
-    def _class_ids(self, condition):
-        """Class ids, of these or of names of classes."""
-        if isinstance(condition, str):
-            condition = [condition]
-        if hasattr(condition, "dtype"):
-            return condition
+    def _ids_from_names(self, class_ids):
+        """Replaces class names by their ids."""
+        if isinstance(class_ids, str):
+            class_ids = [class_ids]
+        if hasattr(class_ids, "dtype"):
+            return class_ids
         names = self.class_names or []
         unknown = [
             value
-            for value in condition
+            for value in class_ids
             if isinstance(value, str) and value not in names
         ]
         if unknown:
@@ -293,22 +310,22 @@ class VideoGeneration:
             )
         return [
             names.index(value) if isinstance(value, str) else value
-            for value in condition
+            for value in class_ids
         ]
 
-    def _check_given(self, given_tokens, count):
+    def _check_given(self, known_tokens, count):
         """int32 `(count, num_tokens)`, -1 where a token is to be drawn."""
         shape = count, self.num_tokens
-        if given_tokens is None:
+        if known_tokens is None:
             return np.full(shape, -1, "int32")
-        given = np.asarray(ops.convert_to_numpy(given_tokens))
+        given = np.asarray(ops.convert_to_numpy(known_tokens))
         named = np.where(given == -1, 0, given)
         check_ids(named, "given tokens", self.vocab_size, shape)
         return given.astype("int32")
 
     def _check_options(self, guidance_scale, temperature, top_k, top_p):
         if guidance_scale > 1.0 and (
-            self.condition == "frames" or not self.class_dropout
+            self.conditioning == "frames" or not self.class_dropout
         ):
             raise ValueError(
                 "Guidance needs a class-conditional generator that was "

@@ -12,16 +12,17 @@ import keras
 
 from keras_larp import models
 from keras_larp.presets.converters.larp_config import (
-    build_from_authors_config,
-    is_authors_config,
+    build_from_larp_config,
+    is_larp_config,
 )
 from keras_larp.presets.converters.larp_weights import (
-    describe_misfit,
-    load_authors_state,
+    describe_mismatch,
+    load_larp_state,
 )
 from keras_larp.presets.converters.vgg16 import is_vgg16_config, load_lpips
 from keras_larp.presets.half_precision import WEIGHT_DTYPES, round_weights
-from keras_larp.presets.registry import address, names
+from keras_larp.presets.registry import address, list_presets
+from keras_larp.utils.setting_names import to_current_names
 from keras_larp.version import __version__
 
 
@@ -32,7 +33,7 @@ def load(preset, expected=None, revision=None, **kwargs):
     or HDF5 files, on every backend, without PyTorch.
 
     Args:
-        preset: A name of `keras_larp.presets.names()`, a folder,
+        preset: A name of `keras_larp.presets.list_presets()`, a folder,
             `"hf://owner/repository"` or `"kaggle://owner/model/..."`. A
             folder is laid out as `save` leaves it, or as the authors'
             checkpoints are: `config.json` and `model.safetensors`. For
@@ -77,7 +78,7 @@ def _load_folder(folder, overrides):
             f"A preset folder holds a `config.json`. Received: {folder}"
         )
     config = json.loads(config_file.read_text())
-    if is_authors_config(config):
+    if is_larp_config(config):
         return _load_authors(folder, config, overrides)
     if is_vgg16_config(config):
         return load_lpips(folder / "model.safetensors", **overrides)
@@ -169,11 +170,11 @@ def _folder(preset, revision):
         with _reaching(preset):
             folder = hub.model_download(preset.removeprefix("kaggle://"))
         return pathlib.Path(folder)
-    close = difflib.get_close_matches(preset, names(), n=3, cutoff=0.4)
+    close = difflib.get_close_matches(preset, list_presets(), n=3, cutoff=0.4)
     hint = f" Did you mean {' or '.join(close)}?" if close else ""
     raise ValueError(
         f"No preset and no folder of that name: {preset!r}.{hint} Known "
-        f"presets: {', '.join(names())}. Or pass a folder, 'hf://...' or "
+        f"presets: {', '.join(list_presets())}. Or pass a folder, 'hf://...' or "
         "'kaggle://...'."
     )
 
@@ -213,8 +214,8 @@ def _load_authors(folder, config, overrides):
     if "prior_model" in config and not has_prior:
         # The authors drop the prior from some files; only training needs it.
         config = {**config, "prior_model": {"name": "none"}}
-    model = build_from_authors_config(config, **overrides)
-    load_authors_state(model, state, source=str(file))
+    model = build_from_larp_config(config, **overrides)
+    load_larp_state(model, state, source=str(file))
     return model
 
 
@@ -226,7 +227,7 @@ def _load_own(folder, config, overrides):
             f"Received: {config.get('class_name')!r} in {folder}"
         )
     model = classes[config["class_name"]].from_config(
-        {**config["config"], **overrides}
+        {**to_current_names(config["config"]), **overrides}
     )
     _load_own_weights(model, folder / "model.weights.h5")
     return model
@@ -250,7 +251,7 @@ def _load_own_weights(model, file):
             fitting = pathlib.Path(folder) / "model.weights.h5"
             model.save_weights(fitting)
             expected = _stored_shapes(fitting)
-        problems = describe_misfit(stored, expected) or str(error)
+        problems = describe_mismatch(stored, expected) or str(error)
         raise ValueError(
             f"The weights of {file} do not fit the model.\n{problems}"
         ) from error

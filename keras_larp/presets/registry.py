@@ -22,7 +22,7 @@ _PRESETS = {
 }
 
 
-def names():
+def list_presets():
     """The names that `load` knows, a sorted list of strings."""
     return sorted(_PRESETS)
 

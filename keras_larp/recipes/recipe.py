@@ -20,13 +20,17 @@ from keras_larp.recipes.settings import (
     SMALL_DATA_GENERATOR,
     SMALL_DATA_TOKENIZER,
 )
-from keras_larp.training.schedules import AtTurns, LinearRamp, WarmupCosine
+from keras_larp.training.schedules import (
+    LinearRamp,
+    StridedSchedule,
+    WarmupCosine,
+)
 
 # Muon is for matrices that map one space to another. Rows of tables, vectors
 # and the last layer of a prior or generator are Adam's, at this share of its
 # learning rate.
 NOT_MUON = ("codebook", "positions", "table", "head")
-MUON_ADAM_SHARE = 0.1
+MUON_ADAM_RATIO = 0.1
 
 
 def larp_l_long_tokenizer(steps_per_epoch=None, **overrides):
@@ -56,8 +60,8 @@ def larp_l_long_tokenizer(steps_per_epoch=None, **overrides):
     recipe = keras_larp.recipes.larp_l_long_tokenizer(
         steps_per_epoch=100, epochs=2, warmup_epochs=0.1, image_size=32,
         num_frames=8, num_tokens=16, hidden_dim=64, num_heads=4,
-        encoder_layers=2, decoder_layers=2, prior="gptc-XXS",
-        discriminator_hidden_dim=64, discriminator_layers=2,
+        encoder_num_layers=2, decoder_num_layers=2, prior="gptc-XXS",
+        discriminator_hidden_dim=64, discriminator_num_layers=2,
         perceptual_model=None, dtype="float32",
     )
     tokenizer = recipe.build()
@@ -189,7 +193,7 @@ class Recipe:
             self.settings[name],
             self.total_steps,
             self._steps("warmup_epochs"),
-            self.settings["end_share"],
+            self.settings["min_lr_ratio"],
         )
 
     def _main_optimizer(self, adam, **options):
@@ -211,7 +215,7 @@ class Recipe:
             schedule,
             adam_beta_1=self.settings["beta_1"],
             adam_beta_2=self.settings["beta_2"],
-            adam_lr_ratio=MUON_ADAM_SHARE,
+            adam_lr_ratio=MUON_ADAM_RATIO,
             exclude_layers=list(NOT_MUON),
             weight_decay=decay,
             adam_weight_decay=decay,
@@ -243,7 +247,7 @@ class TokenizerRecipe(Recipe):
         Args:
             clips: The data set of training. Needed where the recipe was made
                 without `steps_per_epoch`, and where the setting
-                `codebook_clips` asks for clips that the first codes are taken
+                `kmeans_init_clips` asks for clips that the first codes are taken
                 from; for these, see `LARPTokenizer.initialize_codebook`, any
                 clips will do.
 
@@ -253,13 +257,13 @@ class TokenizerRecipe(Recipe):
         arguments = self.for_data(clips).compile_arguments()
         tokenizer = models.LARPTokenizer(**self.model_arguments())
         tokenizer.compile(**arguments)
-        num_clips = self.settings["codebook_clips"]
+        num_clips = self.settings["kmeans_init_clips"]
         if num_clips:
             if clips is None:
                 raise ValueError(
                     f"This recipe takes the first codes from {num_clips} "
                     "clips: give `build` some, such as the data set of "
-                    "training, or make the recipe with `codebook_clips=None`."
+                    "training, or make the recipe with `kmeans_init_clips=None`."
                 )
             tokenizer.initialize_codebook(clips, num_clips)
         return tokenizer
@@ -270,17 +274,23 @@ class TokenizerRecipe(Recipe):
             **self._take(
                 *("num_frames", "image_size", "patch_size", "num_tokens"),
                 *("codebook_size", "code_dim", "hidden_dim", "num_heads"),
-                *("encoder_layers", "decoder_layers", "decoder_patch_size"),
+                *(
+                    "encoder_num_layers",
+                    "decoder_num_layers",
+                    "decoder_patch_size",
+                ),
                 "latent_norm",
-                *("query_stddev", "prior", "prior_num_rounds", "dtype"),
-                *("prior_max_sampling_ratio", "prior_sampling_peak"),
+                *("query_init_std", "prior", "prior_num_rounds", "dtype"),
+                *("prior_max_sampling_ratio", "prior_sampling_peak_fraction"),
                 "gradient_checkpointing",
             ),
             "quantizer": {
                 **self._take("commitment_weight", "codebook_weight"),
                 **self._take("temperature"),
                 "ema_decay": self.settings["codebook_ema_decay"],
-                "restart_after": self.settings["codebook_restart_after"],
+                "reset_unused_after": self.settings[
+                    "codebook_reset_unused_after"
+                ],
             },
         }
 
@@ -299,7 +309,7 @@ class TokenizerRecipe(Recipe):
             schedule = self._schedule("discriminator_learning_rate")
             arguments["discriminator_optimizer"] = self._optimizer(
                 keras.optimizers.Adam,
-                AtTurns(schedule, every, start),
+                StridedSchedule(schedule, every, start),
                 **self._take("beta_1", "beta_2"),
             )
         return {
@@ -318,8 +328,8 @@ class TokenizerRecipe(Recipe):
             ),
             "quantizer_loss_weight": self._ramp(
                 "quantizer_loss_weight",
-                self.settings["quantizer_warmup_share"],
-                "quantizer_warmup_epochs",
+                self.settings["quantizer_loss_warmup_ratio"],
+                "quantizer_loss_warmup_epochs",
             ),
             "temperature_schedule": self._temperature_schedule(),
             "total_steps": self.total_steps,
@@ -352,8 +362,8 @@ class TokenizerRecipe(Recipe):
             return None
         return models.VideoDiscriminator(
             hidden_dim=self.settings["discriminator_hidden_dim"],
-            num_layers=self.settings["discriminator_layers"],
-            num_heads=self.settings["discriminator_heads"],
+            num_layers=self.settings["discriminator_num_layers"],
+            num_heads=self.settings["discriminator_num_heads"],
             # What these two do cannot be computed twice.
             gradient_checkpointing=self.settings["gradient_checkpointing"]
             and not self.settings["spectral_normalization"]
@@ -390,7 +400,7 @@ class GeneratorRecipe(Recipe):
     def model_arguments(self):
         """Arguments of `ARVideoGenerator.from_size`, besides the size."""
         return self._take(
-            *("vocab_size", "num_tokens", "num_classes", "condition"),
+            *("vocab_size", "num_tokens", "num_classes", "conditioning"),
             *("class_dropout", "token_dropout", "dropout", "drop_path"),
             *("num_condition_frames", "dtype", "gradient_checkpointing"),
         )

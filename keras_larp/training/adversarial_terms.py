@@ -2,8 +2,8 @@ import keras
 from keras import ops
 
 from keras_larp.losses.adversarial import (
+    adversarial_loss,
     discriminator_loss,
-    generator_loss,
     lecam_penalty,
 )
 from keras_larp.training.schedules import value_at
@@ -17,19 +17,19 @@ class AdversarialTerms:
     """The losses of a tokenizer and of the discriminator that judges it, as
     functions of tensors; a part of `TokenizerTraining`."""
 
-    def generator_terms(self, reconstruction, step=None):
+    def adversarial_terms(self, reconstruction, step=None):
         """What the discriminator adds to the loss, weighted, and its terms;
         of a training `step`, counted from 0, or of an evaluation."""
         logits = self.discriminator(reconstruction)
-        loss = generator_loss(logits, self.adversarial_loss)
+        loss = adversarial_loss(logits, self.adversarial_loss)
         weight = value_at(
-            self.loss_weights["generator_loss"], self.optimizer.iterations
+            self.loss_weights["adversarial_loss"], self.optimizer.iterations
         )
         if step is not None and self.adversarial_start:
             weight = weight * ops.cast(
                 step >= self.adversarial_start, "float32"
             )
-        return weight * loss, {"generator_loss": loss}
+        return weight * loss, {"adversarial_loss": loss}
 
     def discriminator_is_due(self, step):
         """Whether a training step, counted from 0, trains the discriminator.

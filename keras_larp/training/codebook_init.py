@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 
-def codes_from_clips(tokenizer, clips, num_clips, num_iterations, seed):
+def codebook_from_clips(tokenizer, clips, num_clips, num_iterations, seed):
     """Cluster centres of the latents of the first `num_clips` clips.
 
     Args:

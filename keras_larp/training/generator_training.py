@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_larp.backend.execution import run_function
+from keras_larp.backend.execution import apply_function
 from keras_larp.layers.frame_condition import repeat_last_frame, with_separator
 from keras_larp.losses import token_cross_entropy
 from keras_larp.training.trainable_model import TrainableModel
@@ -67,7 +67,8 @@ class GeneratorTraining(TrainableModel):
 
         Args:
             tokenizer: Optional `LARPTokenizer`. Without it the data are
-                dictionaries of `token_ids` and `condition`; with it they are
+                dictionaries of `token_ids` and `class_ids` (or
+                `condition_ids`); with it they are
                 pairs of clips `(B, T, H, W, C)` and labels `(B,)`, or, for
                 frame prediction, clips with or without labels.
         """
@@ -91,7 +92,7 @@ class GeneratorTraining(TrainableModel):
         self.freeze(tokenizer)
 
     def _check_condition_frames(self, num_frames):
-        if self.condition != "frames":
+        if self.conditioning != "frames":
             return
         if not 0 < self.num_condition_frames < num_frames:
             raise ValueError(
@@ -107,18 +108,18 @@ class GeneratorTraining(TrainableModel):
             data = data[0]
         elif self.frozen_model() is not None and not isinstance(data, dict):
             data = self._tokens_of(data)
-        if not isinstance(data, dict) or set(data) != {
-            "token_ids",
-            "condition",
-        }:
+        names = {"token_ids", self.condition_name}
+        if not isinstance(data, dict) or set(data) != names:
             raise ValueError(
-                "Expected a dictionary of 'token_ids' and 'condition', or "
+                f"Expected a dictionary of {sorted(names)}, or "
                 "clips and labels with `fit(..., tokenizer=...)`. Received: "
                 f"{sorted(data) if isinstance(data, dict) else type(data)}"
             )
         logits = self(data, training=training)
         token_ids = ops.cast(data["token_ids"], "int32")
-        loss, top1, top5 = run_function(token_cross_entropy, logits, token_ids)
+        loss, top1, top5 = apply_function(
+            token_cross_entropy, logits, token_ids
+        )
         return loss, {"loss": loss, "top1": top1, "top5": top5}
 
     def update_metrics(self, outputs):
@@ -130,7 +131,7 @@ class GeneratorTraining(TrainableModel):
         has_labels = isinstance(data, tuple | list) and len(data) > 1
         video = data[0] if isinstance(data, tuple | list) else data
         video = ops.convert_to_tensor(video)
-        if self.condition == "frames":
+        if self.conditioning == "frames":
             first = repeat_last_frame(video, self.num_condition_frames)
             both = ops.concatenate([video, first])
             ids = tokenizer.compute_codes(both)["token_ids"]
@@ -144,4 +145,4 @@ class GeneratorTraining(TrainableModel):
                 "With a tokenizer, `fit` expects pairs of clips and labels. "
                 f"Received: {type(data).__name__}"
             )
-        return {"token_ids": token_ids, "condition": condition}
+        return {"token_ids": token_ids, self.condition_name: condition}

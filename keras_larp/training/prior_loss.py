@@ -2,8 +2,8 @@
 
 from keras import ops
 
-from keras_larp.backend.clamp import at_most
-from keras_larp.backend.execution import run_function
+from keras_larp.backend.clamp import clamp_max
+from keras_larp.backend.execution import apply_function
 from keras_larp.layers.sampling import draw_from_logits
 from keras_larp.losses import token_cross_entropy
 
@@ -22,7 +22,7 @@ def sampling_ratio(step, total_steps, max_ratio, peak):
     """
     step = ops.cast(step, "float32")
     ramp = step / (ops.cast(total_steps, "float32") * peak)
-    return at_most(ramp, 1.0) * max_ratio
+    return clamp_max(ramp, 1.0) * max_ratio
 
 
 def prior_rounds(
@@ -76,7 +76,7 @@ def prior_rounds(
             if draw_uniforms is None:
                 ids = ops.argmax(guess, axis=-1)
             else:
-                ids = run_function(draw_from_logits, guess, draw_uniforms())
+                ids = apply_function(draw_from_logits, guess, draw_uniforms())
             drawn = ops.take(codebook, ids, axis=0)  # (B, N - 1, d)
             rest = ops.where(replaced[..., None], drawn, latents[:, 1:])
             inputs = ops.concatenate([latents[:, :1], rest], axis=1)
@@ -98,7 +98,8 @@ def prior_loss(rounds, token_ids, average=True):
         rounds = rounds[-1:]
     next_ids = token_ids[:, 1:]
     terms = [
-        run_function(token_cross_entropy, logits, next_ids) for logits in rounds
+        apply_function(token_cross_entropy, logits, next_ids)
+        for logits in rounds
     ]
     loss = sum(term[0] for term in terms) / len(terms)
     return loss, terms[0][1], terms[0][2]

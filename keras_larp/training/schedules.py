@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_larp.backend.clamp import at_least, at_most
+from keras_larp.backend.clamp import clamp_max, clamp_min
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
@@ -65,7 +65,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         peak: Float, the highest learning rate.
         total_steps: Integer, steps of the whole run.
         warmup_steps: Integer, steps up to the peak.
-        end_share: Float, lowest value over the peak, at both ends.
+        min_lr_ratio: Float, lowest value over the peak, at both ends.
 
     Example:
 
@@ -78,7 +78,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         - [LARP](https://arxiv.org/abs/2410.21264), section 4.1
     """
 
-    def __init__(self, peak, total_steps, warmup_steps=0, end_share=0.01):
+    def __init__(self, peak, total_steps, warmup_steps=0, min_lr_ratio=0.01):
         if not 0 <= warmup_steps < total_steps:
             raise ValueError(
                 "A warm-up is shorter than the run. Received: "
@@ -87,7 +87,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         self.peak = peak
         self.total_steps = total_steps
         self.warmup_steps = warmup_steps
-        self.end_share = end_share
+        self.min_lr_ratio = min_lr_ratio
 
     def __call__(self, step):
         number = ops.cast(step, "float32") + 1.0
@@ -96,19 +96,21 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         part = _share((number - self.warmup_steps) / rest)
         down = 0.5 * (ops.cos(math.pi * part) + 1.0)
         share = ops.where(number <= self.warmup_steps, up, down)
-        return self.peak * (self.end_share + (1.0 - self.end_share) * share)
+        return self.peak * (
+            self.min_lr_ratio + (1.0 - self.min_lr_ratio) * share
+        )
 
     def get_config(self):
         return {
             "peak": self.peak,
             "total_steps": self.total_steps,
             "warmup_steps": self.warmup_steps,
-            "end_share": self.end_share,
+            "min_lr_ratio": self.min_lr_ratio,
         }
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
-class AtTurns(keras.optimizers.schedules.LearningRateSchedule):
+class StridedSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """A schedule over a run's steps, for an optimizer that acts on few of them.
 
     Keras asks an optimizer's schedule for its value by the number of updates
@@ -125,7 +127,7 @@ class AtTurns(keras.optimizers.schedules.LearningRateSchedule):
 
     ```python
     warmup = keras_larp.training.schedules.WarmupCosine(1e-4, 1000, 100)
-    schedule = keras_larp.training.schedules.AtTurns(warmup, every=5)
+    schedule = keras_larp.training.schedules.StridedSchedule(warmup, every=5)
     schedule(19)  # 1e-4: the twentieth turn is at the hundredth step
     ```
     """
@@ -161,4 +163,4 @@ def value_at(weight, step):
 
 def _share(x):
     """`x`, at least 0 and at most 1."""
-    return at_most(at_least(x, 0.0), 1.0)
+    return clamp_max(clamp_min(x, 0.0), 1.0)

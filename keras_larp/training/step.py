@@ -14,7 +14,7 @@ class TrainStep(StepDriver):
     - `update_metrics(outputs)`;
     - `training_state`, a `TrainingState`;
     - `discriminator`, `None` or a model, and with it `discriminator_terms`,
-      `generator_terms` and `discriminator_is_due` (see `TokenizerTraining`).
+      `adversarial_terms` and `discriminator_is_due` (see `TokenizerTraining`).
 
     The driver of the backend adds `differentiate`, `input_gradient`,
     `conditionally`, `apply_if`, `all_finite` and `current_step`.
@@ -44,11 +44,11 @@ class TrainStep(StepDriver):
         variables = self.generator_variables
         statistics = self.forward_statistics
         before = [ops.copy(ops.convert_to_tensor(s)) for s in statistics]
-        loss, outputs, pull_back = self.differentiate(
+        loss, outputs, vjp = self.differentiate(
             lambda: self.step_outputs(data, training=True), variables
         )
         scale = self.optimizer.scale_loss(ops.ones(()))
-        through_discriminator = None
+        adversarial_gradient = None
         if self.discriminator is not None:
             outputs |= self.conditionally(
                 self.discriminator_is_due(self.current_step()),
@@ -57,16 +57,16 @@ class TrainStep(StepDriver):
             )
 
             def judged(reconstruction):
-                added, terms = self.generator_terms(
+                added, terms = self.adversarial_terms(
                     reconstruction, self.current_step()
                 )
                 return scale * added, (added, terms)
 
-            through_discriminator, (added, terms) = self.input_gradient(
+            adversarial_gradient, (added, terms) = self.input_gradient(
                 judged, outputs["reconstruction"]
             )
             outputs |= {**terms, "loss": loss + added}
-        gradients = pull_back(scale, through_discriminator)
+        gradients = vjp(scale, adversarial_gradient)
         # What is measured is not differentiated: PyTorch would record it.
         outputs = keras.tree.map_structure(ops.stop_gradient, outputs)
         outputs["finite"] = self.all_finite([outputs["loss"], *gradients])
@@ -88,13 +88,13 @@ class TrainStep(StepDriver):
         """
         variables = self.discriminator.trainable_variables
         optimizer = self.discriminator_optimizer
-        loss, terms, pull_back = self.differentiate(
+        loss, terms, vjp = self.differentiate(
             lambda: self.discriminator_terms(
                 outputs["video"], ops.stop_gradient(outputs["reconstruction"])
             ),
             variables,
         )
-        gradients = pull_back(optimizer.scale_loss(ops.ones(())))
+        gradients = vjp(optimizer.scale_loss(ops.ones(())))
         finite = self.all_finite([loss, *gradients])
         self.apply_if(finite, optimizer, gradients, variables)
         terms = {

@@ -1,14 +1,14 @@
 import keras
 from keras import ops
 
-from keras_larp.backend.clamp import at_least, at_most
+from keras_larp.backend.clamp import clamp_max, clamp_min
 from keras_larp.losses.adversarial import check_kind
 from keras_larp.metrics import PSNR, SSIM, CodeStatistics
 from keras_larp.training.adversarial_terms import (
     DISCRIMINATOR_TERMS,
     AdversarialTerms,
 )
-from keras_larp.training.codebook_init import codes_from_clips
+from keras_larp.training.codebook_init import codebook_from_clips
 from keras_larp.training.prior_loss import (
     prior_loss,
     prior_rounds,
@@ -21,8 +21,8 @@ from keras_larp.utils.checks import check_integer
 
 # What may not be finite, in the order in which it is computed.
 _TERMS = ["clips", "quantizer_loss", "pixel_loss", "perceptual_loss"]
-_TERMS += ["prior_loss", "generator_loss"]
-PIXEL_LOSSES = {"absolute": ops.abs, "squared": ops.square}
+_TERMS += ["prior_loss", "adversarial_loss"]
+PIXEL_LOSSES = {"l1": ops.abs, "l2": ops.square}
 
 
 class TokenizerTraining(AdversarialTerms, TrainableModel):
@@ -35,7 +35,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         self,
         optimizer="adam",
         prior_learning_rate_multiplier=1.0,
-        pixel_loss="absolute",
+        pixel_loss="l1",
         pixel_loss_weight=1.0,
         perceptual_model=None,
         perceptual_loss_weight=1.0,
@@ -65,8 +65,8 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             optimizer: A `keras.optimizers.Optimizer` or its name.
             prior_learning_rate_multiplier: Float, learning rate of the prior
                 over the tokenizer's (50 in the paper).
-            pixel_loss: `"absolute"`, the mean absolute error of the paper, or
-                `"squared"`, the mean squared error, which learns small
+            pixel_loss: `"l1"`, the mean absolute error of the paper, or
+                `"l2"`, the mean squared error, which learns small
                 objects on a plain ground sooner.
             pixel_loss_weight: Weight of the pixel loss.
             perceptual_model: Optional frozen model or layer that maps clips
@@ -79,7 +79,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
                 of clips that returns logits `(B, 1)`.
             discriminator_optimizer: A `keras.optimizers.Optimizer` or its
                 name. A learning-rate schedule of it counts its own updates;
-                `keras_larp.training.schedules.AtTurns` makes one of the
+                `keras_larp.training.schedules.StridedSchedule` makes one of the
                 run's steps.
             discriminator_every: Integer, the discriminator is trained on
                 every so-many-th step.
@@ -141,7 +141,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             "perceptual_loss": perceptual_loss_weight,
             "quantizer_loss": quantizer_loss_weight,
             "prior_loss": prior_loss_weight,
-            "generator_loss": adversarial_loss_weight,
+            "adversarial_loss": adversarial_loss_weight,
         }
         self.discriminator_every = discriminator_every
         self.discriminator_start = discriminator_start
@@ -176,7 +176,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         if self.prior is not None:
             names += ["prior_loss", "prior_top1", "prior_top5"]
         if discriminator is not None:
-            names += ["generator_loss", *DISCRIMINATOR_TERMS]
+            names += ["adversarial_loss", *DISCRIMINATOR_TERMS]
             if not self.gradient_penalty_weight:
                 names.remove("gradient_penalty")
         names += ["clip_codebook_usage", "batch_codebook_usage"]
@@ -316,7 +316,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         tokenizer.initialize_codebook(train, num_clips=64)
         ```
         """
-        codes = codes_from_clips(self, clips, num_clips, 10, seed)
+        codes = codebook_from_clips(self, clips, num_clips, 10, seed)
         self.quantizer.set_codes(codes)
 
     # The terms of the loss, as functions of tensors.
@@ -368,7 +368,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             if name in outputs
         )
         if self.discriminator is not None and not training:
-            added, terms = self.generator_terms(reconstruction)
+            added, terms = self.adversarial_terms(reconstruction)
             loss = loss + added
             outputs |= {**terms, **self._judgement(video, reconstruction)}
             outputs["discriminator_updates"] = ops.ones(())
@@ -392,7 +392,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
                 ops.convert_to_tensor(self.optimizer.iterations) + 1,
                 self.training_state.total_steps,
                 self.prior_max_sampling_ratio,
-                self.prior_sampling_peak,
+                self.prior_sampling_peak_fraction,
             )
         shape = (ops.shape(codes["quantized"])[0], self.num_tokens - 1)
 
@@ -416,9 +416,9 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         ids = outputs["token_ids"]
         outputs |= {
             "clip_codebook_usage": ops.mean(
-                share_of_codes(ids, self.codebook_size)
+                codebook_usage(ids, self.codebook_size)
             ),
-            "batch_codebook_usage": share_of_codes(
+            "batch_codebook_usage": codebook_usage(
                 ops.reshape(ids, (1, -1)), self.codebook_size
             )[0],
         }
@@ -431,7 +431,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         outputs["weights"] = dict.fromkeys(DISCRIMINATOR_TERMS, updates)
         self.update_term_metrics(outputs)
         finite, video = outputs["finite"], outputs["video"]
-        clipped = at_most(at_least(outputs["reconstruction"], 0.0), 1.0)
+        clipped = clamp_max(clamp_min(outputs["reconstruction"], 0.0), 1.0)
         clipped = ops.where(finite, clipped, video)
         weight = ops.cast(finite, "float32")
         weight = ops.broadcast_to(weight, ops.shape(video)[:1])
@@ -441,7 +441,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         self.code_metric.update_state(ids)
 
 
-def share_of_codes(token_ids, codebook_size):
+def codebook_usage(token_ids, codebook_size):
     """Share of the codes that occurs in each row of ids `(R, n)`: `(R,)`."""
     ordered = ops.sort(token_ids, axis=1)
     changes = ops.cast(ordered[:, 1:] != ordered[:, :-1], "float32")

@@ -5,7 +5,7 @@ _TRIM_THRESHOLD = -1
 _MMAP_THRESHOLD = -3
 
 
-def keep_freed_memory():
+def reuse_freed_memory():
     """Lets this process keep memory that it frees, for what it makes next.
 
     On Linux the C library gives blocks as large as a clip back to the system
@@ -22,7 +22,7 @@ def keep_freed_memory():
     Example:
 
     ```python
-    keras_larp.data.keep_freed_memory()
+    keras_larp.data.reuse_freed_memory()
     dataset = keras_larp.data.video_dataset(source, num_workers=2)
     ```
     """

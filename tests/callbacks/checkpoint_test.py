@@ -100,7 +100,7 @@ def cut(folder, last):
     """Leaves a run's folder as if it had been killed after step `last`."""
     for path in folder.glob("step_*"):
         if path.name > f"step_{last:08d}":
-            checkpoint_files.remove_whole(path)
+            checkpoint_files.atomic_rmtree(path)
 
 
 def test_resumed_run_takes_the_steps_that_are_left(tmp_path):
@@ -203,7 +203,7 @@ def test_all_state_of_a_tokenizer_comes_back(tmp_path):
     ]
     for variable, value in zip(state, values, strict=True):
         variable.assign(value)
-    checkpoint_files.write_whole(
+    checkpoint_files.atomic_write(
         folder, lambda part: checkpoint_files.write_variables(model, part)
     )
     for variable in state:

@@ -62,7 +62,7 @@ def test_samples_are_written_with_the_same_seed(monkeypatch, tmp_path):
     )
     use(grid, generator, epochs=2)
     expected = generator.generate(
-        [0, 1, 2], seed=0, guidance_scale=1.5, decode=tokenizer
+        [0, 1, 2], seed=0, guidance_scale=1.5, tokenizer=tokenizer
     )
     expected = data.video_grid(ops.convert_to_numpy(expected), 2)
     assert len(grids) == 2
@@ -151,7 +151,7 @@ METRICS = ["loss", "top1", "top5", "clips_per_second", "learning_rate"]
 def fit_generator(logger):
     model = tiny_generator()
     model.compile(keras.optimizers.Adam(1e-3))
-    tokens = {"token_ids": np.zeros((2, 6), int), "condition": np.arange(2)}
+    tokens = {"token_ids": np.zeros((2, 6), int), "class_ids": np.arange(2)}
     found = [callbacks.Throughput(2), logger]
     model.fit(tokens, batch_size=2, callbacks=found, verbose=0)
 
@@ -173,7 +173,7 @@ def test_tensorboard_gets_all_metrics(tmp_path):
 
 
 def test_collapse_is_warned_of_once_and_again_after_recovery():
-    warning = callbacks.CollapseWarning(0.2)
+    warning = callbacks.CodebookCollapseWarning(0.2)
 
     def warned(usage):
         with warnings.catch_warnings(record=True) as caught:
@@ -193,14 +193,14 @@ def test_collapse_is_warned_of_once_and_again_after_recovery():
     "make, message",
     [
         (lambda: callbacks.Throughput(0), "batch_size=0"),
-        (lambda: callbacks.CollapseWarning(2), "minimum=2"),
+        (lambda: callbacks.CodebookCollapseWarning(2), "minimum=2"),
         (lambda: callbacks.SampleGrid([0], None, "f", every=0), "every=0"),
         (
             lambda: callbacks.ReconstructionGrid(np.ones((2, 3)), "f"),
             r"shape=\(2, 3\)",
         ),
         (
-            lambda: use(callbacks.CollapseWarning(), None, {"loss": 1}),
+            lambda: use(callbacks.CodebookCollapseWarning(), None, {"loss": 1}),
             "logs, which have: loss.*'codebook_usage'",
         ),
     ],

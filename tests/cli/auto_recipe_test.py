@@ -89,7 +89,7 @@ def test_own_videos_train_without_further_flags(tmp_path, capsys, monkeypatch):
     # But for as few steps as a test has time for.
     few = ["--steps_per_epoch=1", "--epochs=1", "--warmup_epochs=0"]
     few += ["--hidden_dim=16", "--num_heads=2", "--prior=none"]
-    few += ["--encoder_layers=1", "--decoder_layers=1"]
+    few += ["--encoder_num_layers=1", "--decoder_num_layers=1"]
     values(["", f"--data={folder}", f"--output={tmp_path}/run", *few])
     tokenizer = train_tokenizer.main(values)
     assert tokenizer.image_size == 32 and tokenizer.num_frames == 4

@@ -30,7 +30,7 @@ def presets(tmp_path_factory):
         "classes": {},
         "no_classes": {"num_classes": 1},
         "named": {"class_names": ["cat", "dog", "owl"]},
-        "frames": {"condition": "frames", "num_condition_frames": 2},
+        "frames": {"conditioning": "frames", "num_condition_frames": 2},
     }.items():
         tiny_generator(**options).save_to_preset(folder / name)
     return folder
@@ -56,9 +56,9 @@ def first_samples(monkeypatch):
     """Numbers of the first samples of each batch that was generated."""
     found, whole = [], models.ARVideoGenerator.generate
 
-    def watched(self, *args, first_sample=0, **options):
-        found.append(first_sample)
-        return whole(self, *args, first_sample=first_sample, **options)
+    def watched(self, *args, sample_offset=0, **options):
+        found.append(sample_offset)
+        return whole(self, *args, sample_offset=sample_offset, **options)
 
     monkeypatch.setattr(models.ARVideoGenerator, "generate", watched)
     return found

@@ -100,7 +100,7 @@ def test_frame_prediction_trains_on_token_data_sets(tmp_path, presets):
         # Clips that go on from the first frames of some.
         assert written(tmp_path / name / "samples") == ["epoch_0001.mp4"]
     generator = models.ARVideoGenerator.from_preset(tmp_path / "other/preset")
-    assert generator.condition == "frames"
+    assert generator.conditioning == "frames"
     assert generator.num_condition_frames == 3
 
 
@@ -163,7 +163,7 @@ def test_generate_takes_class_names(tmp_path, presets):
 
 def test_predict_frames_writes_originals_and_continuations(tmp_path, presets):
     tiny_generator(
-        condition="frames", num_condition_frames=2
+        conditioning="frames", num_condition_frames=2
     ).save_to_preset(tmp_path / "frames")  # fmt: skip
     run_here(
         predict_frames,
@@ -243,9 +243,9 @@ TINY_TOKENIZER = [
     *("--num_frames=4", "--image_size=16", "--batch_size=4", "--epochs=2"),
     *("--patch_size=2,8,8", "--num_tokens=6", "--codebook_size=32"),
     *("--code_dim=4", "--hidden_dim=16", "--num_heads=2", "--dtype=float32"),
-    *("--encoder_layers=1", "--decoder_layers=1", "--prior=none"),
+    *("--encoder_num_layers=1", "--decoder_num_layers=1", "--prior=none"),
     *("--steps_per_epoch=2", "--num_computed_clips=64", "--show_every=0"),
-    *("--recipe=small_data_tokenizer", "--codebook_clips=0"),
+    *("--recipe=small_data_tokenizer", "--kmeans_init_clips=0"),
 ]
 
 

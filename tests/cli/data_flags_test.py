@@ -45,7 +45,7 @@ def kinetics(tmp_path):
 
 def test_formats_are_mixed(ucf101, kinetics, capsys):
     flag = f"--data=ucf101:{ucf101},kinetics600:{kinetics}"
-    source = make_source(flag, "--skip_broken")
+    source = make_source(flag, "--on_error=skip")
     assert [file.label for file in source] == [2, 101 + 7]
     assert len(source.class_names) == 701
     said = capsys.readouterr().out
@@ -56,16 +56,16 @@ def test_formats_are_mixed(ucf101, kinetics, capsys):
 
 
 def test_missing_videos_are_an_error_that_names_the_flag(kinetics):
-    with pytest.raises(FileNotFoundError, match="0.mp4.*--skip_broken"):
+    with pytest.raises(FileNotFoundError, match="0.mp4.*--on_error=skip"):
         make_source(f"--data=kinetics600:{kinetics}")
 
 
 def test_missing_videos_of_ucf101_are_treated_alike(ucf101, capsys):
     lines = "Archery/v_Archery_g08_c01.avi 1\nYoYo/v_YoYo_g08_c01.avi 101\n"
     (ucf101 / "trainlist01.txt").write_text(lines)
-    with pytest.raises(FileNotFoundError, match="YoYo.*--skip_broken"):
+    with pytest.raises(FileNotFoundError, match="YoYo.*--on_error=skip"):
         make_source(f"--data={ucf101}")
-    assert len(make_source(f"--data={ucf101}", "--skip_broken")) == 1
+    assert len(make_source(f"--data={ucf101}", "--on_error=skip")) == 1
     assert "names 1 videos that are not there" in capsys.readouterr().out
 
 
@@ -102,7 +102,7 @@ def test_test_data_of_ucf101_are_its_test_split(ucf101, tmp_path):
 
 
 def test_data_without_a_test_split_are_told(ucf101, kinetics, capsys):
-    flags = f"--data=ucf101:{ucf101},kinetics600:{kinetics}", "--skip_broken"
+    flags = f"--data=ucf101:{ucf101},kinetics600:{kinetics}", "--on_error=skip"
     make_source(*flags)
     assert "no test split" not in capsys.readouterr().out
     make_source(*flags, split="test")
@@ -140,7 +140,7 @@ def noise(num_frames=12):
 
 
 class Clips(list):
-    has_direction = False
+    flip_changes_label = False
 
 
 def batches(*arguments, source=None, training=True, batch_size=1):
@@ -160,9 +160,9 @@ def frames_of(video):
 
 
 def test_uniform_frames_and_windows_are_trained_on():
-    video, _ = next(batches("--sampling=uniform"))
+    video, _ = next(batches("--frame_sampling=uniform"))
     assert frames_of(video) == [[0, 3, 6, 9]]
-    video, _ = next(batches("--sampling=windows", batch_size=3))
+    video, _ = next(batches("--frame_sampling=windows", batch_size=3))
     found = sorted(frames_of(video))
     assert found == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
 
@@ -175,7 +175,7 @@ def test_starts_are_random_by_default():
 
 @pytest.mark.parametrize("flag", ["--crop_scale=0.2,0.3", "--rand_augment=0.5"])
 def test_crops_and_augmentation_are_drawn_in_training_alone(flag):
-    uniform = "--sampling=uniform"  # The frames are no draw.
+    uniform = "--frame_sampling=uniform"  # The frames are no draw.
     plain, _ = next(batches(uniform))
     clips = batches(uniform, flag)
     first, second = next(clips)[0], next(clips)[0]

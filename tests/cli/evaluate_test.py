@@ -48,9 +48,9 @@ def presets(tmp_path_factory):
     folder = tmp_path_factory.mktemp("presets")
     tiny_tokenizer().save_to_preset(folder / "tokenizer")
     tiny_generator(num_classes=12).save_to_preset(folder / "generator")
-    tiny_generator(condition="frames", num_condition_frames=2).save_to_preset(
-        folder / "frames"
-    )
+    tiny_generator(
+        conditioning="frames", num_condition_frames=2
+    ).save_to_preset(folder / "frames")
     return folder
 
 
@@ -90,7 +90,9 @@ def test_three_processes_one_killed_equal_a_single_one(presets, tmp_path):
     # The same evaluation twice is one line.
     with (tmp_path / "all.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
-    assert row["kind"] == "generation" and row["sampling.guidance_scale"]
+    assert (
+        row["kind"] == "generation" and row["generate_options.guidance_scale"]
+    )
     assert "## generation" in (tmp_path / "all.md").read_text()
 
 

@@ -20,9 +20,9 @@ TOKENIZER = [
     *("--num_frames=4", "--image_size=16", "--batch_size=4", "--epochs=3"),
     *("--patch_size=2,8,8", "--num_tokens=6", "--codebook_size=32"),
     *("--code_dim=4", "--hidden_dim=16", "--num_heads=2", "--dtype=float32"),
-    *("--encoder_layers=1", "--decoder_layers=1", "--prior=gptc-tiny"),
-    *("--discriminator_hidden_dim=16", "--discriminator_heads=2"),
-    *("--discriminator_layers=1", "--discriminator_every=2"),
+    *("--encoder_num_layers=1", "--decoder_num_layers=1", "--prior=gptc-tiny"),
+    *("--discriminator_hidden_dim=16", "--discriminator_num_heads=2"),
+    *("--discriminator_num_layers=1", "--discriminator_every=2"),
     *("--warmup_epochs=0.5", "--learning_rate=0.001", "--show_every=3"),
     *("--steps_per_epoch=4", "--verbose=2", "--ema_decay=0.9"),
 ]

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.once
         ("--latent_norm=none", "none"),
         ("--patch_size=2,8,8", (2, 8, 8)),
         ("--decoder_patch_size=4,4,4", (4, 4, 4)),
-        ("--codebook_restart_after=100", 100),
+        ("--codebook_reset_unused_after=100", 100),
         ("--codebook_ema_decay=0.99", 0.99),
         ("--nodiscriminator", False),
     ],

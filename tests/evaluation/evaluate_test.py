@@ -29,14 +29,16 @@ def models():
         "tokenizer": tiny_tokenizer(),
         "generator": tiny_generator(num_classes=12),
         "frame_generator": tiny_generator(
-            condition="frames", num_condition_frames=2
+            conditioning="frames", num_condition_frames=2
         ),
     }
 
 
 def choose(num_clips=NUM_CLIPS, **kwargs):
     source = data.MovingShapes(24, num_frames=4, image_size=16)
-    return evaluation.ChosenClips(source, 4, 16, num_clips=num_clips, **kwargs)
+    return evaluation.EvaluationClips(
+        source, 4, 16, num_clips=num_clips, **kwargs
+    )
 
 
 def run(
@@ -105,7 +107,7 @@ def test_the_report_counts_clips_that_were_left_out(
     items = [source[i] for i in range(6)]
     for place in (1, 4):  # One in each shard.
         items[place] = data.VideoFile(f"nowhere_{place}.mp4", 0)
-    clips = evaluation.ChosenClips(items, 4, 16, "first", on_error="skip")
+    clips = evaluation.EvaluationClips(items, 4, 16, "first", on_error="skip")
     for i in (0, 1):
         run("reconstruction", tmp_path, models, extractor, (i, 2), clips)
     results, _ = evaluation.merge(tmp_path)
@@ -219,7 +221,7 @@ def test_a_whole_shard_is_done_again_only_when_asked(
     )
     run("reconstruction", tmp_path, models, extractor)
     assert not calls
-    run("reconstruction", tmp_path, models, extractor, redo=True)
+    run("reconstruction", tmp_path, models, extractor, overwrite=True)
     assert len(calls) == 10
     assert evaluation.merge(tmp_path)[0]["num_real_clips"] == NUM_CLIPS
 
@@ -279,7 +281,7 @@ def test_impossible_evaluations_are_refused(models, extractor, tmp_path):
     with pytest.raises(ValueError, match="I3D needs.*9 frames.*of 4 frames"):
         run("generation", tmp_path, models, long)
     source = data.MovingShapes(4, num_frames=4, image_size=32)
-    clips = evaluation.ChosenClips(source, 4, 32)
+    clips = evaluation.EvaluationClips(source, 4, 32)
     with pytest.raises(ValueError, match=r"\(4, 16\).*Received: \(4, 32\)"):
         run("reconstruction", tmp_path, models, extractor, clips=clips)
     other = {**models, "generator": tiny_generator(vocab_size=16)}

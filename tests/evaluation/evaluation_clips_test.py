@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_larp import data
-from keras_larp.evaluation import ChosenClips, overlapping_files
+from keras_larp.evaluation import EvaluationClips, overlapping_files
 
 pytestmark = pytest.mark.once
 
@@ -21,7 +21,7 @@ def folder(tmp_path):
 
 def test_windows_are_drawn_by_the_authors_rule(folder):
     source = data.VideoFolder(folder / "train")
-    clips = ChosenClips(source, 4, 16, num_clips=5, seed=42)
+    clips = EvaluationClips(source, 4, 16, num_clips=5, seed=42)
     chosen = random.Random(42).sample(range(6), 5)
     assert clips.indices == chosen
     ((videos, _, numbers),) = clips.batches([range(2, 5)])
@@ -33,7 +33,7 @@ def test_windows_are_drawn_by_the_authors_rule(folder):
         np.testing.assert_allclose(clip, frames / 255, atol=1e-6)
     settings = clips.settings()
     assert settings["num_available_clips"] == 6
-    other = ChosenClips(source, 4, 16, num_clips=5, seed=43)
+    other = EvaluationClips(source, 4, 16, num_clips=5, seed=43)
     assert settings["names_sha256"] != other.settings()["names_sha256"]
 
 
@@ -41,7 +41,8 @@ def test_the_order_of_the_source_does_not_matter(folder):
     source = data.VideoFolder(folder / "train")
     unsorted = [source[i] for i in (2, 0, 1)]
     expected, clips = (
-        ChosenClips(x, 4, 16, num_clips=4, seed=42) for x in (source, unsorted)
+        EvaluationClips(x, 4, 16, num_clips=4, seed=42)
+        for x in (source, unsorted)
     )
     assert clips.settings() == expected.settings()
     ((first, _, _),) = expected.batches([range(4)])
@@ -51,7 +52,7 @@ def test_the_order_of_the_source_does_not_matter(folder):
 
 def test_labels_are_those_of_the_clips():
     source = data.MovingShapes(24, num_frames=8, image_size=8)
-    clips = ChosenClips(source, 4, 8, num_clips=10)
+    clips = EvaluationClips(source, 4, 8, num_clips=10)
     ((_, labels, _),) = clips.batches([range(10)])
     np.testing.assert_array_equal(clips.labels(), labels)
 
@@ -59,9 +60,13 @@ def test_labels_are_those_of_the_clips():
 def test_more_clips_than_there_are():
     source = data.MovingShapes(24, num_frames=8, image_size=8)
     with pytest.raises(ValueError, match="There are 48 clips of 4 frames"):
-        ChosenClips(source, 4, 8, num_clips=49)
-    assert len(ChosenClips(source, 4, 8, num_clips=49, allow_fewer=True)) == 48
-    assert len(ChosenClips(source, 4, 8, num_clips=3, allow_fewer=True)) == 3
+        EvaluationClips(source, 4, 8, num_clips=49)
+    assert (
+        len(EvaluationClips(source, 4, 8, num_clips=49, allow_fewer=True)) == 48
+    )
+    assert (
+        len(EvaluationClips(source, 4, 8, num_clips=3, allow_fewer=True)) == 3
+    )
 
 
 def test_videos_that_do_not_decode_are_skipped_and_counted(folder):
@@ -72,11 +77,11 @@ def test_videos_that_do_not_decode_are_skipped_and_counted(folder):
         data.VideoFile(str(broken), 2),
         data.VideoFile(str(folder / "train" / "1.mp4"), 3),
     ]
-    clips = ChosenClips(source, 4, 16, "first", on_error="skip")
+    clips = EvaluationClips(source, 4, 16, "first", on_error="skip")
     ((videos, labels, numbers),) = clips.batches([range(3)])
     assert (len(videos), labels.tolist(), numbers) == (2, [1, 3], [0, 2])
     assert len(clips.skipped) == 1
-    clips = ChosenClips(source, 4, 16, "first")
+    clips = EvaluationClips(source, 4, 16, "first")
     with pytest.raises(data.VideoDecodeError, match="broken.mp4"):
         list(clips.batches([range(3)]))
 
@@ -84,12 +89,12 @@ def test_videos_that_do_not_decode_are_skipped_and_counted(folder):
 def test_unreadable_videos_are_told_of_windows(folder):
     (folder / "train" / "broken.mp4").write_bytes(b"no video")
     source = data.VideoFolder(folder / "train")
-    clips = ChosenClips(source, 4, 16, on_error="skip")
+    clips = EvaluationClips(source, 4, 16, on_error="skip")
     list(clips.batches([range(6)]))
     settings = clips.settings()
     assert (settings["num_videos"], settings["num_clips"]) == (4, 6)
     assert settings["num_unreadable_videos"] == 1
-    first = ChosenClips(source, 4, 16, "first", on_error="skip")
+    first = EvaluationClips(source, 4, 16, "first", on_error="skip")
     assert "num_unreadable_videos" not in first.settings()
 
 

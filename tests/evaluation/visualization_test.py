@@ -11,7 +11,7 @@ pytestmark = pytest.mark.once
 
 def test_token_usage_orders_codes_by_how_often_they_occur():
     token_ids = np.array([[5, 5], [5, 2], [5, 7], [5, 2]])
-    shares = evaluation.token_usage(token_ids, codebook_size=8)
+    shares = evaluation.codebook_usage_by_position(token_ids, codebook_size=8)
     assert shares.shape == (2, 8)
     np.testing.assert_allclose(shares[0], [1, 0, 0, 0, 0, 0, 0, 0])
     np.testing.assert_allclose(shares[1], [0.25, 0.5, 0.25, 0, 0, 0, 0, 0])
@@ -19,7 +19,7 @@ def test_token_usage_orders_codes_by_how_often_they_occur():
 
 def test_token_usage_joins_codes_of_a_large_codebook():
     token_ids = np.arange(1000).reshape(500, 2)
-    shares = evaluation.token_usage(token_ids, 1000, num_bins=10)
+    shares = evaluation.codebook_usage_by_position(token_ids, 1000, num_bins=10)
     np.testing.assert_allclose(shares, 0.1)
 
 
@@ -29,12 +29,12 @@ def test_token_usage_joins_codes_of_a_large_codebook():
 )
 def test_other_token_ids_are_refused(token_ids, message):
     with pytest.raises(ValueError, match=message):
-        evaluation.token_usage(token_ids, 8)
+        evaluation.codebook_usage_by_position(token_ids, 8)
 
 
 def test_usage_is_drawn(tmp_path):
     token_ids = np.random.default_rng(0).integers(0, 8, (20, 4))
-    evaluation.write_token_usage(tmp_path / "usage.png", token_ids, 8)
+    evaluation.write_codebook_usage(tmp_path / "usage.png", token_ids, 8)
     assert (tmp_path / "usage.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -47,7 +47,7 @@ def test_clips_with_all_tokens_true_are_what_the_tokenizer_decodes():
     shape = (2, tokenizer.num_tokens)
     token_ids = draw.integers(0, tokenizer.codebook_size, shape)
     counts = [0, tokenizer.num_tokens]
-    clips = evaluation.truncated_clips(
+    clips = evaluation.resample_suffix(
         generator, tokenizer, token_ids, [0, 1], counts
     )
     decoded = np.asarray(tokenizer.decode(token_ids))

@@ -51,7 +51,7 @@ def test_averaged_codes_are_not_trained():
 
 @pytest.mark.parametrize("ema_decay", [None, 0.5])
 def test_codes_restart_at_latents_when_long_unused(ema_decay):
-    layer = make_quantizer(restart_after=2, ema_decay=ema_decay)
+    layer = make_quantizer(reset_unused_after=2, ema_decay=ema_decay)
     before = numpy(layer.embeddings)
     ids = np.array([[0, 1, 0]])
     layer.update(LATENTS, ids)
@@ -66,14 +66,14 @@ def test_codes_restart_at_latents_when_long_unused(ema_decay):
 
 
 def test_more_codes_restart_than_there_are_latents():
-    layer = make_quantizer(restart_after=1)
+    layer = make_quantizer(reset_unused_after=1)
     layer.update(LATENTS[:, :2], np.array([[0, 0]]))
     restarted = numpy(layer.embeddings)[1:]
     assert {tuple(row) for row in restarted} == {(3.0, 1.0), (1.0, 5.0)}
 
 
 def test_an_update_that_does_not_count_changes_nothing():
-    layer = make_quantizer(ema_decay=0.9, restart_after=1)
+    layer = make_quantizer(ema_decay=0.9, reset_unused_after=1)
     before = [numpy(w) for w in layer.weights]
     layer.update(LATENTS * np.nan, np.array([[1, 1, 4]]), condition=False)
     for old, new in zip(before, layer.weights, strict=True):
@@ -103,7 +103,7 @@ from keras_larp import layers
 
 keras.distribution.set_distribution(keras.distribution.DataParallel())
 layer = layers.VectorQuantizer(
-    8, 4, ema_decay=0.9, restart_after=1, seed=0
+    8, 4, ema_decay=0.9, reset_unused_after=1, seed=0
 )
 layer.build()
 layer.set_codes(np.arange(32, dtype="float32").reshape(8, 4))

@@ -121,8 +121,8 @@ def test_attention_in_parts_is_attention(monkeypatch):
 
     whole = numpy(attention.attend(query, key, value))
     whole_gradient = gradient(squares, query)
-    monkeypatch.setattr(attention, "LONG", 64)
-    monkeypatch.setattr(attention, "PART", 2)
+    monkeypatch.setattr(attention, "CHUNKING_THRESHOLD", 64)
+    monkeypatch.setattr(attention, "QUERY_CHUNK_SIZE", 2)
     parts = numpy(attention.attend(query, key, value))
     np.testing.assert_allclose(parts, whole, rtol=1e-5, atol=1e-6)
     received = gradient(squares, query)

@@ -312,7 +312,7 @@ def test_keras_model_as_extractor():
 
 def test_extractors_are_named_by_themselves_or_the_user():
     assert metrics.FrechetVideoDistance(mean_pixel).extractor == "mean_pixel"
-    named = metrics.FrechetVideoDistance(mean_pixel, extractor="colors 2")
+    named = metrics.FrechetVideoDistance(mean_pixel, extractor_name="colors 2")
     assert named.extractor == "colors 2"
     named.update_real(colored_clips())
     assert named.real.extractor == "colors 2"

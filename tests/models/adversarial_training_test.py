@@ -95,7 +95,7 @@ def test_adversarial_loss_waits_for_its_start():
         logs = tokenizer.train_on_batch(clips(), return_dict=True)
         rest = logs["pixel_loss"] + 0.1 * logs["quantizer_loss"]
         np.testing.assert_allclose(
-            logs["loss"], rest + share * logs["generator_loss"], rtol=1e-5
+            logs["loss"], rest + share * logs["adversarial_loss"], rtol=1e-5
         )
 
 
@@ -176,7 +176,7 @@ def test_perceptual_model_adds_its_weighted_mean():
     tokenizer.compile(
         perceptual_model=Distance(),
         perceptual_loss_weight=2.0,
-        pixel_loss="squared",
+        pixel_loss="l2",
     )
     logs = tokenizer.evaluate(clips(), verbose=0, return_dict=True)
     expected = 3.0 * logs["pixel_loss"] + 0.1 * logs["quantizer_loss"]
@@ -218,7 +218,7 @@ def test_compiling_again_leaves_nothing_of_before():
     plain = len(tiny_tokenizer(prior=None).weights)
     assert len(tokenizer.weights) == plain + 6  # the state of training
     logs = tokenizer.train_on_batch(clips(), return_dict=True)
-    assert "generator_loss" not in logs
+    assert "adversarial_loss" not in logs
 
 
 def test_a_preset_leaves_the_discriminator_out(tmp_path):
@@ -237,7 +237,7 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted():
     tokenizer = adversarial_tokenizer(
         model={
             "latent_norm": "batch",
-            "quantizer": {"ema_decay": 0.9, "restart_after": 1},
+            "quantizer": {"ema_decay": 0.9, "reset_unused_after": 1},
         }
     )
     for _ in range(3):  # The next is the discriminator's second turn.
@@ -283,7 +283,7 @@ def spoil(part):
         "pixel_loss",
         "perceptual_loss",
         "prior_loss",
-        "generator_loss",
+        "adversarial_loss",
         "gradients",
         "the discriminator's gradients",
     ],
@@ -303,12 +303,12 @@ def test_too_many_skipped_steps_end_the_run_and_name_the_term(first):
         **options,
     )
     if first == "gradients":
-        tokenizer.loss_weights["generator_loss"] = float("nan")
+        tokenizer.loss_weights["adversarial_loss"] = float("nan")
     parts = {
         "quantizer_loss": tokenizer.encoder,
         "pixel_loss": tokenizer.decoder,
         "prior_loss": tokenizer.prior,
-        "generator_loss": tokenizer.discriminator,
+        "adversarial_loss": tokenizer.discriminator,
     }
     if first in parts:
         spoil(parts[first])
@@ -361,7 +361,7 @@ def test_losses_and_the_prior_end_in_float32(dtype, monkeypatch):
     )
     predictions = tokenizer.prior(np.zeros((1, 5, 4), "float32"))
     total, outputs = tokenizer.step_outputs(clips(), training=True)
-    added, of_generator = tokenizer.generator_terms(outputs["reconstruction"])
+    added, of_generator = tokenizer.adversarial_terms(outputs["reconstruction"])
     judged, of_discriminator = tokenizer.discriminator_terms(
         outputs["video"], outputs["reconstruction"]
     )

@@ -15,7 +15,10 @@ def numpy(x):
 
 def frame_generator(**options):
     generator = tiny_generator(
-        condition="frames", class_dropout=0.0, num_condition_frames=2, **options
+        conditioning="frames",
+        class_dropout=0.0,
+        num_condition_frames=2,
+        **options,
     )
     # A new generator hardly looks at its condition.
     random = np.random.default_rng(0)
@@ -81,7 +84,7 @@ def test_training_on_video_equals_training_on_its_tokens():
     first[:, 2:] = video[:, 1:2]
     separator = np.full((4, 1), 32, "int32")
     condition = np.concatenate([numpy(tokenizer.encode(first)), separator], 1)
-    tokens = {"token_ids": ids, "condition": condition.astype("int32")}
+    tokens = {"token_ids": ids, "condition_ids": condition.astype("int32")}
     options = {"batch_size": 4, "epochs": 2, "shuffle": False, "verbose": 0}
     losses = []
     for data, through in ((tokens, None), (video, tokenizer)):
@@ -95,7 +98,7 @@ def test_training_on_video_equals_training_on_its_tokens():
 
 def test_impossible_predictions_are_refused():
     tokenizer = tiny_tokenizer()
-    with pytest.raises(ValueError, match="condition='frames'"):
+    with pytest.raises(ValueError, match="conditioning='frames'"):
         tiny_generator().predict_frames(clips(), tokenizer)
     for count in (0, 5):
         with pytest.raises(ValueError, match=f"frames={count} with 4 frames"):
@@ -110,7 +113,9 @@ def test_impossible_predictions_are_refused():
 
 @pytest.mark.parametrize("count", [0, 4])
 def test_training_needs_frames_to_go_on_from_and_to_predict(count):
-    generator = tiny_generator(condition="frames", num_condition_frames=count)
+    generator = tiny_generator(
+        conditioning="frames", num_condition_frames=count
+    )
     generator.compile()
     with pytest.raises(ValueError, match=f"frames={count}.*num_frames=4"):
         generator.fit(clips(), tokenizer=tiny_tokenizer(), verbose=0)

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 from tiny_models import tiny_generator, tiny_tokenizer
 
-from keras_larp.backend import few_rows_product, lay_out_kernel
+from keras_larp.backend import pack_kernel, packed_matmul
 from keras_larp.models import ARVideoGenerator, video_generation
 
 
@@ -35,7 +35,7 @@ def test_a_growing_cache_gives_what_teacher_forcing_gives(
         labels, guidance_scale=scale, guidance_interval=interval, temperature=0
     )
     known, none = (
-        numpy(model({"token_ids": ids, "condition": c}))
+        numpy(model({"token_ids": ids, "class_ids": c}))
         for c in (labels, np.array([-1, -1]))
     )
     logits = known.copy()
@@ -55,7 +55,7 @@ def test_batches_and_parts_give_the_samples_of_one_batch(batch_size):
         np.concatenate(list(map(numpy, parts))), whole
     )
     part = model.generate(
-        labels[3:], seed=7, first_sample=3, batch_size=batch_size
+        labels[3:], seed=7, sample_offset=3, batch_size=batch_size
     )
     np.testing.assert_array_equal(numpy(part), whole[3:])
 
@@ -68,7 +68,7 @@ def test_guided_greedy_tokens_do_not_depend_on_batches_and_parts(interval):
     whole = numpy(model.generate(labels, **options))
     ids = model.generate(labels, batch_size=3, **options)
     np.testing.assert_array_equal(numpy(ids), whole)
-    part = model.generate(labels[3:], first_sample=3, batch_size=1, **options)
+    part = model.generate(labels[3:], sample_offset=3, batch_size=1, **options)
     np.testing.assert_array_equal(numpy(part), whole[3:])
 
 
@@ -110,7 +110,7 @@ def test_a_shape_is_compiled_once(monkeypatch):
     # The last batch is short; values may differ.
     options = {"temperature": 0.5, "guidance_scale": 2.0}
     model.generate([2, 0, 1, 1, 2], seed=1, batch_size=2, **options)
-    model.generate([1], given_tokens=np.zeros((1, 6), int), seed=1,
+    model.generate([1], known_tokens=np.zeros((1, 6), int), seed=1,
                    batch_size=2, **options)  # fmt: skip
     assert len(calls) == count
     model.generate([0, 1, 2], batch_size=3, guidance_scale=1.5)
@@ -133,7 +133,7 @@ def test_half_precision_keeps_a_half_cache_and_takes_likely_tokens(
     ids = numpy(model.generate(labels, temperature=0))
     assert found == {dtype.removeprefix("mixed_")}
     assert 0 <= ids.min() and ids.max() < model.vocab_size
-    logits = numpy(model({"token_ids": ids, "condition": labels}))
+    logits = numpy(model({"token_ids": ids, "class_ids": labels}))
     chosen = np.take_along_axis(logits, ids[..., None], -1)[..., 0]
     # Rounding may take the other of two that are as likely.
     assert np.max(logits.max(-1) - chosen) < 0.05 * logits.std()
@@ -156,7 +156,7 @@ def test_classes_are_asked_for_by_name(tmp_path):
 
 
 def test_wrong_batches_are_refused_at_once():
-    for options in ({"batch_size": 0}, {"first_sample": -1}):
+    for options in ({"batch_size": 0}, {"sample_offset": -1}):
         with pytest.raises(ValueError, match="Received: 1 samples"):
             tiny_generator().generate([0], stream=True, **options)
 
@@ -176,7 +176,7 @@ def test_weights_that_changed_are_used_by_what_was_compiled():
 
 def check_greedy_tokens_are_likeliest(model, labels):
     ids = model.generate(labels, temperature=0)
-    logits = model({"token_ids": ids, "condition": np.array(labels)})
+    logits = model({"token_ids": ids, "class_ids": np.array(labels)})
     np.testing.assert_array_equal(numpy(ids), numpy(logits).argmax(-1))
     return numpy(ids)
 
@@ -189,8 +189,8 @@ def test_product_of_few_rows_is_the_dense_layer(units, rows, dtype):
     layer.build((None, None, 4))
     x = np.random.default_rng(0).standard_normal((rows, 1, 4), "float32")
     x = ops.convert_to_tensor(x, dtype)
-    received = few_rows_product(
-        x, lay_out_kernel(ops.convert_to_tensor(layer.kernel))
+    received = packed_matmul(
+        x, pack_kernel(ops.convert_to_tensor(layer.kernel))
     )
     assert keras.backend.standardize_dtype(received.dtype) == dtype
     rounding = {"float32": 1e-4, "bfloat16": 1e-2}[dtype]
@@ -204,7 +204,7 @@ def test_product_of_few_rows_is_the_dense_layer(units, rows, dtype):
 def test_int8_weights_give_close_logits_and_sample():
     model = lively_generator()
     ids, labels = model.generate([0, 1], seed=0), np.array([0, 1])
-    inputs = {"token_ids": ids, "condition": labels}
+    inputs = {"token_ids": ids, "class_ids": labels}
     exact = numpy(model(inputs))
     model.quantize("int8")
     error = numpy(model(inputs)) - exact
@@ -218,8 +218,8 @@ def test_given_tokens_are_kept_and_what_follows_goes_on_from_them():
     free = numpy(model.generate(labels, temperature=0))
     given = np.full_like(free, -1)
     given[:, :2] = (free[:, :2] + 1) % model.vocab_size
-    ids = numpy(model.generate(labels, temperature=0, given_tokens=given))
-    logits = numpy(model({"token_ids": ids, "condition": labels}))
+    ids = numpy(model.generate(labels, temperature=0, known_tokens=given))
+    logits = numpy(model({"token_ids": ids, "class_ids": labels}))
     np.testing.assert_array_equal(ids[:, :2], given[:, :2])
     np.testing.assert_array_equal(ids[:, 2:], logits.argmax(-1)[:, 2:])
     assert (ids[:, 2:] != free[:, 2:]).any()
@@ -229,7 +229,7 @@ def test_given_tokens_are_kept_and_what_follows_goes_on_from_them():
 def test_a_tokenizer_of_other_tokens_is_refused(other):
     model, tokenizer = tiny_generator(**other), tiny_tokenizer(prior=None)
     with pytest.raises(ValueError, match="Received.*6 tokens of 32 codes"):
-        model.generate([0], decode=tokenizer)
+        model.generate([0], tokenizer=tokenizer)
 
 
 def test_a_generator_without_classes_knows_no_class_alone():
@@ -245,4 +245,4 @@ def test_given_tokens_out_of_range_are_refused(wrong):
     model = tiny_generator()
     given = np.full((1, model.num_tokens), wrong)
     with pytest.raises(ValueError, match="given tokens"):
-        model.generate([0], given_tokens=given)
+        model.generate([0], known_tokens=given)

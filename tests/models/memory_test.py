@@ -20,7 +20,7 @@ def token_data(count=8):
     generator = np.random.default_rng(0)
     return {
         "token_ids": generator.integers(0, 32, (count, 6)).astype("int32"),
-        "condition": generator.integers(0, 3, count).astype("int32"),
+        "class_ids": generator.integers(0, 3, count).astype("int32"),
     }
 
 

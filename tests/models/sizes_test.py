@@ -82,10 +82,10 @@ def test_unknown_sizes_are_named():
 
 
 def test_frame_prediction_condition_has_a_clip_and_a_separator():
-    generator = tiny_generator(condition="frames", class_dropout=0.0)
+    generator = tiny_generator(conditioning="frames", class_dropout=0.0)
     condition = np.zeros((2, 7), "int32")
     condition[:, -1] = 32
-    ids = generator.generate(condition, temperature=0)
+    ids = generator.generate(condition_ids=condition, temperature=0)
     assert tuple(ids.shape) == (2, 6)
     with pytest.raises(ValueError, match="Received"):
-        generator.generate(condition[:, 1:])
+        generator.generate(condition_ids=condition[:, 1:])

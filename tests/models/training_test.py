@@ -21,12 +21,12 @@ def test_tokenizer_loss_falls_in_fit():
     assert names <= set(history)
 
 
-def test_pixel_loss_is_absolute_or_squared():
+def test_pixel_loss_is_l1_or_l2():
     model, video = tiny_tokenizer(prior=None), clips()
     error = numpy(model(video)) - video
     for kind, expected in (
-        ("absolute", np.abs(error).mean()),
-        ("squared", np.square(error).mean()),
+        ("l1", np.abs(error).mean()),
+        ("l2", np.square(error).mean()),
     ):
         model.compile(pixel_loss=kind)
         result = model.evaluate(video, verbose=0, return_dict=True)
@@ -74,7 +74,7 @@ def test_resuming_from_a_keras_file_continues_exactly(tmp_path):
     options = {"batch_size": 2, "verbose": 0, "shuffle": False}
     whole = tiny_tokenizer(
         latent_norm="batch",
-        quantizer={"ema_decay": 0.9, "restart_after": 3},
+        quantizer={"ema_decay": 0.9, "reset_unused_after": 3},
     )
     whole.compile(keras.optimizers.Adam(1e-2), 2.0, total_steps=8)
     whole.fit(video, epochs=2, **options)
@@ -122,7 +122,7 @@ def test_generator_is_evaluated_on_video_and_on_tokens():
     history = generator.fit(
         *video, tokenizer=tokenizer, validation_data=video, epochs=2, verbose=0
     ).history
-    tokens = {"token_ids": tokenizer.encode(clips()), "condition": labels}
+    tokens = {"token_ids": tokenizer.encode(clips()), "class_ids": labels}
     for data in (clips(), labels), (tokens,):
         found = generator.evaluate(*data, verbose=0, return_dict=True)
         np.testing.assert_allclose(
@@ -155,7 +155,7 @@ def test_same_seed_gives_the_same_tokens_in_any_batch():
 
 def test_generate_decodes_to_video():
     video = tiny_generator().generate(
-        num_samples=2, seed=0, decode=tiny_tokenizer()
+        num_samples=2, seed=0, tokenizer=tiny_tokenizer()
     )
     assert video.shape == (2, 4, 16, 16, 3)
 

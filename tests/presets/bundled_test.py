@@ -66,7 +66,7 @@ def test_generated_clips_move_as_asked(tokenizer):
     names = data.MovingShapes.class_names
     labels = np.arange(12).repeat(4)
     videos = generator.generate(
-        labels, guidance_scale=1.25, seed=0, decode=tokenizer
+        labels, guidance_scale=1.25, seed=0, tokenizer=tokenizer
     )
     right = [
         names[label].endswith(motion(video))

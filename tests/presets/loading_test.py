@@ -21,7 +21,7 @@ def numpy(x):
 
 
 def test_names_are_of_the_authors_checkpoints_lpips_and_bundled_presets():
-    assert presets.names() == [
+    assert presets.list_presets() == [
         "larp_l_long_frame_prediction",
         "larp_l_long_generator",
         "larp_l_long_tokenizer",
@@ -239,20 +239,23 @@ def test_a_weight_left_untransposed_changes_the_tokens(golden_dir, tmp_path):
     )
     state[name] = np.ascontiguousarray(state[name].T)
     save_file(state, tmp_path / "model.safetensors")
-    inputs = {k: case[k] for k in ("token_ids", "condition")}
+    inputs = {
+        "token_ids": case["token_ids"],
+        "class_ids": case["condition"],
+    }
     logits = numpy(presets.load(tmp_path)(inputs))
     assert np.abs(logits - case["logits"]).max() > 1e-2
 
 
 def test_weights_that_do_not_fit_are_named(tmp_path):
-    from keras_larp.presets.converters.larp_weights import load_authors_state
+    from keras_larp.presets.converters.larp_weights import load_larp_state
 
     model = tiny_tokenizer()
     state = to_authors(model, [numpy(m.variable) for m in mappings(model)])
     state["surplus"] = state.pop("bottleneck.in_linear.weight")
     state["prior_model.head.bias"] = np.zeros(3)
     with pytest.raises(ValueError) as error:
-        load_authors_state(model, state)
+        load_larp_state(model, state)
     for name in ("surplus", "bottleneck.in_linear.weight", "head.bias is (3,)"):
         assert name in str(error.value)
 
@@ -331,3 +334,14 @@ def test_presets_give_equal_tokens_on_every_backend(tmp_path, backend):
         text=True,
     )
     assert result.stdout.strip().endswith("equal"), result.stderr
+
+
+def test_presets_with_earlier_setting_names_load(tmp_path):
+    tokenizer = tiny_tokenizer(quantizer={"reset_unused_after": 7})
+    tokenizer.save_to_preset(tmp_path)
+    file = tmp_path / "config.json"
+    text = file.read_text().replace("encoder_num_layers", "encoder_layers")
+    text = text.replace("reset_unused_after", "restart_after")
+    file.write_text(text)
+    loaded = presets.load(tmp_path)
+    assert loaded.get_config() == tokenizer.get_config()

@@ -16,16 +16,16 @@ SMALL_TOKENIZER = {
     "code_dim": 4,
     "hidden_dim": 16,
     "num_heads": 2,
-    "encoder_layers": 1,
-    "decoder_layers": 1,
+    "encoder_num_layers": 1,
+    "decoder_num_layers": 1,
     "prior": None,
     "dtype": "float32",
     "epochs": 2,
     "warmup_epochs": 0.5,
     "perceptual_model": None,
     "discriminator_hidden_dim": 16,
-    "discriminator_heads": 2,
-    "discriminator_layers": 1,
+    "discriminator_num_heads": 2,
+    "discriminator_num_layers": 1,
 }
 
 
@@ -48,7 +48,7 @@ def test_tokenizer_recipe_has_the_paper_settings():
         "perceptual_loss": 1.0,
         "quantizer_loss": 0.1,
         "prior_loss": 0.06,
-        "generator_loss": 0.3,
+        "adversarial_loss": 0.3,
     }
     assert tokenizer.discriminator_every == 5
     assert tokenizer.lecam_weight == 1e-6
@@ -107,14 +107,14 @@ def test_codebook_settings_reach_the_quantizer():
     recipe = recipes.small_data_tokenizer(
         1,
         **SMALL_TOKENIZER,
-        codebook_clips=4,
+        kmeans_init_clips=4,
         codebook_ema_decay=0.9,
-        codebook_restart_after=50,
+        codebook_reset_unused_after=50,
     )
     with pytest.raises(ValueError, match="4 clips: give `build` some"):
         recipe.build()
     quantizer = recipe.build(clips()).quantizer
-    assert (quantizer.ema_decay, quantizer.restart_after) == (0.9, 50)
+    assert (quantizer.ema_decay, quantizer.reset_unused_after) == (0.9, 50)
     lengths = np.linalg.norm(ops.convert_to_numpy(quantizer.embeddings), axis=1)
     assert lengths.max() < 1.01  # Centres of latents of unit length.
 
@@ -180,8 +180,8 @@ def test_ramps_and_annealing_reach_the_model():
         10,
         **{**SMALL_TOKENIZER, "epochs": 4},
         prior_loss_ramp_epochs=1.0,
-        quantizer_warmup_share=0.5,
-        quantizer_warmup_epochs=2.0,
+        quantizer_loss_warmup_ratio=0.5,
+        quantizer_loss_warmup_epochs=2.0,
         temperature_start=0.3,
         temperature_epochs=1.0,
         discriminator_start_epoch=1.5,
@@ -210,7 +210,7 @@ def test_generator_recipes(make, condition, epochs):
     recipe = make(10, size="llama-abs-S", vocab_size=8, num_tokens=4)
     assert recipe.settings["epochs"] == epochs
     generator = recipe.build()
-    assert generator.condition == condition
+    assert generator.conditioning == condition
     adam = generator.optimizer
     assert (adam.beta_1, adam.beta_2, adam.epsilon) == (0.9, 0.95, 1e-8)
     assert adam.weight_decay == 0.05

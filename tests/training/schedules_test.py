@@ -5,7 +5,11 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_larp.training.schedules import AtTurns, LinearRamp, WarmupCosine
+from keras_larp.training.schedules import (
+    LinearRamp,
+    StridedSchedule,
+    WarmupCosine,
+)
 
 
 def value(schedule, step):
@@ -21,7 +25,7 @@ def test_ramp_is_linear_between_its_ends():
 
 def test_learning_rate_is_that_of_the_authors():
     # Their step is counted from 1: linear from 0.1 to 1, half a cosine back.
-    schedule = WarmupCosine(2.0, 30, warmup_steps=10, end_share=0.1)
+    schedule = WarmupCosine(2.0, 30, warmup_steps=10, min_lr_ratio=0.1)
     for number in range(1, 31):
         if number <= 10:
             share = 0.1 + 0.9 * number / 10
@@ -34,7 +38,11 @@ def test_learning_rate_is_that_of_the_authors():
 
 def test_schedules_serialize():
     cosine = WarmupCosine(1e-3, 20, 4)
-    for schedule in (LinearRamp(0.0, 1.0, 5), cosine, AtTurns(cosine, 2, 3)):
+    for schedule in (
+        LinearRamp(0.0, 1.0, 5),
+        cosine,
+        StridedSchedule(cosine, 2, 3),
+    ):
         config = keras.saving.serialize_keras_object(schedule)
         again = keras.saving.deserialize_keras_object(config)
         assert value(again, 3) == value(schedule, 3)
@@ -44,7 +52,9 @@ def test_schedules_serialize():
 def test_turns_have_the_value_of_their_step(start):
     ramp = LinearRamp(0.0, 1.0, 100)
     turns = [n for n in range(30) if (n + 1) % 3 == 0 and n >= start]
-    received = [value(AtTurns(ramp, 3, start), i) for i in range(len(turns))]
+    received = [
+        value(StridedSchedule(ramp, 3, start), i) for i in range(len(turns))
+    ]
     np.testing.assert_allclose(received, [n / 100 for n in turns], rtol=1e-5)
 
 

@@ -5,12 +5,12 @@ import pytest
 from keras import ops
 from tiny_models import clips, tiny_tokenizer
 
-from keras_larp.training.tokenizer_training import share_of_codes
+from keras_larp.training.tokenizer_training import codebook_usage
 
 
 def test_share_of_codes_counts_each_code_of_a_row_once():
     ids = np.array([[3, 1, 3, 1], [2, 2, 2, 2], [0, 3, 1, 2]])
-    found = ops.convert_to_numpy(share_of_codes(ops.array(ids), 8))
+    found = ops.convert_to_numpy(codebook_usage(ops.array(ids), 8))
     np.testing.assert_allclose(found, [2 / 8, 1 / 8, 4 / 8])
 
 

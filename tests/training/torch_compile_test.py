@@ -31,7 +31,7 @@ def compiled_tokenizer(jit_compile, model=None, **options):
     keras.utils.set_random_seed(0)
     discriminator = options.pop("discriminator", {})
     tokenizer = tiny_tokenizer(
-        seed=0, encoder_layers=3, decoder_layers=3, **(model or {})
+        seed=0, encoder_num_layers=3, decoder_num_layers=3, **(model or {})
     )
     tokenizer.compile(
         keras.optimizers.SGD(0.1),
@@ -104,7 +104,7 @@ def test_compiled_generator_trains_with_dropout_and_stochastic_depth():
     random = np.random.default_rng(0)
     data = {
         "token_ids": random.integers(0, 32, (8, 6)).astype("int32"),
-        "condition": random.integers(0, 3, 8).astype("int32"),
+        "class_ids": random.integers(0, 3, 8).astype("int32"),
     }
     losses = generator.fit(data, batch_size=4, epochs=6, verbose=0)
     assert losses.history["loss"][-1] < losses.history["loss"][0]
@@ -134,7 +134,7 @@ def test_dropout_of_a_step_is_of_seed_and_step_alone():
         torch.manual_seed(noise)
         data = {
             "token_ids": np.zeros((2, 6), "int32"),
-            "condition": np.zeros(2, "int32"),
+            "class_ids": np.zeros(2, "int32"),
         }
         return [float(generator.train_on_batch(data)[0]) for _ in range(2)]
 

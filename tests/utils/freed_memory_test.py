@@ -11,10 +11,10 @@ import pytest
 COUNT_PAGES = """
 import resource, sys
 import numpy as np
-from keras_larp.data import keep_freed_memory
+from keras_larp.data import reuse_freed_memory
 
 if sys.argv[1] == "keep":
-    assert keep_freed_memory()
+    assert reuse_freed_memory()
 def make_batch():
     return [np.ones((16, 128, 128, 3), "uint8") for _ in range(8)]
 
@@ -52,4 +52,4 @@ def test_other_c_libraries_are_left_as_they_are(monkeypatch):
     from keras_larp.utils import freed_memory
 
     monkeypatch.setattr(freed_memory.ctypes, "CDLL", lambda name: object())
-    assert not freed_memory.keep_freed_memory()
+    assert not freed_memory.reuse_freed_memory()

@@ -29,7 +29,7 @@ class ClipLoader:
             (`(T, H, W, 3)`) and `label`.
         num_frames: Integer, or `None` for the source's own, 16 for files.
         image_size: Integer, or `None` for the source's own, 128 for files.
-        sampling: String; see `video_dataset`.
+        frame_sampling: String; see `video_dataset`.
         horizontal_flip: Boolean, whether half of the clips are mirrored.
         crop_scale: Optional pair of floats; see `video_dataset`.
         crop_ratio: Pair of floats; see `video_dataset`.
@@ -44,7 +44,7 @@ class ClipLoader:
         source,
         num_frames=None,
         image_size=None,
-        sampling="random",
+        frame_sampling="random",
         horizontal_flip=False,
         crop_scale=None,
         crop_ratio=(3 / 4, 4 / 3),
@@ -59,7 +59,9 @@ class ClipLoader:
             image_size = getattr(source, "image_size", 128)
         self.num_frames = check_integer("num_frames", num_frames, 1)
         self.image_size = check_integer("image_size", image_size, 1)
-        self.sampling = check_choice("sampling", sampling, SAMPLINGS)
+        self.frame_sampling = check_choice(
+            "frame_sampling", frame_sampling, SAMPLINGS
+        )
         self.seed = check_integer("seed", seed, 0)
         self.on_error = check_choice("on_error", on_error, ("raise", "skip"))
         if not len(source):
@@ -88,7 +90,7 @@ class ClipLoader:
         self.skipped = {}
         self.skipped_in_a_row = 0
         self.windows = None
-        if sampling == "windows":
+        if frame_sampling == "windows":
             self.windows = self._list_windows()
 
     def __len__(self):
@@ -112,7 +114,7 @@ class ClipLoader:
             total = _count(item)
             if start is None:
                 chosen = frame_indices(
-                    total, self.num_frames, self.sampling, generator
+                    total, self.num_frames, self.frame_sampling, generator
                 )
             else:
                 chosen = start + np.arange(self.num_frames)
@@ -180,7 +182,7 @@ class ClipLoader:
         if not windows:
             raise ValueError(
                 f"No video has {self.num_frames} frames, so that there is no "
-                'window. Use another `sampling` than "windows", or shorter '
+                'window. Use another `frame_sampling` than "windows", or shorter '
                 "clips."
             )
         return windows
@@ -199,7 +201,7 @@ def batch_clips(items):
 
 def check_mirroring(source):
     """Raises `ValueError` where a mirrored clip is of another class."""
-    if getattr(source, "has_direction", False):
+    if getattr(source, "flip_changes_label", False):
         raise ValueError(
             "The classes of this source name directions, which mirroring "
             "turns round. Received: mirroring asked for with "

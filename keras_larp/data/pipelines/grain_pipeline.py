@@ -3,7 +3,7 @@ import os
 from keras_larp.data.pipelines.batch_dataset import BatchDataset, ItemStream
 from keras_larp.data.pipelines.clip_loader import ClipLoader, batch_clips
 from keras_larp.utils.checks import check_integer
-from keras_larp.utils.freed_memory import keep_freed_memory
+from keras_larp.utils.freed_memory import reuse_freed_memory
 from keras_larp.utils.optional_imports import require
 
 grain = require("grain")
@@ -25,7 +25,7 @@ def video_dataset(
     batch_size=8,
     shuffle=True,
     seed=0,
-    sampling="random",
+    frame_sampling="random",
     horizontal_flip=False,
     crop_scale=None,
     crop_ratio=(3 / 4, 4 / 3),
@@ -62,7 +62,7 @@ def video_dataset(
         batch_size: Integer, clips in a batch.
         shuffle: Boolean.
         seed: Integer, of the order, the random starts and the mirroring.
-        sampling: String, which frames make a clip: consecutive ones from a
+        frame_sampling: String, which frames make a clip: consecutive ones from a
             `"random"` start, the `"first"` or the `"center"` ones; frames
             spread over the video, `"uniform"`; or all of its non-overlapping
             `"windows"`, each a clip.
@@ -117,7 +117,7 @@ def video_dataset(
         source,
         num_frames,
         image_size,
-        sampling,
+        frame_sampling,
         horizontal_flip,
         crop_scale,
         crop_ratio,
@@ -200,7 +200,7 @@ class _ClipsOfMessage(grain.experimental.FlatMapTransform):
 def _begin_worker(worker_index, worker_count):
     # Layers that augment must not take memory that training wants.
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    keep_freed_memory()
+    reuse_freed_memory()
 
 
 class VideoDataset(BatchDataset):

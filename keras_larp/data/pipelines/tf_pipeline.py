@@ -14,7 +14,7 @@ def tf_video_dataset(
     batch_size=8,
     shuffle=True,
     seed=0,
-    sampling="random",
+    frame_sampling="random",
     horizontal_flip=False,
     crop_scale=None,
     crop_ratio=(3 / 4, 4 / 3),
@@ -40,7 +40,7 @@ def tf_video_dataset(
         batch_size: Integer, clips in a batch.
         shuffle: Boolean.
         seed: Integer.
-        sampling: String, which frames make a clip.
+        frame_sampling: String, which frames make a clip.
         horizontal_flip: Boolean, whether half of the clips are mirrored.
         crop_scale: Optional pair of floats, to crop at random.
         crop_ratio: Pair of floats, width over height of such a crop.
@@ -79,7 +79,7 @@ def tf_video_dataset(
         source,
         num_frames,
         image_size,
-        sampling,
+        frame_sampling,
         horizontal_flip,
         crop_scale,
         crop_ratio,

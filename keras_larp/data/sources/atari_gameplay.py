@@ -48,7 +48,7 @@ class AtariGameplay:
 
     Attributes:
         class_names: Tuple of strings, the games; class ids are places in it.
-        has_direction: `True`: a mirrored game, with its score and its sides
+        flip_changes_label: `True`: a mirrored game, with its score and its sides
             the wrong way round, is not the game, and there are clips enough.
 
     Raises:
@@ -71,7 +71,7 @@ class AtariGameplay:
             https://arxiv.org/abs/1709.06009)
     """
 
-    has_direction = True
+    flip_changes_label = True
 
     def __init__(
         self,

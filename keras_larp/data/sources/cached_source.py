@@ -5,7 +5,7 @@ from keras_larp.data.video.video_reader import count_frames, read_frames
 from keras_larp.utils.checks import check_integer
 
 
-class InMemory:
+class CachedSource:
     """The videos of another source, each made once and then kept.
 
     For data that is small, or slow to make, and seen many times: the first
@@ -30,7 +30,7 @@ class InMemory:
     Example:
 
     ```python
-    source = keras_larp.data.InMemory(
+    source = keras_larp.data.CachedSource(
         keras_larp.data.MovingShapes(16, num_frames=8, image_size=32)
     )
     dataset = keras_larp.data.video_dataset(source)
@@ -43,7 +43,7 @@ class InMemory:
         self.source = source
         self.image_size = check_integer("image_size", image_size, 1)
         # What the pipelines ask a source for.
-        self.has_direction = getattr(source, "has_direction", False)
+        self.flip_changes_label = getattr(source, "flip_changes_label", False)
         for name in ("num_frames", "class_names"):
             if hasattr(source, name):
                 setattr(self, name, getattr(source, name))

@@ -5,7 +5,7 @@ import numpy as np
 from keras_larp.utils.checks import check_integer
 
 
-class Mixed:
+class ConcatSource:
     """Several sources as one, to train on all of them.
 
     One pass has each clip of each source once, or as many times as `repeats`
@@ -23,7 +23,7 @@ class Mixed:
 
     Attributes:
         class_names: Tuple of strings, all sources' classes.
-        has_direction: Whether mirroring changes a class of any source.
+        flip_changes_label: Whether mirroring changes a class of any source.
 
     Raises:
         ValueError: If there are no sources or not as many `repeats`.
@@ -31,7 +31,7 @@ class Mixed:
     Example:
 
     ```python
-    source = keras_larp.data.Mixed(
+    source = keras_larp.data.ConcatSource(
         [
             keras_larp.data.UCF101("UCF-101"),
             keras_larp.data.Kinetics600("k600", "k600_train.csv"),
@@ -64,8 +64,9 @@ class Mixed:
             for source, count in zip(self.sources, self.repeats, strict=True)
         ]
         self._ends = np.cumsum(lengths)
-        self.has_direction = any(
-            getattr(source, "has_direction", False) for source in self.sources
+        self.flip_changes_label = any(
+            getattr(source, "flip_changes_label", False)
+            for source in self.sources
         )
         # A size that all sources have is that of the mixture.
         for size in ("num_frames", "image_size"):

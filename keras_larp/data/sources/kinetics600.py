@@ -13,8 +13,8 @@ class Kinetics600(VideoList):
         root: String or path, the folder of the videos.
         csv_file: String or path, such as the authors' `k600_train.csv`.
         class_names: Optional list of the 600 names.
-        missing: String, what to do where a file is not there, as many are
-            which cannot be had any more: `"error"`, or `"skip"` it.
+        on_error: String, what to do where a file is not there, as many are
+            which cannot be had any more: `"raise"`, or `"skip"` it.
 
     Attributes:
         class_names: Tuple of 600 strings.
@@ -31,7 +31,7 @@ class Kinetics600(VideoList):
     # id,path,action,label
     # 1,data/k600/val/Zv09PB3YQAs_000010_000020.mp4,abseiling,0
     source = keras_larp.data.Kinetics600(
-        "/videos/k600", "k600_val.csv", missing="skip"
+        "/videos/k600", "k600_val.csv", on_error="skip"
     )
     source[0].path  # "/videos/k600/val/Zv09PB3YQAs_000010_000020.mp4"
     ```
@@ -40,8 +40,8 @@ class Kinetics600(VideoList):
         - [A Short Note about Kinetics-600](https://arxiv.org/abs/1808.01340)
     """
 
-    def __init__(self, root, csv_file, class_names=None, missing="error"):
-        super().__init__(csv_file, root, class_names, missing)
+    def __init__(self, root, csv_file, class_names=None, on_error="raise"):
+        super().__init__(csv_file, root, class_names, on_error)
         if len(self.class_names) != 600:
             raise ValueError(
                 f"Kinetics-600 has 600 classes, and {csv_file} must name all "

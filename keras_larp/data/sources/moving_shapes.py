@@ -24,7 +24,7 @@ class MovingShapes:
 
     Attributes:
         class_names: Tuple of 12 strings, such as `"disc moves left"`.
-        has_direction: `True`: a mirrored clip is of another class.
+        flip_changes_label: `True`: a mirrored clip is of another class.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -42,7 +42,7 @@ class MovingShapes:
     class_names = tuple(
         f"{shape} moves {motion}" for shape in SHAPES for motion in MOTIONS
     )
-    has_direction = True
+    flip_changes_label = True
 
     def __init__(self, num_clips, num_frames=16, image_size=64, seed=0):
         self.num_clips = check_integer("num_clips", num_clips, 1)

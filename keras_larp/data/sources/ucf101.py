@@ -36,8 +36,8 @@ class UCF101:
         split: String, `"train"`, `"test"`, or `"all"` for every file.
         fold: Integer, which of the three official splits: 1, 2 or 3.
         split_lists: Optional string or path, the folder of the lists.
-        missing: String, what to do when files of a list are not in `root`:
-            `"error"`, or `"skip"` for those that are there.
+        on_error: String, what to do when files of a list are not in `root`:
+            `"raise"`, or `"skip"` for those that are there.
 
     Attributes:
         class_names: Tuple of the 101 names.
@@ -63,14 +63,14 @@ class UCF101:
     """
 
     class_names = tuple(_NAMES.read_text().split())
-    has_direction = False
+    flip_changes_label = False
 
     def __init__(
-        self, root, split="train", fold=1, split_lists=None, missing="error"
+        self, root, split="train", fold=1, split_lists=None, on_error="raise"
     ):
         check_choice("split", split, ("train", "test", "all"))
         check_integer("fold", fold, 1, 3)
-        check_choice("missing", missing, ("error", "skip"))
+        check_choice("on_error", on_error, ("raise", "skip"))
         root = pathlib.Path(root)
         found = _list_files(root)
         self.num_missing = 0
@@ -84,7 +84,7 @@ class UCF101:
                 ]
             else:
                 self.files, self.num_missing = _listed(
-                    lists, found, root, missing
+                    lists, found, root, on_error
                 )
         if not self.files:
             raise ValueError(
@@ -146,7 +146,7 @@ def _find_list(root, split, fold, folder):
     return None
 
 
-def _listed(path, found, root, missing):
+def _listed(path, found, root, on_error):
     """Of the files `found`, those that the list names, in its order; and how
     many it names that are not among them."""
     by_name = {pathlib.Path(file.path).name.lower(): file for file in found}
@@ -154,11 +154,11 @@ def _listed(path, found, root, missing):
     lines = [line.split() for line in path.read_text().splitlines()]
     names = [line[0].rpartition("/")[2] for line in lines if line]
     absent = [name for name in names if name.lower() not in by_name]
-    if absent and missing == "error":
+    if absent and on_error == "raise":
         raise FileNotFoundError(
             f"{len(absent)} of the {len(names)} files of {path} are not in "
             f"{root}, the first being {absent[0]}. Complete the folder, or "
-            'pass `missing="skip"`, --skip_broken in commands, to go on with '
+            'pass `on_error="skip"`, --on_error=skip in commands, to go on with '
             "what is there."
         )
     listed = [by_name[n.lower()] for n in names if n.lower() in by_name]

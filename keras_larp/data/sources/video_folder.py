@@ -33,7 +33,7 @@ class VideoFolder:
     ```
     """
 
-    has_direction = False
+    flip_changes_label = False
 
     def __init__(self, root, class_names=None):
         root = pathlib.Path(root)

@@ -24,7 +24,7 @@ class VideoList:
         class_names: Optional list of strings, all classes in the order of
             their ids. Where `None` and labels are names, the names in the
             file, sorted.
-        missing: String, what to do where a file is not there: `"error"`, or
+        on_error: String, what to do where a file is not there: `"raise"`, or
             `"skip"` it.
 
     Attributes:
@@ -48,11 +48,11 @@ class VideoList:
     ```
     """
 
-    has_direction = False
+    flip_changes_label = False
 
-    def __init__(self, csv_file, root=None, class_names=None, missing="error"):
+    def __init__(self, csv_file, root=None, class_names=None, on_error="raise"):
         csv_file = pathlib.Path(csv_file)
-        check_choice("missing", missing, ("error", "skip"))
+        check_choice("on_error", on_error, ("raise", "skip"))
         if not csv_file.is_file():
             raise FileNotFoundError(f"There is no file {csv_file}.")
         root = csv_file.parent if root is None else pathlib.Path(root)
@@ -64,7 +64,7 @@ class VideoList:
         self._ids = {name: i for i, name in enumerate(self.class_names)}
         paths = [pathlib.PurePath(row["path"] or "") for _, row in rows]
         left_out = _folders_to_leave_out(
-            root, paths if missing == "skip" else paths[:1]
+            root, paths if on_error == "skip" else paths[:1]
         )
         self.files = []
         for (line, _), text, path in zip(rows, texts, paths, strict=True):
@@ -72,11 +72,11 @@ class VideoList:
             path = root.joinpath(*path.parts[left_out:])
             if path.is_file():
                 self.files.append(VideoFile(str(path), label))
-            elif missing == "error":
+            elif on_error == "raise":
                 raise FileNotFoundError(
                     f"Line {line} of {csv_file} names {path}, which is not "
                     "there. Paths are relative to the folder of the list, or "
-                    'to `root`. Pass `missing="skip"`, --skip_broken in '
+                    'to `root`. Pass `on_error="skip"`, --on_error=skip in '
                     "commands, to go on with those that are there."
                 )
         if not self.files:

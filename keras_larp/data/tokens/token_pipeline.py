@@ -19,7 +19,7 @@ def token_dataset(
     drop_remainder=False,
     vocab_size=None,
     num_tokens=None,
-    condition="class",
+    conditioning="class",
 ):
     """A Grain pipeline of batches of tokens, for `generator.fit`.
 
@@ -40,14 +40,15 @@ def token_dataset(
         vocab_size: Optional integer, the number of codes that the generator
             was made for.
         num_tokens: Optional integer, the tokens a clip that it was made for.
-        condition: String, `"class"` or, of tokens that were written with
+        conditioning: String, `"class"` or, of tokens that were written with
             `num_condition_frames`, `"frames"`.
 
     Returns:
         A `TokenDataset`, a `grain.IterDataset` of dictionaries of
-        `token_ids`, int32 `(batch_size, num_tokens)`, and `condition`, int32:
-        class ids `(batch_size,)`, -1 for "no class", or first frames' tokens
-        with the separator `(batch_size, num_tokens + 1)`.
+        `token_ids`, int32 `(batch_size, num_tokens)`, and either `class_ids`,
+        int32 `(batch_size,)`, -1 for "no class", or `condition_ids`, int32
+        `(batch_size, num_tokens + 1)`, the tokens of the condition frames
+        with the separator.
 
     Raises:
         FileNotFoundError: If the folder or a shard is not there.
@@ -68,11 +69,11 @@ def token_dataset(
                 f"The tokens have {name}={getattr(source, name)}, so that the "
                 f"generator must have it too. Received: {name}={value}"
             )
-    check_choice("condition", condition, ("class", "frames"))
-    if condition == "frames" and source.num_condition_frames is None:
+    check_choice("conditioning", conditioning, ("class", "frames"))
+    if conditioning == "frames" and source.num_condition_frames is None:
         raise ValueError(
             "These tokens were written without those of first frames. Write "
-            "them with `num_condition_frames=`. Received: condition='frames'"
+            "them with `num_condition_frames=`. Received: conditioning='frames'"
         )
     stream = ItemStream(
         len(source),
@@ -87,12 +88,12 @@ def token_dataset(
 
     def load(place, index):
         record = source[index]
-        if condition == "class":
-            value = np.int32(record["label"])
-        else:  # Behind them the separator.
-            value = np.append(record["condition_ids"], source.vocab_size)
-            value = value.astype("int32")
-        return place, {"token_ids": record["token_ids"], "condition": value}
+        if conditioning == "class":
+            condition = {"class_ids": np.int32(record["label"])}
+        else:
+            ids = np.append(record["condition_ids"], source.vocab_size)
+            condition = {"condition_ids": ids.astype("int32")}
+        return place, {"token_ids": record["token_ids"], **condition}
 
     def make_batches(items):
         return items.to_iter_dataset().batch(

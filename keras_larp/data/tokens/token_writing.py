@@ -22,7 +22,7 @@ from keras_larp.data.tokens.token_records import (
 from keras_larp.data.tokens.token_source import TokenSource
 from keras_larp.layers.frame_condition import repeat_last_frame
 from keras_larp.utils.checks import check_integer
-from keras_larp.utils.fingerprints import tokenizer_identity
+from keras_larp.utils.fingerprints import model_fingerprint
 from keras_larp.utils.optional_imports import require
 
 
@@ -30,8 +30,8 @@ def write_token_dataset(
     folder,
     source,
     tokenizer,
-    sampling="first",
-    flips=False,
+    frame_sampling="first",
+    include_flips=False,
     num_condition_frames=None,
     batch_size=8,
     clips_per_shard=1024,
@@ -50,14 +50,14 @@ def write_token_dataset(
         tokenizer: A `LARPTokenizer`, or what has its `encode`, `num_tokens`,
             `codebook_size`, `num_frames`, `image_size`, `get_config` and
             `weights`.
-        sampling: String, which frames make a clip; see `video_dataset`. One
+        frame_sampling: String, which frames make a clip; see `video_dataset`. One
             clip a video, or all `"windows"`.
-        flips: Boolean, whether each clip's mirror image is written too.
+        include_flips: Boolean, whether each clip's mirror image is written too.
         num_condition_frames: Optional integer. Where given, the tokens of the
             first frames are written too, which a generator for frame
             prediction is trained on.
         batch_size: Integer, clips that are encoded at once.
-        clips_per_shard: Integer; copies by `flips` are not counted.
+        clips_per_shard: Integer; copies by `include_flips` are not counted.
         seed: Integer, for random starts.
         num_workers: Integer, processes that decode, as in `video_dataset`.
         on_error: String: `"raise"`, or `"skip"` videos that do not decode.
@@ -75,7 +75,7 @@ def write_token_dataset(
     ```python
     source = keras_larp.data.UCF101("UCF-101", split="train")
     tokens = keras_larp.data.write_token_dataset(
-        "ucf101_tokens", source, tokenizer, sampling="windows", flips=True
+        "ucf101_tokens", source, tokenizer, frame_sampling="windows", include_flips=True
     )
     ```
     """
@@ -93,24 +93,24 @@ def write_token_dataset(
         source,
         tokenizer.num_frames,
         tokenizer.image_size,
-        sampling,
+        frame_sampling,
         seed=seed,
         on_error=on_error,
     )
-    if flips:
+    if include_flips:
         check_mirroring(source)
     description = {
         "version": VERSION,
-        "tokenizer": tokenizer_identity(tokenizer),
+        "tokenizer": model_fingerprint(tokenizer),
         "source": _source_identity(source),
         "vocab_size": tokenizer.codebook_size,
         "num_tokens": tokenizer.num_tokens,
         "class_names": list(getattr(source, "class_names", ())),
         "num_clips": len(loader),
         "clips_per_shard": clips_per_shard,
-        "sampling": sampling,
+        "frame_sampling": sampling,
         "seed": seed,
-        "flips": bool(flips),
+        "flips": bool(include_flips),
         "num_condition_frames": num_condition_frames,
     }
     folder = pathlib.Path(folder)
@@ -126,7 +126,7 @@ def write_token_dataset(
     try:
         for places, batch in batches:
             videos = [batch["video"]]
-            if flips:
+            if include_flips:
                 videos.append(batch["video"][:, :, :, ::-1])
             copies = [
                 (_encode(tokenizer, video), _first(tokenizer, video, frames))

@@ -86,7 +86,7 @@ def decode_error(path, reason):
     return VideoDecodeError(
         f"Cannot read the video {path}: {reason}. Replace the file or take it "
         'out of the data set, or pass `on_error="skip"` to `video_dataset`, '
-        "--skip_broken to commands, to go on without it."
+        "--on_error=skip to commands, to go on without it."
     )
 
 

@@ -5,13 +5,13 @@ from keras_larp.utils.checks import check_choice, check_integer
 SAMPLINGS = ("random", "first", "center", "uniform", "windows")
 
 
-def frame_indices(total, num_frames, sampling="first", generator=None):
+def frame_indices(total, num_frames, frame_sampling="first", generator=None):
     """Which frames of a video make a clip.
 
     Args:
         total: Integer, how many frames the video has.
         num_frames: Integer, how many frames the clip has.
-        sampling: String. `"random"`, `"first"` and `"center"` take consecutive
+        frame_sampling: String. `"random"`, `"first"` and `"center"` take consecutive
             frames from a random start, the beginning or the middle.
             `"uniform"` spreads them over the whole video: frame i is
             `int(i * total / num_frames)`.
@@ -34,18 +34,18 @@ def frame_indices(total, num_frames, sampling="first", generator=None):
     total = check_integer("total", total, 1)
     num_frames = check_integer("num_frames", num_frames, 1)
     # Windows are many clips of a video: see `window_starts`.
-    check_choice("sampling", sampling, SAMPLINGS[:-1])
+    check_choice("frame_sampling", frame_sampling, SAMPLINGS[:-1])
     steps = np.arange(num_frames)
     spare = max(total - num_frames, 0)
-    if sampling == "uniform" and spare:
+    if frame_sampling == "uniform" and spare:
         return steps * total // num_frames
     start = 0
-    if sampling == "center":
+    if frame_sampling == "center":
         start = spare // 2
-    if sampling == "random":
+    if frame_sampling == "random":
         if generator is None:
             raise ValueError(
-                '`sampling="random"` needs a `generator`, such as '
+                '`frame_sampling="random"` needs a `generator`, such as '
                 "`np.random.default_rng(0)`. Received: generator=None"
             )
         start = int(generator.integers(spare + 1))

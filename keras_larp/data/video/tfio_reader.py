@@ -37,7 +37,7 @@ class TfioReader:
     def __init__(self, source):
         self.source = source
         self.class_names = tuple(getattr(source, "class_names", ()))
-        self.has_direction = getattr(source, "has_direction", False)
+        self.flip_changes_label = getattr(source, "flip_changes_label", False)
         self._tf = require("tensorflow", "tfio")
         self._decode = _load_decoder()
 

@@ -127,7 +127,7 @@ def resized_crop(video, box, image_size):
     return _resize(video, (image_size, image_size))
 
 
-def preprocess_clip(video, image_size, flip=False, crop_box=None):
+def preprocess_clip(video, image_size, horizontal_flip=False, crop_box=None):
     """Makes decoded frames what the models take.
 
     Resizes the shorter side and cuts out the middle square, or else cuts out
@@ -136,7 +136,7 @@ def preprocess_clip(video, image_size, flip=False, crop_box=None):
     Args:
         video: uint8 array `(T, H, W, 3)`, or floats in [0, 1].
         image_size: Integer.
-        flip: Boolean, whether the clip is mirrored.
+        horizontal_flip: Boolean, whether the clip is mirrored.
         crop_box: Optional four integers: top, left, height and width, such as
             `random_crop_box` gives.
 
@@ -154,7 +154,7 @@ def preprocess_clip(video, image_size, flip=False, crop_box=None):
     clip.shape  # (16, 128, 128, 3)
     ```
     """
-    return to_unit_range(fit_clip(video, image_size, flip, crop_box))
+    return to_unit_range(fit_clip(video, image_size, horizontal_flip, crop_box))
 
 
 def fit_clip(video, image_size, flip=False, crop_box=None):

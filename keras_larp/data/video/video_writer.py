@@ -115,16 +115,16 @@ def write_video(path, video, fps=8):
     video = _to_bytes(video, 4)
     fps = check_integer("fps", fps, 1)
     if pathlib.Path(path).suffix.lower() == ".gif":
-        write_whole(path, lambda name: _write_gif(name, video, fps))
+        atomic_write(path, lambda name: _write_gif(name, video, fps))
     else:
-        write_whole(path, lambda name: _write_container(name, video, fps))
+        atomic_write(path, lambda name: _write_container(name, video, fps))
 
 
 def write_image(path, image):
     """Writes a picture, uint8 or floats in [0, 1], `(H, W, 3)`, as PNG, JPEG
     or whatever the ending of the name says."""
     picture = require("PIL.Image", "viz").fromarray(_to_bytes(image, 3))
-    write_whole(path, picture.save)
+    atomic_write(path, picture.save)
 
 
 def _to_bytes(pixels, rank):
@@ -139,7 +139,7 @@ def _to_bytes(pixels, rank):
     return np.round(np.clip(pixels, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
-def write_whole(path, write):
+def atomic_write(path, write):
     """Writes beside `path`, and takes its name only when all went well."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ import numpy as np
 from absl import logging
 
 from keras_larp.models.i3d import I3D
-from keras_larp.presets.converters.larp_weights import describe_misfit
+from keras_larp.presets.converters.larp_weights import describe_mismatch
 from keras_larp.presets.weight_files import fetch_file
 from keras_larp.utils.optional_imports import require
 
@@ -71,7 +71,7 @@ def load_i3d(source, sha256=None, **kwargs):
         name: _shape_in_file(variable.shape)
         for name, variable in variables.items()
     }
-    problems = describe_misfit(stored, expected)
+    problems = describe_mismatch(stored, expected)
     if problems:
         raise ValueError(
             f"The weights of {path} are not those of I3D.\n{problems}\n{WHERE}"

@@ -16,12 +16,12 @@ _NORMS = {
 _NOTHING = ("none", "no", "null", "")
 
 
-def is_authors_config(config):
+def is_larp_config(config):
     """Whether a `config.json` is laid out as in the authors' checkpoints."""
     return "bottleneck" in config or "cls_token_num" in config
 
 
-def build_from_authors_config(config, **kwargs):
+def build_from_larp_config(config, **kwargs):
     """An untrained model from a configuration of the authors.
 
     Args:
@@ -79,26 +79,30 @@ def _tokenizer_arguments(config):
         "code_dim": bottleneck["bottleneck_dim"],
         "hidden_dim": int(config.get("encoder_hidden_size", 768)),
         "num_heads": int(config.get("encoder_num_heads", 12)),
-        "encoder_layers": config.get("encoder_depth", 6),
-        "decoder_layers": config.get("decoder_depth", 6),
+        "encoder_num_layers": config.get("encoder_depth", 6),
+        "decoder_num_layers": config.get("decoder_depth", 6),
         "decoder_hidden_dim": int(config.get("decoder_hidden_size", 768)),
         "decoder_num_heads": int(config.get("decoder_num_heads", 12)),
         "latent_norm": _NORMS[norm],
-        "latent_base": config.get("latent_pe_scale_factor", 10000),
+        "latent_max_wavelength": config.get("latent_pe_scale_factor", 10000),
         "learned_patch_positions": config.get("learned_encoder_patch_pe"),
         "learned_queries": learned_queries,
-        "query_initial": "normal" if gaussian else "sincos",
-        "query_stddev": config.get("query_init_std", 0.02),
+        "query_initializer": "normal" if gaussian else "sincos",
+        "query_init_std": config.get("query_init_std", 0.02),
         "learned_latent_positions": config.get("learned_decoder_latent_pe"),
         "learned_patch_queries": config.get(
             "learned_decoder_patch_query_embed"
         ),
-        "use_patch_type": config.get("use_encoder_patch_token_type_embed"),
-        "use_query_type": config.get(
+        "use_patch_type_embedding": config.get(
+            "use_encoder_patch_token_type_embed"
+        ),
+        "use_query_type_embedding": config.get(
             "use_encoder_latent_query_token_type_embed"
         ),
-        "use_latent_type": config.get("use_decoder_latent_token_type_embed"),
-        "use_patch_query_type": config.get(
+        "use_latent_type_embedding": config.get(
+            "use_decoder_latent_token_type_embed"
+        ),
+        "use_patch_query_type_embedding": config.get(
             "use_decoder_patch_query_token_type_embed"
         ),
         "quantizer": {
@@ -139,7 +143,7 @@ def _prior_arguments(config):
         },
         "prior_num_rounds": config["n_rounds"],
         "prior_max_sampling_ratio": config["mix_ss_max_ratio"],
-        "prior_sampling_peak": config["mix_ss_peak_steps_ratio"],
+        "prior_sampling_peak_fraction": config["mix_ss_peak_steps_ratio"],
         "prior_scheduled_sampling": config["use_mix_ss"],
         "prior_average_rounds": config["avg_loss_over_rounds"],
         "prior_gradient_all_rounds": not config["no_grad_before_last_round"],
@@ -163,7 +167,7 @@ def _generator_arguments(config):
         "num_heads": config["n_head"],
         "num_kv_heads": config.get("n_kv_head"),
         "mlp_dim": -(-width // multiple) * multiple,
-        "condition": "frames" if frames else "class",
+        "conditioning": "frames" if frames else "class",
         "class_dropout": config.get("class_dropout_prob", 0.1),
         "token_dropout": config.get("token_dropout_p", 0.1),
         "dropout": config.get("resid_dropout_p", 0.1),

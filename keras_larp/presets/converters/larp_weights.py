@@ -73,7 +73,7 @@ def to_authors(model, arrays):
     return state
 
 
-def load_authors_state(model, state, source="the checkpoint"):
+def load_larp_state(model, state, source="the checkpoint"):
     """Loads weights that bear the authors' names.
 
     Args:
@@ -96,7 +96,7 @@ def load_authors_state(model, state, source="the checkpoint"):
         if name in expected
         or not (name in _TABLES or name.endswith("num_batches_tracked"))
     }
-    problems = describe_misfit(stored, expected)
+    problems = describe_mismatch(stored, expected)
     if problems:
         raise ValueError(
             f"The weights of {source} do not fit the model.\n{problems}"
@@ -106,7 +106,7 @@ def load_authors_state(model, state, source="the checkpoint"):
         mapping.variable.assign(mapping.from_authors(arrays))
 
 
-def describe_misfit(stored, expected):
+def describe_mismatch(stored, expected):
     """Each weight that is missing, extra or misshapen, by name; `""` if none.
 
     Args:
@@ -160,7 +160,7 @@ def _grid(positions, names, type_name):
             positions.tables, names, shapes, strict=True
         ):
             yield _vector(table, name, *shape)
-    if positions.use_type:
+    if positions.use_type_embedding:
         yield _vector(positions.type_vector, type_name, 1, 1, dim)
 
 
@@ -204,7 +204,7 @@ def _tokenizer(model):
     queries = encoder.queries
     if queries.learned:
         yield _vector(queries.table, "encoder_latent_query_embed")
-    if queries.use_type:
+    if queries.use_type_embedding:
         name = "encoder_latent_query_token_type_embed"
         yield _vector(queries.type_vector, name, 1, 1, queries.hidden_dim)
     yield from _blocks(encoder.blocks, "encoder")
@@ -224,7 +224,7 @@ def _tokenizer(model):
     if latents.learned:
         shape = 1, *latents.table.shape
         yield _vector(latents.table, "decoder_latent_pe", *shape)
-    if latents.use_type:
+    if latents.use_type_embedding:
         name = "decoder_latent_token_type_embed"
         yield _vector(latents.type_vector, name, 1, 1, latents.hidden_dim)
     yield from _grid(

@@ -9,7 +9,7 @@ import pathlib
 import numpy as np
 
 from keras_larp.models.lpips import LPIPS
-from keras_larp.presets.converters.larp_weights import describe_misfit
+from keras_larp.presets.converters.larp_weights import describe_mismatch
 
 # The classifier, as torchvision and timm call it, which LPIPS does without.
 _CLASSIFIER = ("classifier.", "pre_logits.", "head.")
@@ -49,7 +49,7 @@ def load_lpips(file, **kwargs):
             name: tuple(content.get_slice(key).get_shape())
             for name, key in keys.items()
         }
-        problems = describe_misfit(
+        problems = describe_mismatch(
             stored, {name: shape for name, (_, shape) in expected.items()}
         )
         if problems:

@@ -93,7 +93,7 @@ def test_epochs_differ_in_order_and_starts():
 
 def test_windows_are_all_whole_clips():
     dataset = pipeline(
-        2, num_frames=2, sampling="windows", shuffle=False, batch_size=4
+        2, num_frames=2, frame_sampling="windows", shuffle=False, batch_size=4
     )
     (video, ids), *rest = dataset
     assert not rest and ids.tolist() == [0, 0, 1, 1]
@@ -127,14 +127,14 @@ def test_one_pass_has_as_many_batches_as_it_says(
         {"num_frames": 0},
         {"image_size": 0},
         {"batch_size": 0},
-        {"sampling": "last"},
+        {"frame_sampling": "last"},
         {"on_error": "ignore"},
         {"resize": "opencv"},
         {"seed": -1},
         {"num_workers": -1},
         {"shard_index": 2, "shard_count": 2},
         {"shard_count": 7},
-        {"sampling": "windows", "num_frames": 5},
+        {"frame_sampling": "windows", "num_frames": 5},
     ],
 )
 def test_impossible_options(options):

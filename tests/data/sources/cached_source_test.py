@@ -21,7 +21,7 @@ class Counting(NumberClips):
 
 def test_each_video_is_made_once():
     source = Counting(3)
-    kept = data.InMemory(source, image_size=2)
+    kept = data.CachedSource(source, image_size=2)
     first = [kept[i]["video"] for i in (0, 1, 0, 2, 1)]
     assert source.made == [0, 1, 2]
     assert kept.num_bytes == sum(first[i].nbytes for i in (0, 1, 3))
@@ -35,7 +35,7 @@ def test_batches_are_those_of_the_source():
             data.video_dataset(source, 2, batch_size=4, repeat=False, seed=1)
         )
 
-    expected, found = batches(source), batches(data.InMemory(source))
+    expected, found = batches(source), batches(data.CachedSource(source))
     for (video, label), (kept_video, kept_label) in zip(
         expected, found, strict=True
     ):
@@ -50,11 +50,17 @@ def test_files_are_kept_whole_in_the_size_of_clips(tmp_path):
     data.write_video(tmp_path / "a.mp4", frames)
     source = data.VideoFolder(tmp_path)
     options = {"num_frames": 4, "image_size": 16, "batch_size": 1}
-    kept = data.InMemory(source, image_size=16)
+    kept = data.CachedSource(source, image_size=16)
     assert kept[0]["video"].shape == (9, 16, 16, 3)
-    for sampling in ("random", "uniform", "center"):
+    for frame_sampling in ("random", "uniform", "center"):
         expected, found = (
-            next(iter(data.video_dataset(s, sampling=sampling, **options)))
+            next(
+                iter(
+                    data.video_dataset(
+                        s, frame_sampling=frame_sampling, **options
+                    )
+                )
+            )
             for s in (source, kept)
         )
         np.testing.assert_array_equal(found[0], expected[0])
@@ -62,7 +68,7 @@ def test_files_are_kept_whole_in_the_size_of_clips(tmp_path):
 
 def test_what_a_source_says_of_itself_is_kept():
     source = data.MovingShapes(2, num_frames=4, image_size=16)
-    kept = data.InMemory(source)
+    kept = data.CachedSource(source)
     assert kept.class_names == source.class_names and kept.num_frames == 4
     with pytest.raises(ValueError, match="directions"):
         data.video_dataset(kept, horizontal_flip=True)

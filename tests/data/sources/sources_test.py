@@ -223,7 +223,7 @@ def test_kinetics_has_600_classes(tmp_path):
 def test_a_mixture_has_the_clips_and_classes_of_all(tmp_path):
     (tmp_path / "a.mkv").touch()
     shapes, folder = data.MovingShapes(13, 1, 8), data.VideoFolder(tmp_path)
-    source = data.Mixed([shapes, folder, shapes], repeats=[1, 3, 2])
+    source = data.ConcatSource([shapes, folder, shapes], repeats=[1, 3, 2])
     assert len(source) == 13 + 3 + 26 and len(source.class_names) == 24
     items = list(source)
     labels = [
@@ -233,12 +233,12 @@ def test_a_mixture_has_the_clips_and_classes_of_all(tmp_path):
     own = [i % 12 for i in range(13)]
     assert labels == own + [-1] * 3 + [12 + i for i in own] * 2
     assert (items[-1]["video"] == shapes[12]["video"]).all()
-    assert source.has_direction and not hasattr(source, "num_frames")
+    assert source.flip_changes_label and not hasattr(source, "num_frames")
 
 
 def test_a_mixture_in_a_pipeline_has_the_size_that_all_have():
     shapes = data.MovingShapes(3, 2, 8), data.MovingShapes(2, 2, 8, seed=1)
-    dataset = data.video_dataset(data.Mixed(shapes), batch_size=5)
+    dataset = data.video_dataset(data.ConcatSource(shapes), batch_size=5)
     video, labels = next(iter(dataset))
     assert video.shape == (5, 2, 8, 8, 3)
     assert sorted(labels) == [0, 1, 2, 12, 13]
@@ -247,4 +247,4 @@ def test_a_mixture_in_a_pipeline_has_the_size_that_all_have():
 @pytest.mark.parametrize("arguments", [([],), ([data.MovingShapes(1)], [1, 1])])
 def test_faulty_mixtures(arguments):
     with pytest.raises(ValueError, match="Received"):
-        data.Mixed(*arguments)
+        data.ConcatSource(*arguments)

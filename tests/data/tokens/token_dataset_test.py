@@ -55,10 +55,12 @@ def shards(folder):
 
 
 def test_records_tell_all_about_a_clip(tmp_path):
-    tokens = write(tmp_path, source(2, 4), sampling="windows", flips=True)
+    tokens = write(
+        tmp_path, source(2, 4), frame_sampling="windows", include_flips=True
+    )
     assert len(tokens) == 8
     assert (tokens.vocab_size, tokens.num_tokens) == (300, 2)
-    assert tokens.tokenizer == data.tokenizer_identity(Tokenizer())
+    assert tokens.tokenizer == data.model_fingerprint(Tokenizer())
     record = tokens[7]  # the second window of the second video, mirrored
     np.testing.assert_array_equal(record.pop("token_ids"), [121, 1])
     assert record == {"label": 1, "name": "1", "start": 2, "flipped": True}
@@ -113,7 +115,7 @@ def test_writing_refuses_a_folder_of_another_tokenizer(tmp_path):
     with pytest.raises(ValueError, match="vocab_size 300 there and 301 here"):
         write(tmp_path, tokenizer=Tokenizer(301))
     with pytest.raises(ValueError, match="flips False there and True here"):
-        write(tmp_path, flips=True)
+        write(tmp_path, include_flips=True)
 
 
 @pytest.mark.parametrize("other", ["b.mp4", "a.mp4 of another class", "clip"])
@@ -149,7 +151,7 @@ def test_unreadable_videos_leave_gaps(tmp_path):
 
 def test_mirrored_copies_are_refused_where_classes_name_directions(tmp_path):
     with pytest.raises(ValueError, match="MovingShapes"):
-        write(tmp_path, data.MovingShapes(2, 2, 8), flips=True)
+        write(tmp_path, data.MovingShapes(2, 2, 8), include_flips=True)
     assert not list(tmp_path.iterdir())
 
 
@@ -173,31 +175,31 @@ def test_damaged_shard_and_no_data_set(tmp_path):
 
 def test_identity_follows_weights_alone():
     first, second = tiny_tokenizer(name="a"), tiny_tokenizer(name="b")
-    assert data.tokenizer_identity(first) != data.tokenizer_identity(second)
+    assert data.model_fingerprint(first) != data.model_fingerprint(second)
     second.set_weights(first.get_weights())
-    assert data.tokenizer_identity(first) == data.tokenizer_identity(second)
+    assert data.model_fingerprint(first) == data.model_fingerprint(second)
 
 
 def test_identity_is_of_what_encodes_and_not_of_training(tmp_path):
     tokenizer = tiny_tokenizer(prior=None)
-    identity = data.tokenizer_identity(tokenizer)
+    identity = data.model_fingerprint(tokenizer)
     tokenizer.compile(
         keras.optimizers.Adam(1e-3),
         discriminator=tiny_discriminator(),
         discriminator_optimizer=keras.optimizers.Adam(1e-3),
     )
-    assert data.tokenizer_identity(tokenizer) == identity
+    assert data.model_fingerprint(tokenizer) == identity
     # What a step changes, without the time that compiling one takes.
     for variable in tokenizer.training_state.weights:
         variable.assign(np.ones(variable.shape))
-    assert data.tokenizer_identity(tokenizer) == identity
+    assert data.model_fingerprint(tokenizer) == identity
     variable = tokenizer.trainable_variables[0]
     variable.assign(variable + 0.1)
-    trained = data.tokenizer_identity(tokenizer)
+    trained = data.model_fingerprint(tokenizer)
     assert trained != identity
     tokenizer.save_to_preset(tmp_path / "preset")
     loaded = presets.load(tmp_path / "preset")
-    assert data.tokenizer_identity(loaded) == trained
+    assert data.model_fingerprint(loaded) == trained
 
 
 def test_generators_of_other_sizes(tmp_path):
@@ -214,7 +216,7 @@ def test_stream_of_tokens_goes_on_after_a_stop(tmp_path):
 
     def take(dataset, count):
         batches = iter(dataset)
-        return [next(batches)["condition"].tolist() for _ in range(count)]
+        return [next(batches)["class_ids"].tolist() for _ in range(count)]
 
     dataset = data.token_dataset(tmp_path, batch_size=2)
     assert dataset.steps_per_epoch == 2
@@ -251,13 +253,13 @@ def test_frame_prediction_trains_on_tokens_of_first_frames(tmp_path):
     video[:, 2:] = video[:, 1:2]
     expected = keras.ops.convert_to_numpy(tokenizer.encode(video))
     options = {"batch_size": 4, "shuffle": False}
-    dataset = data.token_dataset(tokens, condition="frames", **options)
-    condition = next(iter(dataset))["condition"]
+    dataset = data.token_dataset(tokens, conditioning="frames", **options)
+    condition = next(iter(dataset))["condition_ids"]
     np.testing.assert_array_equal(condition[:, :-1], expected)
     np.testing.assert_array_equal(condition[:, -1], 32)  # The separator.
 
     # As in `fit` on the clips themselves.
-    generator = tiny_generator(condition="frames", num_condition_frames=2)
+    generator = tiny_generator(conditioning="frames", num_condition_frames=2)
     generator.compile("adamw")
     found = generator.evaluate(dataset, steps=1, verbose=0)
     originals = np.stack([clip["video"] for clip in clips])
@@ -270,6 +272,6 @@ def test_frame_prediction_trains_on_tokens_of_first_frames(tmp_path):
 def test_tokens_without_first_frames_are_refused(tmp_path):
     tokens = write(tmp_path)
     with pytest.raises(ValueError, match="num_condition_frames="):
-        data.token_dataset(tokens, condition="frames")
+        data.token_dataset(tokens, conditioning="frames")
     with pytest.raises(ValueError, match="num_condition_frames.*3"):
         write(tmp_path / "more", num_condition_frames=3)

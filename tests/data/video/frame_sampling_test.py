@@ -11,33 +11,33 @@ sizes = st.integers(1, 200)
 ways = st.sampled_from(["random", "first", "center", "uniform"])
 
 
-@given(total=sizes, num_frames=sizes, sampling=ways)
-def test_indices_ascend_within_the_video(total, num_frames, sampling):
+@given(total=sizes, num_frames=sizes, frame_sampling=ways)
+def test_indices_ascend_within_the_video(total, num_frames, frame_sampling):
     generator = np.random.default_rng(0)
-    chosen = data.frame_indices(total, num_frames, sampling, generator)
+    chosen = data.frame_indices(total, num_frames, frame_sampling, generator)
     assert chosen.shape == (num_frames,)
     assert chosen.min() >= 0 and chosen.max() < total
     assert (np.diff(chosen) >= 0).all()
-    if sampling != "uniform" and total >= num_frames:
+    if frame_sampling != "uniform" and total >= num_frames:
         assert (np.diff(chosen) == 1).all()
 
 
 @pytest.mark.parametrize(
-    "sampling, expected",
+    "frame_sampling, expected",
     [
         ("first", [0, 1, 2, 3]),
         ("center", [3, 4, 5, 6]),
         ("uniform", [0, 2, 5, 7]),
     ],
 )
-def test_which_frames_are_taken(sampling, expected):
-    chosen = data.frame_indices(10, 4, sampling)
+def test_which_frames_are_taken(frame_sampling, expected):
+    chosen = data.frame_indices(10, 4, frame_sampling)
     np.testing.assert_array_equal(chosen, expected)
 
 
 def test_short_videos_repeat_their_last_frame():
-    for sampling in ("first", "center", "uniform"):
-        chosen = data.frame_indices(3, 5, sampling)
+    for frame_sampling in ("first", "center", "uniform"):
+        chosen = data.frame_indices(3, 5, frame_sampling)
         np.testing.assert_array_equal(chosen, [0, 1, 2, 2, 2])
 
 

@@ -73,7 +73,7 @@ def test_preprocessing_is_resizing_and_then_cropping(
 
 def test_flip_mirrors_the_whole_clip():
     video = noise(3, 4, 4, 3)
-    flipped = data.preprocess_clip(video, 4, flip=True)
+    flipped = data.preprocess_clip(video, 4, horizontal_flip=True)
     expected = data.preprocess_clip(video, 4)[:, :, ::-1]
     np.testing.assert_array_equal(flipped, expected)
 
