@@ -1,16 +1,17 @@
-"""Video sources, reading and writing clips, transforms and pipelines."""
+"""Video sources, transforms, input pipelines and token data sets."""
 
 import importlib
 
-# Where each public name is. Modules are loaded when a name is first used: the
-# libraries for video and pipelines are extras.
+# The module of each public name. Modules are imported on first use, since the
+# libraries for video and pipelines are optional.
 _MODULES = {
     "AtariGameplay": "keras_larp.data.sources.atari_gameplay",
     "BatchDataset": "keras_larp.data.pipelines.batch_dataset",
     "CachedSource": "keras_larp.data.sources.cached_source",
+    "ConcatSource": "keras_larp.data.sources.concat_source",
+    "FileSource": "keras_larp.data.sources.file_source",
     "Kinetics600": "keras_larp.data.sources.kinetics600",
     "LayerAugmentation": "keras_larp.data.pipelines.layer_augmentation",
-    "ConcatSource": "keras_larp.data.sources.concat_source",
     "MovingShapes": "keras_larp.data.sources.moving_shapes",
     "TfioReader": "keras_larp.data.video.tfio_reader",
     "TokenDataset": "keras_larp.data.tokens.token_pipeline",
@@ -18,9 +19,10 @@ _MODULES = {
     "UCF101": "keras_larp.data.sources.ucf101",
     "VideoDecodeError": "keras_larp.data.video.video_decode_error",
     "VideoDataset": "keras_larp.data.pipelines.grain_pipeline",
-    "VideoFile": "keras_larp.data.sources.video_file",
+    "VideoFile": "keras_larp.data.sources.file_source",
     "VideoFolder": "keras_larp.data.sources.video_folder",
     "VideoList": "keras_larp.data.sources.video_list",
+    "VideoSource": "keras_larp.data.sources.video_source",
     "center_crop": "keras_larp.data.video.transforms",
     "count_frames": "keras_larp.data.video.video_reader",
     "film_strips": "keras_larp.data.video.video_writer",

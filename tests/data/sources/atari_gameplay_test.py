@@ -145,7 +145,7 @@ def test_objects_that_blink_are_in_every_frame(monkeypatch, frame_skip):
     monkeypatch.setattr(emulator, "_console", BlinkingConsole())
     monkeypatch.setattr(emulator, "_start", 0)
     generator = np.random.default_rng(0)
-    frames, is_cut = emulator.film((0,), generator, 5, frame_skip)
+    frames, is_cut = emulator.record((0,), generator, 5, frame_skip)
     assert frames.shape == (5, 2, 2, 3) and not is_cut
     np.testing.assert_array_equal(frames, 200)
 
