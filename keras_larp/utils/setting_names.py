@@ -23,7 +23,7 @@ _FORMAT_1 = {current: name for name, current in _RENAMED.items()}
 
 
 def to_current_names(config):
-    """Renames the settings of a stored config, including nested dictionaries."""
+    """Renames the settings of a stored config, including nested ones."""
     return _rename(config, _RENAMED)
 
 
