@@ -1,7 +1,6 @@
 import collections
 import collections.abc
 import contextlib
-import difflib
 
 import numpy as np
 
@@ -9,6 +8,7 @@ from keras_larp.data.sources.atari_emulator import AtariEmulator, game_names
 from keras_larp.data.sources.computed_source import ComputedSource
 from keras_larp.data.video.transforms import resize_frame, to_unit_range
 from keras_larp.utils.checks import check_choice, check_integer
+from keras_larp.utils.suggestions import did_you_mean
 
 SPLITS = ("train", "test")
 # Number of playthroughs per game, split and seed that clips start from.
@@ -161,11 +161,10 @@ def _check_games(games):
     games = tuple(games)
     for game in games:
         if game not in known:
-            close = difflib.get_close_matches(str(game), known)
-            hint = f"Did you mean {' or '.join(close)}? " if close else ""
             raise ValueError(
-                f"There is no game {game!r}. {hint}`AtariGameplay(1).class_names` "
-                f"lists all games. Received: games={list(games)}"
+                f"There is no game {game!r}.{did_you_mean(game, known)} "
+                "`AtariGameplay(1).class_names` lists all games. "
+                f"Received: games={list(games)}"
             )
     if len(set(games)) < len(games):
         raise ValueError(

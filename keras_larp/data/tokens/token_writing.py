@@ -25,6 +25,8 @@ from keras_larp.data.tokens.token_records import (
 from keras_larp.data.tokens.token_source import TokenSource
 from keras_larp.layers.frame_condition import repeat_last_frame
 from keras_larp.utils.checks import check_integer
+from keras_larp.utils.differences import describe_differences
+from keras_larp.utils.files import atomic_write, remove_temporary_files
 from keras_larp.utils.fingerprints import model_fingerprint
 from keras_larp.utils.optional_imports import require
 
@@ -131,14 +133,14 @@ def write_token_dataset(
     }
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    remove_temporary_files(folder)
     _start_or_resume(folder, description, source)
     names = shard_names(description)
     missing = [i for i, n in enumerate(names) if not (folder / n).is_file()]
     batches = _batches(
         loader, missing, clips_per_shard, batch_size, num_workers
     )
-    writer = _ShardWriter(folder, names, missing)
-    try:
+    with _ShardWriter(folder, names, missing) as writer:
         for indices, batch in batches:
             videos = [batch["video"]]
             if include_flips:
@@ -164,9 +166,6 @@ def write_token_dataset(
                             None if condition_ids is None else condition_ids[i],
                         )
                     )
-        writer.finish()
-    finally:
-        writer.discard()
     return TokenSource(folder)
 
 
@@ -177,21 +176,17 @@ def _start_or_resume(folder, description, source):
     if stored is None:
         write_description(folder, description)
         return
-    differing = [
-        name for name, value in description.items() if stored.get(name) != value
-    ]
-    # Rendering a clip for the earlier fingerprint is slow: it comes last.
-    if "source" in differing and stored["source"] == path_fingerprint(source):
-        differing.remove("source")
-    if differing:
-        text = ", ".join(
-            f"{name}: {stored.get(name)!r} (stored), {description[name]!r} "
-            "(requested)"
-            for name in differing
-        )
+    requested = description
+    # Computing the earlier fingerprint may render a clip.
+    if stored["source"] != description["source"] and (
+        stored["source"] == path_fingerprint(source)
+    ):
+        requested = {**description, "source": stored["source"]}
+    differences = describe_differences(stored, requested)
+    if differences:
         raise ValueError(
             f"{folder} holds another token data set. Choose another folder, "
-            f"or delete it. Received: {text}"
+            f"or delete it. Received: {differences}"
         )
 
 
@@ -224,10 +219,9 @@ def _batches(loader, shards, clips_per_shard, batch_size, num_workers):
 
 
 class _ShardWriter:
-    """Writes shards one after the other, each atomically.
+    """Context manager that writes shards one after the other.
 
-    A shard is written to a file `*.partial`, which gets the name of the shard
-    when it is complete.
+    Each shard is written atomically. An exception discards the current one.
 
     Args:
         folder: Path.
@@ -243,6 +237,19 @@ class _ShardWriter:
         self._names = names
         self._missing = list(missing)
         self._writer = None
+        self._file = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        if error[0] is None:
+            while self._missing:
+                self._complete()
+        elif self._writer is not None:
+            self._writer.close()
+            # `atomic_write` removes the file and lets the exception pass.
+            self._file.__exit__(*error)
 
     def advance_to(self, shard):
         """Completes all shards before `shard` and opens it."""
@@ -250,38 +257,27 @@ class _ShardWriter:
             self._complete()
         self._open()
 
-    def finish(self):
-        """Completes all shards."""
-        while self._missing:
-            self._complete()
-
     def write(self, record):
         self._writer.write(record)
 
-    def discard(self):
-        """Removes the incomplete shard, if there is one."""
-        if self._writer is not None:
-            self._writer.close()
-            self._partial(self._names[self._missing[0]]).unlink()
-
     def _open(self):
         if self._writer is None:
-            path = self._partial(self._names[self._missing[0]])
+            self._file = atomic_write(self._path())
             # Training reads single records in random order.
             self._writer = self._module.ArrayRecordWriter(
-                str(path), "group_size:1"
+                str(self._file.__enter__()), "group_size:1"
             )
 
     def _complete(self):
         self._open()
         self._writer.close()
         self._writer = None
-        name = self._names[self._missing.pop(0)]
-        os.replace(self._partial(name), self._folder / name)
-        logging.info("Wrote %s", self._folder / name)
+        self._file.__exit__(None, None, None)
+        logging.info("Wrote %s", self._path())
+        self._missing.pop(0)
 
-    def _partial(self, name):
-        return self._folder / f"{name}.partial"
+    def _path(self):
+        return self._folder / self._names[self._missing[0]]
 
 
 def _encode(tokenizer, video):
