@@ -114,7 +114,7 @@ dist: env
 	  "`ls dist/*.whl`[jax]"
 	cd build && KERAS_BACKEND=jax wheel/bin/python -c \
 	  "import keras_larp; print(keras_larp.__file__); \
-	  keras_larp.presets.load('moving_shapes_tokenizer')"
+	  keras_larp.presets.load('larp_tiny_moving_shapes_tokenizer')"
 	cd build && KERAS_BACKEND=jax wheel/bin/keras-larp --help > /dev/null
 
 clean:
