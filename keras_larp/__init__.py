@@ -35,12 +35,13 @@ __all__ = [
     "training",
 ]
 
+if not TYPE_CHECKING:  # With `__getattr__`, type checkers accept any name.
 
-def __getattr__(name):
-    # Subpackages are loaded on first use, so that `import keras_larp` is fast.
-    if name in __all__:
-        return importlib.import_module(f"keras_larp.{name}")
-    raise AttributeError(f"module 'keras_larp' has no attribute {name!r}")
+    def __getattr__(name):
+        # Subpackages are loaded on first use: `import keras_larp` is fast.
+        if name in __all__:
+            return importlib.import_module(f"keras_larp.{name}")
+        raise AttributeError(f"module 'keras_larp' has no attribute {name!r}")
 
 
 def __dir__():

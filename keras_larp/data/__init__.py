@@ -136,12 +136,15 @@ __all__ = [
     "write_video",
 ]
 
+if not TYPE_CHECKING:  # With `__getattr__`, type checkers accept any name.
 
-def __getattr__(name):
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(_MODULES[name])
-    return getattr(module, name)
+    def __getattr__(name):
+        if name not in _MODULES:
+            raise AttributeError(
+                f"module {__name__!r} has no attribute {name!r}"
+            )
+        module = importlib.import_module(_MODULES[name])
+        return getattr(module, name)
 
 
 def __dir__():
