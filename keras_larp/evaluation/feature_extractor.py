@@ -67,7 +67,8 @@ class FeatureExtractor:
             )
 
     def __call__(self, videos: Any) -> np.ndarray:
-        return extract_features(self.function, videos).astype("float32")
+        features = extract_features(self.function, self.name, videos)
+        return features.astype("float32")
 
 
 def i3d_features(

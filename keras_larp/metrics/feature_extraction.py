@@ -9,12 +9,15 @@ from keras import ops
 from keras_larp.utils.fingerprints import arrays_sha256
 
 
-def extract_features(feature_extractor: Callable, videos: Any) -> np.ndarray:
+def extract_features(
+    feature_extractor: Callable, name: str, videos: Any
+) -> np.ndarray:
     """Computes the features of a batch of clips.
 
     Args:
         feature_extractor: Callable from clips to features of shape `(B, D)`.
-            A Keras model is called in compiled inference mode.
+            A Keras model runs compiled, in inference mode.
+        name: String. Name of the extractor, for error messages.
         videos: Clips of shape `(B, ...)`.
 
     Returns:
@@ -33,10 +36,9 @@ def extract_features(feature_extractor: Callable, videos: Any) -> np.ndarray:
     features = np.asarray(ops.convert_to_numpy(features))
     if features.ndim != 2 or len(features) != len(videos):
         raise ValueError(
-            "The feature extractor must return features of shape "
-            f"(batch, features). Received: shape={features.shape} for clips "
-            f"of shape {tuple(videos.shape)} from "
-            f"{describe_extractor(feature_extractor)}"
+            "Expected features of shape (batch, features) from the extractor "
+            f"{name}. Received: shape={features.shape} for clips of shape "
+            f"{tuple(videos.shape)}"
         )
     return features
 

@@ -104,11 +104,11 @@ class FrechetVideoDistance:
 
     def update_real(self, videos):
         """Adds real clips: what the extractor takes, `(B, ...)`."""
-        self.real.update(extract_features(self.feature_extractor, videos))
+        self.real.update(self._features(videos))
 
     def update_generated(self, videos):
         """Adds generated clips or reconstructions."""
-        self.generated.update(extract_features(self.feature_extractor, videos))
+        self.generated.update(self._features(videos))
 
     def update_state(self, real, generated):
         """Adds clips to both sets; they need not be equally many."""
@@ -128,3 +128,8 @@ class FrechetVideoDistance:
                     f"Expected at least 2 {name} clips. Received: {count}"
                 )
         return frechet_distance(self.real, self.generated)
+
+    def _features(self, videos):
+        return extract_features(
+            self.feature_extractor, self.extractor_name, videos
+        )
