@@ -48,7 +48,7 @@ def atomic_write_text(path, text):
 def atomic_folder(path, overwrite=False):
     """Writes a folder atomically.
 
-    Yields a temporary empty folder beside `path`. On a normal exit, its files
+    Yields a temporary empty folder next to `path`. On a normal exit, its files
     are flushed to disk and it is renamed to `path`. On an exception it is
     removed.
 
