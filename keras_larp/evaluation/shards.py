@@ -211,12 +211,14 @@ def check_equal_settings(descriptions):
     expected = _without_paths(description["settings"])
     for name, description in others:
         settings = _without_paths(description["settings"])
-        differences = describe_differences(expected, settings)
+        differences = describe_differences(
+            expected, settings, labels=(f"{first} has", f"{name} has")
+        )
         if differences:
             raise ValueError(
                 "Shards of one evaluation must have the same settings. Choose "
                 "another folder, or delete the other shards. Received: "
-                f"{differences} ({first} is stored, {name} is requested)"
+                f"{differences}"
             )
 
 
