@@ -5,7 +5,9 @@ from typing import Any
 
 
 def describe_differences(
-    stored: Mapping[str, Any], requested: Mapping[str, Any]
+    stored: Mapping[str, Any],
+    requested: Mapping[str, Any],
+    labels: tuple[str, str] = ("stored", "requested"),
 ) -> str:
     """Lists the settings that differ.
 
@@ -13,6 +15,8 @@ def describe_differences(
         stored: Dictionary of settings, such as those in a file.
         requested: Dictionary of the settings to compare with. Settings that
             only one of the dictionaries has count as `None` in the other.
+        labels: Pair of strings. What the values of either dictionary are
+            called.
 
     Returns:
         String such as `"seed: stored 1, requested 2"`, one entry per setting,
@@ -20,8 +24,8 @@ def describe_differences(
     """
     names = dict.fromkeys([*stored, *requested])
     return "; ".join(
-        f"{name}: stored {stored.get(name)!r}, "
-        f"requested {requested.get(name)!r}"
+        f"{name}: {labels[0]} {stored.get(name)!r}, "
+        f"{labels[1]} {requested.get(name)!r}"
         for name in names
         if stored.get(name) != requested.get(name)
     )
