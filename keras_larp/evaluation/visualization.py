@@ -3,7 +3,8 @@
 import numpy as np
 from keras import ops
 
-from keras_larp.data.video.video_writer import atomic_write, video_grid
+from keras_larp.data.video.video_writer import video_grid
+from keras_larp.utils.files import atomic_write
 from keras_larp.utils.optional_imports import require
 
 
@@ -67,7 +68,8 @@ def write_codebook_usage(path, token_ids, codebook_size, num_bins=64):
     left.set_ylabel("position in the sequence")
     right.plot(entropies(token_ids), np.arange(len(shares)))
     right.set_xlabel("entropy, bits")
-    atomic_write(path, lambda name: figure.savefig(name, dpi=120))
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=120)
 
 
 def entropies(token_ids):

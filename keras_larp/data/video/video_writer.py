@@ -1,13 +1,12 @@
 import collections.abc
 import os
-import pathlib
-import tempfile
 import typing
 
 import numpy as np
 
 from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.checks import check_integer
+from keras_larp.utils.files import atomic_write
 from keras_larp.utils.optional_imports import require
 
 
@@ -148,10 +147,11 @@ def write_video(
     """
     video = _to_uint8(video, 4)
     fps = check_integer("fps", fps, 1)
-    if pathlib.Path(path).suffix.lower() == ".gif":
-        atomic_write(path, lambda name: _write_gif(name, video, fps))
-    else:
-        atomic_write(path, lambda name: _write_container(name, video, fps))
+    with atomic_write(path) as temporary:
+        if temporary.suffix.lower() == ".gif":
+            _write_gif(temporary, video, fps)
+        else:
+            _write_container(temporary, video, fps)
 
 
 def write_image(path: str | os.PathLike, image: typing.Any) -> None:
@@ -173,8 +173,9 @@ def write_image(path: str | os.PathLike, image: typing.Any) -> None:
     keras_larp.data.write_image("noise.png", np.random.rand(32, 32, 3))
     ```
     """
-    pixels = _to_uint8(image, 3)
-    atomic_write(path, require("PIL.Image", "viz").fromarray(pixels).save)
+    pil_image = require("PIL.Image", "viz").fromarray(_to_uint8(image, 3))
+    with atomic_write(path) as temporary:
+        pil_image.save(temporary)
 
 
 def _to_uint8(pixels, rank):
@@ -187,23 +188,6 @@ def _to_uint8(pixels, rank):
     if pixels.dtype == np.uint8:
         return pixels
     return np.round(np.clip(pixels, 0.0, 1.0) * 255.0).astype(np.uint8)
-
-
-def atomic_write(path, write):
-    """Calls `write` with a temporary file's name and moves the file to `path`.
-
-    If `write` raises an error, `path` stays as it was.
-    """
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    try:
-        write(name)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    finally:
-        pathlib.Path(name).unlink(missing_ok=True)
 
 
 def _write_gif(path, video, fps):
@@ -235,9 +219,8 @@ def _write_container(path, video, fps):
                 container.mux(stream.encode(frame))
             container.mux(stream.encode())
     except ValueError as error:
-        suffix = pathlib.Path(path).suffix
         raise ValueError(
             "The extension of a video file must be .gif, .mp4 or that of "
             "another container that FFmpeg can write H.264 to. Received: "
-            f"{suffix!r} ({error})"
+            f"{path.suffix!r} ({error})"
         ) from error
