@@ -1,3 +1,5 @@
+"""SHA-256 checksums of models, arrays and files."""
+
 import hashlib
 import json
 
@@ -8,22 +10,39 @@ from keras_larp.utils.setting_names import to_format_1_names
 
 
 def model_fingerprint(model):
-    """SHA-256 of a model's configuration and weights, as a string.
+    """Returns the SHA-256 checksum of a model's configuration and weights.
 
-    The same on every backend, and whether it is compiled or not; the name of
-    the model does not count, nor what only training needs.
+    It is equal on every backend, whether or not the model is compiled. The
+    name of the model and the state of training do not count.
 
     Args:
-        model: A `LARPTokenizer`, or another Keras model.
+        model: A `LARPTokenizer` or another Keras model.
 
     Returns:
-        String of 64 characters.
+        String of 64 hexadecimal digits.
     """
     config = to_format_1_names(model.get_config())
     config = {name: config[name] for name in sorted(config) if name != "name"}
     text = json.dumps(config, sort_keys=True, default=str)
     digest = hashlib.sha256(text.encode())
-    for weight in getattr(model, "model_weights", model.weights):
-        weight = ops.convert_to_numpy(weight)
-        digest.update(np.ascontiguousarray(weight).tobytes())
+    _add_arrays(digest, getattr(model, "model_weights", model.weights))
     return digest.hexdigest()
+
+
+def arrays_sha256(arrays):
+    """Returns the SHA-256 checksum of the bytes of arrays or tensors."""
+    digest = hashlib.sha256()
+    _add_arrays(digest, arrays)
+    return digest.hexdigest()
+
+
+def file_sha256(path):
+    """Returns the SHA-256 checksum of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _add_arrays(digest, arrays):
+    for array in arrays:
+        array = np.ascontiguousarray(ops.convert_to_numpy(array))
+        digest.update(array.tobytes())

@@ -108,7 +108,7 @@ def write_token_dataset(
         "class_names": list(getattr(source, "class_names", ())),
         "num_clips": len(loader),
         "clips_per_shard": clips_per_shard,
-        "frame_sampling": sampling,
+        "sampling": frame_sampling,
         "seed": seed,
         "flips": bool(include_flips),
         "num_condition_frames": num_condition_frames,

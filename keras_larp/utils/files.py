@@ -1,0 +1,124 @@
+"""Atomic writes: a path holds complete content or does not exist."""
+
+import contextlib
+import os
+import pathlib
+import secrets
+import shutil
+
+_PREFIX = ".part-"
+
+
+@contextlib.contextmanager
+def atomic_write(path):
+    """Writes a file atomically.
+
+    Yields a temporary path in the same folder, with the same suffix. On a
+    normal exit, the temporary file is flushed to disk and replaces `path`. On
+    an exception it is removed and `path` stays as it was.
+
+    Args:
+        path: String or path. Missing parent folders are created.
+
+    Example:
+
+    ```python
+    with atomic_write("curves.png") as temporary:
+        figure.savefig(temporary)
+    ```
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary_path(path)
+    try:
+        yield temporary
+        _flush(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def atomic_write_text(path, text):
+    """Writes a text file atomically; see `atomic_write`."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text)
+
+
+@contextlib.contextmanager
+def atomic_folder(path, overwrite=False):
+    """Writes a folder atomically.
+
+    Yields a temporary empty folder beside `path`. On a normal exit, its files
+    are flushed to disk and it is renamed to `path`. On an exception it is
+    removed.
+
+    Args:
+        path: String or path. Missing parent folders are created.
+        overwrite: Boolean, whether to replace an existing folder.
+
+    Raises:
+        FileExistsError: If `path` exists and `overwrite` is `False`.
+    """
+    path = pathlib.Path(path)
+    if path.exists() and not overwrite:
+        raise FileExistsError(
+            f"{path} exists. Remove it or choose another folder."
+        )
+    temporary = _temporary_path(path)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _flush(file)
+        if path.exists():
+            atomic_rmtree(path)
+        temporary.rename(path)
+        _flush(path.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def atomic_rmtree(path):
+    """Removes a folder atomically: it loses its name before its files."""
+    path = pathlib.Path(path)
+    temporary = _temporary_path(path)
+    path.rename(temporary)
+    shutil.rmtree(temporary)
+
+
+def replace_symlink(link, target):
+    """Creates or replaces a symbolic link atomically.
+
+    Args:
+        link: Path of the link.
+        target: String, the target relative to the folder of the link.
+    """
+    temporary = _temporary_path(pathlib.Path(link))
+    temporary.symlink_to(target)
+    os.replace(temporary, link)
+
+
+def remove_temporary_files(folder):
+    """Removes what interrupted atomic writes left behind in a folder."""
+    for path in pathlib.Path(folder).glob(f"{_PREFIX}*"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _temporary_path(path):
+    # Unique per call, so that concurrent writers do not share it. The original
+    # name comes last: writers infer the format from the suffix.
+    return path.with_name(f"{_PREFIX}{secrets.token_hex(4)}-{path.name}")
+
+
+def _flush(path):
+    """Flushes a file, or the entries of a folder, to disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,80 @@
+import pytest
+
+from keras_larp.utils import files
+
+pytestmark = pytest.mark.once
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_atomic_write_replaces_the_file(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    for text in ("one", "two"):
+        files.atomic_write_text(path, text)
+        assert path.read_text() == text
+    assert names(path.parent) == ["a.txt"]
+
+
+def test_failed_atomic_write_keeps_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), files.atomic_write(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old" and names(tmp_path) == ["a.txt"]
+
+
+def test_temporary_file_has_the_suffix_of_the_final_name(tmp_path):
+    with files.atomic_write(tmp_path / "model.weights.h5") as temporary:
+        assert temporary.name.endswith(".weights.h5")
+        temporary.write_text("")
+
+
+def test_concurrent_writers_use_different_temporary_files(tmp_path):
+    path = tmp_path / "a.txt"
+    with files.atomic_write(path) as first, files.atomic_write(path) as second:
+        assert first != second
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"
+
+
+def test_atomic_folder_appears_only_when_complete(tmp_path):
+    path = tmp_path / "folder"
+    with files.atomic_folder(path) as temporary:
+        (temporary / "a").write_text("1")
+        assert not path.exists()
+    assert names(path) == ["a"]
+    with pytest.raises(FileExistsError, match="exists"):
+        with files.atomic_folder(path):
+            pass
+    with files.atomic_folder(path, overwrite=True) as temporary:
+        (temporary / "b").write_text("2")
+    assert names(path) == ["b"] and names(tmp_path) == ["folder"]
+
+
+def test_failed_atomic_folder_keeps_the_old_one(tmp_path):
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "a").write_text("1")
+    with pytest.raises(RuntimeError):
+        with files.atomic_folder(path, overwrite=True):
+            raise RuntimeError
+    assert names(path) == ["a"] and names(tmp_path) == ["folder"]
+
+
+def test_leftovers_of_interrupted_writes_are_removed(tmp_path):
+    (tmp_path / ".part-0123-a").mkdir()
+    (tmp_path / ".part-0123-b.txt").write_text("half")
+    (tmp_path / "c.txt").write_text("complete")
+    files.remove_temporary_files(tmp_path)
+    assert names(tmp_path) == ["c.txt"]
+
+
+def test_replace_symlink(tmp_path):
+    for target in ("a", "b"):
+        files.replace_symlink(tmp_path / "best", target)
+    assert (tmp_path / "best").readlink().name == "b"
+    assert names(tmp_path) == ["best"]
