@@ -5,14 +5,14 @@ WORKERS ?= 2
 VENV = .venv
 BIN = $(VENV)/bin
 
-.PHONY: env demo test test-tfio test-cv lint format clean
+.PHONY: env demo docs test test-tfio test-cv lint format clean
 
 env: $(VENV)/installed
 
 # Python compiles what is imported, a small part of what pip would compile.
 $(VENV)/installed: setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --no-compile -c constraints.txt -e ".[all,dev]"
+	$(BIN)/pip install --quiet --no-compile -c constraints.txt -e ".[all,dev,docs]"
 	touch $@
 
 # One thread for each worker, so that workers do not fight for cores, and what
@@ -75,8 +75,12 @@ format: env
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Builds the site into site/; broken links and anchors are errors.
+docs: env
+	KERAS_BACKEND=$(or $(BACKEND),torch) $(BIN)/python -m mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) $(TFIO) build dist *.egg-info
+	rm -rf $(VENV) $(TFIO) build dist site *.egg-info
 
 # `make demo PART=preset` shows the trained preset alone and `PART=fit` trains
 # alone; `make demo DATA=/path/to/UCF-101` trains on video files, and

@@ -20,8 +20,9 @@ def _convert(text):
     text = text.replace("\nCall arguments:\n", "\nOther Args: Call arguments\n")
     text = re.sub(
         r"^Reference:\s*\n((?: {4}.*\n?|\n(?= {4}))*)",
-        lambda match: "**Reference**\n\n"
-        + re.sub(r"^ {4}", "", match[1], flags=re.M),
+        lambda match: (
+            "**Reference**\n\n" + re.sub(r"^ {4}", "", match[1], flags=re.M)
+        ),
         text,
         flags=re.M,
     )

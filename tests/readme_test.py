@@ -1,5 +1,6 @@
-"""Documentation as code: the Python blocks of README.md and of every page run
-in order, in one namespace per page; every `keras-larp` command parses."""
+"""Documentation as code: the Python blocks of README.md, of every page and of
+the model cards run in order, in one namespace per page; every `keras-larp`
+command parses."""
 
 import copy
 import importlib
@@ -15,7 +16,12 @@ from keras_larp import data
 from keras_larp.cli.main import COMMANDS
 
 ROOT = pathlib.Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "benchmarks" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "keras_larp" / "presets").rglob("README.md")),
+]
 # A block that cannot run here is marked ```python notest, with the reason in
 # a comment on its first line.
 PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```", re.S | re.M)
@@ -54,7 +60,7 @@ def test_python_blocks_run(page, working_folder):
     namespace = {}
     for block in PYTHON_BLOCK.findall(page.read_text()):
         exec(compile(block, f"{page}: {block[:60]!r}", "exec"), namespace)
-    if page.name == "README.md":
+    if page == ROOT / "README.md":
         assert tuple(namespace["clips"].shape) == (2, 8, 32, 32, 3)
         assert (working_folder / "shapes.gif").stat().st_size > 1000
 
