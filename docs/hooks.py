@@ -12,6 +12,7 @@ checking covers these links too.
 """
 
 import importlib
+import inspect
 import os
 import pathlib
 import posixpath
@@ -28,7 +29,15 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 LINK = re.compile(r"(\]\()([^)\s#]+)((?:#[^)\s]*)?\))")
+FLAG = re.compile(r"--\w+(=[\w./]*\w)?")
 DIRECTIVE = re.compile(r"^<!-- (\w+) ?(.*?) -->$", re.M)
+TRAINING_METHODS = ("compile", "fit", "evaluate", "initialize_codebook")
+TRAINING_METHODS += ("loss_terms",)
+# Methods that every Keras layer or model has.
+PLUMBING = ("build", "call", "compute_output_shape", "get_config")
+PLUMBING += ("from_config", "get_build_config", "build_from_config")
+PLUMBING += ("get_compile_config", "compile_from_config")
+PLUMBING += ("save_own_variables", "load_own_variables")
 LANGUAGES = {".py": "python", ".sh": "sh", ".json": "json", ".toml": "toml"}
 
 
@@ -136,13 +145,37 @@ def _api(package):
         if not hasattr(value, "__module__"):  # A submodule.
             continue
         public = f"{package}.{name}"
-        parts.append(
+        directive = (
             f'<a id="{public}"></a>\n\n'
             f"::: {value.__module__}.{value.__qualname__}\n"
             f'    options:\n      heading: "{public}"\n'
             f'      toc_label: "{name}"\n'
         )
+        if inspect.isclass(value):
+            directive += f"      members: {_members(value)}\n"
+        parts.append(directive)
     return "\n".join(parts)
+
+
+def _members(cls):
+    """Names of the methods to document, as a YAML list.
+
+    What mixins of `training` and `backend` define for each other is left out,
+    except for the methods that users call or override.
+    """
+    internal = ("keras_larp.training.", "keras_larp.backend.")
+    names = []
+    for base in cls.__mro__:
+        if not base.__module__.startswith("keras_larp."):
+            continue
+        is_internal = base.__module__.startswith(internal)
+        names += [
+            name
+            for name in vars(base)
+            if name in TRAINING_METHODS
+            or not (name.startswith("_") or name in PLUMBING or is_internal)
+        ]
+    return list(dict.fromkeys(names))
 
 
 def _commands():
@@ -163,7 +196,7 @@ def _command(name):
     ]
     return "\n".join(
         [
-            f"## {name}\n\n{summary}\n{_example_as_block(rest)}\n",
+            f"## {name}\n\n{summary}\n{_markdown(rest)}\n",
             f'??? note "Flags of `keras-larp {name}`"\n',
             "    | flag | default | description |",
             "    |---|---|---|",
@@ -173,12 +206,18 @@ def _command(name):
     )
 
 
-def _example_as_block(text):
-    """Indented command lines of a docstring as fenced blocks."""
+def _markdown(text):
+    """A command's docstring: indented command lines as fenced blocks, flags
+    as code."""
     blocks = re.split(r"\n((?:    .*\n|\n(?=    ))+)", text)
-    for i in range(1, len(blocks), 2):
-        code = textwrap.dedent(blocks[i]).strip("\n")
-        blocks[i] = f"\n```sh\n{code}\n```\n"
+    for i, block in enumerate(blocks):
+        if i % 2:
+            code = textwrap.dedent(block).strip("\n")
+            blocks[i] = f"\n```sh\n{code}\n```\n"
+        else:
+            spans = block.split("`")
+            spans[::2] = [FLAG.sub(r"`\g<0>`", span) for span in spans[::2]]
+            blocks[i] = "`".join(spans)
     return "".join(blocks)
 
 

@@ -1,15 +1,17 @@
 """Griffe extension: sections of Keras docstrings that Google style lacks."""
 
 import re
+import textwrap
 
 import griffe
 
-SECTION = re.compile(r"^(Example|Reference):\s*\n", re.M)
+# A title on a line by itself and the indented lines after it.
+SECTION = r"^{}:[ \t]*\n((?:[ ]{{4}}.*(?:\n|\Z)|\n(?=[ ]{{4}}))+)"
 
 
 class KerasDocstrings(griffe.Extension):
-    """Turns `Call arguments:` into a section of its own, and `Example:` and
-    `Reference:`, whose content is Markdown, into bold titles."""
+    """Renders `Call arguments:` as a list of parameters, and `Returns:`,
+    `Example:` and `Reference:` as Markdown under bold titles."""
 
     def on_object(self, *, obj, **_):
         if obj.docstring is not None:
@@ -18,12 +20,13 @@ class KerasDocstrings(griffe.Extension):
 
 def _convert(text):
     text = text.replace("\nCall arguments:\n", "\nOther Args: Call arguments\n")
-    text = re.sub(
-        r"^Reference:\s*\n((?: {4}.*\n?|\n(?= {4}))*)",
-        lambda match: (
-            "**Reference**\n\n" + re.sub(r"^ {4}", "", match[1], flags=re.M)
-        ),
-        text,
-        flags=re.M,
-    )
+    for title in ("Returns", "Yields", "Reference"):
+        text = re.sub(
+            SECTION.format(title),
+            lambda match, title=title: (
+                f"**{title}**\n\n{textwrap.dedent(match[1])}\n"
+            ),
+            text,
+            flags=re.M,
+        )
     return re.sub(r"^Example:[ \t]*$", "**Example**", text, flags=re.M)
