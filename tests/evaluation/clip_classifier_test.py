@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from number_clips import ArraySource
 
 from keras_larp import data, evaluation
 from keras_larp.evaluation import clip_classifier
@@ -71,7 +72,7 @@ def test_file_of_as_many_other_classes(path, monkeypatch):
 
 
 def test_it_wants_two_sources_of_the_same_classes():
-    without = [{"video": np.zeros((4, 32, 32, 3)), "label": 0}]
+    without = ArraySource([np.zeros((4, 32, 32, 3), "uint8")])
     with pytest.raises(ValueError, match="0 classes to train and 12 to test"):
         evaluation.load_or_train_classifier(without, shapes(12, 0))
 
