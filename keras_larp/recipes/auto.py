@@ -5,10 +5,10 @@ import math
 import statistics
 import time
 
+import numpy as np
 from keras import ops
 
-from keras_larp.data import VideoDecodeError, count_frames
-from keras_larp.data.video.frame_index import open_video
+from keras_larp.data import VideoDecodeError
 
 # Number of videos whose size and length are read.
 _NUM_INSPECTED = 12
@@ -143,7 +143,7 @@ def _inspect_videos(source):
     sizes, error = [], None
     for i in range(0, len(source), -(-len(source) // _NUM_INSPECTED)):
         try:
-            sizes.append(_video_size(source[i]))
+            sizes.append(_video_size(source, i))
         except VideoDecodeError as caught:
             error = caught  # Training skips this video, or reports it.
     if not sizes:
@@ -152,14 +152,10 @@ def _inspect_videos(source):
     return statistics.median_low(sides), statistics.median_low(lengths)
 
 
-def _video_size(item):
+def _video_size(source, index):
     """Returns the shorter side and the number of frames of a video."""
-    if isinstance(item, dict):
-        frames, height, width = item["video"].shape[:3]
-        return min(height, width), frames
-    with open_video(item.path) as (_, stream):
-        context = stream.codec_context
-        return min(context.height, context.width), count_frames(item.path)
+    _, height, width, _ = source.read(index, np.array([0])).shape
+    return min(height, width), source.num_frames(index)
 
 
 def _accelerator():

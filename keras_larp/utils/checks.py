@@ -1,17 +1,26 @@
+"""Checks of numbers and names that users pass as arguments."""
+
 import operator
+from collections.abc import Collection
+from typing import Any
 
 
-def check_integer(name, value, minimum, maximum=None):
-    """Returns `value` as an `int`, or raises an error that names it.
+def check_integer(
+    name: str, value: Any, minimum: int, maximum: int | None = None
+) -> int:
+    """Checks that an argument is an integer within a range.
 
     Args:
-        name: String, what the value is called in the error.
-        value: The value; booleans and floats are refused.
-        minimum: Integer, the least that is allowed.
-        maximum: Optional integer, the most that is allowed.
+        name: String, the name of the argument.
+        value: The value. Booleans and floats are rejected.
+        minimum: Integer, the smallest valid value.
+        maximum: Optional integer, the largest valid value.
+
+    Returns:
+        The value as an `int`.
 
     Raises:
-        ValueError: If it is no integer or out of range.
+        ValueError: If the value is not an integer or is out of range.
     """
     try:
         if isinstance(value, bool):
@@ -24,17 +33,21 @@ def check_integer(name, value, minimum, maximum=None):
         or integer < minimum
         or (maximum is not None and integer > maximum)
     ):
-        bounds = f"of at least {minimum}"
+        bounds = f">= {minimum}"
         if maximum is not None:
-            bounds += f" and at most {maximum}"
+            bounds = f"from {minimum} to {maximum}"
         raise ValueError(
             f"`{name}` must be an integer {bounds}. Received: {name}={value!r}"
         )
     return integer
 
 
-def check_choice(name, value, choices):
-    """Returns `value` if it is one of `choices`, else raises `ValueError`."""
+def check_choice(name: str, value: Any, choices: Collection) -> Any:
+    """Checks that an argument is one of `choices` and returns it.
+
+    Raises:
+        ValueError: If it is not.
+    """
     if value not in choices:
         raise ValueError(
             f"`{name}` must be one of {list(choices)}. "
@@ -43,18 +56,31 @@ def check_choice(name, value, choices):
     return value
 
 
-def check_range(name, value, maximum=None):
-    """Returns `value` as two floats above zero in ascending order, or raises
-    `ValueError`."""
+def check_range(
+    name: str, value: Any, maximum: float | None = None
+) -> tuple[float, float]:
+    """Checks that an argument is a range `(low, high)` of positive numbers.
+
+    Args:
+        name: String, the name of the argument.
+        value: A pair of numbers with `0 < low <= high`.
+        maximum: Optional float, the largest valid `high`.
+
+    Returns:
+        The pair as floats.
+
+    Raises:
+        ValueError: If it is not such a pair.
+    """
     try:
         low, high = map(float, value)
         valid = 0.0 < low <= high and (maximum is None or high <= maximum)
     except (TypeError, ValueError):
         valid = False
     if not valid:
-        bound = "" if maximum is None else f" and at most {maximum}"
+        bound = "" if maximum is None else f" <= {maximum}"
         raise ValueError(
-            f"`{name}` must be a pair of numbers above 0{bound}, the smaller "
-            f"one first. Received: {name}={value!r}"
+            f"`{name}` must be a pair of numbers (low, high) with "
+            f"0 < low <= high{bound}. Received: {name}={value!r}"
         )
     return low, high

@@ -5,19 +5,18 @@ _TRIM_THRESHOLD = -1
 _MMAP_THRESHOLD = -3
 
 
-def reuse_freed_memory():
-    """Lets this process keep memory that it frees, for what it makes next.
+def reuse_freed_memory() -> bool:
+    """Lets glibc reuse freed memory instead of returning it to the system.
 
-    On Linux the C library gives blocks as large as a clip back to the system
-    when they are freed, and the system clears new pages for the next one,
-    which takes longer than to fill them. With this, blocks of up to 1 GB come
-    from memory that was freed before. The process then keeps what it took at
-    its peak. Commands of `keras-larp` and the processes that decode do so;
-    call it once at the beginning of a training program of your own.
+    By default, glibc returns blocks as large as a clip to the system when they
+    are freed. For the next block, the kernel zeroes new pages, which takes
+    longer than filling them. After this call, blocks of up to 1 GB are reused
+    within the process, which then keeps its peak memory. `keras-larp` commands
+    and decoding workers call it; call it once at the start of your own
+    training script.
 
     Returns:
-        Boolean, whether it was done: `False` without glibc, where nothing
-        changes.
+        Boolean: `True` if it took effect, `False` on systems without glibc.
 
     Example:
 
@@ -28,9 +27,9 @@ def reuse_freed_memory():
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # another C library
+    except (AttributeError, OSError, TypeError):  # Not glibc.
         return False
     return bool(
         mallopt(_MMAP_THRESHOLD, 2**30)
-        and mallopt(_TRIM_THRESHOLD, 2**31 - 1)  # the largest there is
+        and mallopt(_TRIM_THRESHOLD, 2**31 - 1)  # The maximum.
     )

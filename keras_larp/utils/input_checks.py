@@ -1,10 +1,20 @@
-"""Checks of what users pass to the models, on the host."""
+"""Checks of video and ids that users pass to models and metrics."""
+
+from typing import Any
 
 import numpy as np
 
 
-def check_video(video, shape):
-    """Raises for a batch of clips of another rank, size or dtype."""
+def check_video(video: Any, shape: tuple[int, ...]) -> None:
+    """Checks the shape and dtype of a batch of clips.
+
+    Args:
+        video: Tensor that must be float `(B, T, H, W, C)`.
+        shape: Tuple of integers, the expected `(T, H, W, C)`.
+
+    Raises:
+        ValueError: If the shape or the dtype differs.
+    """
     received = tuple(video.shape)
     expected = f"(batch, {', '.join(map(str, shape))})"
     if len(received) != 5 or received[1:] != tuple(shape):
@@ -26,10 +36,22 @@ def check_video(video, shape):
         )
 
 
-def check_ids(ids, name, size, shape):
-    """Integer ids in [0, size) of a shape, as an int32 array.
+def check_ids(
+    ids: Any, name: str, size: int, shape: tuple[int | None, ...]
+) -> np.ndarray:
+    """Checks the shape, dtype and range of integer ids.
 
-    `None` in `shape` stands for any extent.
+    Args:
+        ids: Array or tensor of integers in [0, size).
+        name: String, what the ids are called in error messages.
+        size: Integer, the number of valid ids.
+        shape: Tuple, the expected shape; `None` matches any dimension.
+
+    Returns:
+        int32 NumPy array.
+
+    Raises:
+        ValueError: If the shape, the dtype or an id is invalid.
     """
     if hasattr(ids, "detach"):
         ids = ids.detach().cpu()
@@ -39,13 +61,13 @@ def check_ids(ids, name, size, shape):
             f"Expected integer {name}. Received: dtype={ids.dtype}"
         )
     fits = len(ids.shape) == len(shape) and all(
-        extent in (None, received)
-        for extent, received in zip(shape, ids.shape, strict=True)
+        dimension in (None, received)
+        for dimension, received in zip(shape, ids.shape, strict=True)
     )
     if not fits:
-        wanted = tuple("batch" if s is None else s for s in shape)
+        expected = tuple("batch" if s is None else s for s in shape)
         raise ValueError(
-            f"Expected {name} of shape {wanted}. Received: shape={ids.shape}"
+            f"Expected {name} of shape {expected}. Received: shape={ids.shape}"
         )
     if ids.size and (ids.min() < 0 or ids.max() >= size):
         raise ValueError(
@@ -55,14 +77,22 @@ def check_ids(ids, name, size, shape):
     return ids.astype("int32")
 
 
-def check_pair(videos, reconstructions, min_size, channels="channels"):
-    """Raises unless both are clips, or both frames, of one shape.
+def check_pair(
+    videos: Any,
+    reconstructions: Any,
+    min_size: int,
+    channels: int | str = "channels",
+) -> None:
+    """Checks that both tensors are clips, or both frames, of equal shape.
 
     Args:
-        videos: Tensor; extents that are not known yet pass.
+        videos: Tensor. Unknown dimensions (`None`) are accepted.
         reconstructions: Tensor.
-        min_size: Integer, the least height and width.
-        channels: Integer, or a word where any number will do.
+        min_size: Integer, the smallest valid height and width.
+        channels: Integer; the default accepts any number of channels.
+
+    Raises:
+        ValueError: If a shape is invalid or the shapes differ.
     """
     shape = tuple(videos.shape)
     other = tuple(reconstructions.shape)
@@ -81,6 +111,6 @@ def check_pair(videos, reconstructions, min_size, channels="channels"):
         a != b and None not in (a, b) for a, b in zip(shape, other, strict=True)
     ):
         raise ValueError(
-            "Expected videos and reconstructions of one shape. "
+            "Expected videos and reconstructions of equal shape. "
             f"Received: shapes {shape} and {other}"
         )

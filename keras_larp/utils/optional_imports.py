@@ -1,21 +1,25 @@
-import importlib
+"""Imports of optional dependencies."""
 
-# The package that pip installs, where it is not called like the module.
+import importlib
+from typing import Any
+
+# Module name: name of its package, if they differ.
 _PACKAGES = {"PIL": "pillow", "ale_py": "ale-py"}
 
 
-def require(module, extra="data"):
-    """Imports an optional dependency, or says how to install it.
+def require(module: str, extra: str = "data") -> Any:
+    """Imports an optional dependency.
 
     Args:
-        module: String, name of the module, such as `"av"`.
+        module: String, the name of the module, such as `"av"`.
         extra: String, the extra of `keras-larp` that installs it.
 
     Returns:
         The module.
 
     Raises:
-        ImportError: If it is not installed; names the extra.
+        ImportError: If the module is not installed. The message names the pip
+            command.
     """
     try:
         return importlib.import_module(module)
@@ -23,7 +27,7 @@ def require(module, extra="data"):
         package = module.split(".")[0]
         package = _PACKAGES.get(package, package)
         raise ImportError(
-            f"This needs the package `{package}`, which is in the extra "
-            f"`{extra}`. Install it with `pip install "
-            f'"keras-larp[{extra}]"`. ({error})'
+            f"The package `{package}` is required but could not be imported. "
+            f'Install it with `pip install "keras-larp[{extra}]"`. '
+            f"({error})"
         ) from error

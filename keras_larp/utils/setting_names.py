@@ -1,10 +1,12 @@
-"""Names of model settings in files, and their names today.
+"""Renamed constructor arguments of models in stored files.
 
-Presets and fingerprints of token data sets were written with earlier names of
-the constructors' arguments. These files stay valid.
+Presets and fingerprints of format 1 contain earlier argument names. This table
+keeps them valid.
 """
 
-# Name in files of format 1: name today.
+from typing import Any
+
+# Name in format 1: current name.
 _RENAMED = {
     "condition": "conditioning",
     "decoder_layers": "decoder_num_layers",
@@ -19,20 +21,20 @@ _RENAMED = {
     "use_patch_type": "use_patch_type_embedding",
     "use_query_type": "use_query_type_embedding",
 }
-_FORMAT_1 = {today: name for name, today in _RENAMED.items()}
+_FORMAT_1 = {current: name for name, current in _RENAMED.items()}
 
 
-def to_current_names(config):
-    """Renames the settings of a stored config, nested ones included."""
+def to_current_names(config: dict[str, Any]) -> dict[str, Any]:
+    """Renames the settings of a stored config, including nested ones."""
     return _rename(config, _RENAMED)
 
 
-def to_format_1_names(config):
-    """Renames the settings of a config to those that fingerprints hash."""
+def to_format_1_names(config: dict[str, Any]) -> dict[str, Any]:
+    """Renames the settings of a config to the names that fingerprints use."""
     return _rename(config, _FORMAT_1)
 
 
-def _rename(config, names):
+def _rename(config: Any, names: dict[str, str]) -> Any:
     if not isinstance(config, dict):
         return config
     return {

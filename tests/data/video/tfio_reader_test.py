@@ -20,7 +20,9 @@ def tfio():
 @pytest.fixture
 def files(shared_dir):
     paths = sorted((shared_dir / "data").glob("UCF-101/*/*.avi"))
-    return [data.VideoFile(str(path), i) for i, path in enumerate(paths)]
+    return data.FileSource(
+        [data.VideoFile(str(path), i) for i, path in enumerate(paths)]
+    )
 
 
 def test_missing_extra_is_named(monkeypatch):
@@ -52,16 +54,19 @@ def test_unknown_reader():
 def test_frames_are_those_of_pyav(tfio, files):
     reader = data.TfioReader(files)
     assert len(reader) == len(files) == 2
-    for i, file in enumerate(files):
-        clip = reader[i]
-        assert clip["label"] == file.label
-        expected = data.read_frames(file.path, np.arange(len(clip["video"])))
-        np.testing.assert_array_equal(clip["video"], expected)
+    for i in range(len(files)):
+        assert reader.label(i) == files.label(i)
+        assert reader.name(i) == files.name(i)
+        indices = np.arange(reader.num_frames(i))
+        np.testing.assert_array_equal(
+            reader.read(i, indices), files.read(i, indices)
+        )
 
 
 def test_last_columns_of_odd_widths_alone_are_wrong(tfio, shared_dir):
     path = str(shared_dir / "data/kinetics/arm_wrestling.mp4")  # 340 wide
-    video = data.TfioReader([data.VideoFile(path)])[0]["video"]
+    reader = data.TfioReader(data.FileSource([data.VideoFile(path)]))
+    video = reader.read(0, np.arange(reader.num_frames(0)))
     expected = data.read_frames(path, np.arange(len(video)))
     np.testing.assert_array_equal(video[:, :, :336], expected[:, :, :336])
 
@@ -81,9 +86,10 @@ def test_pipelines_of_both_readers_give_the_same_clips(tfio, files):
 
 def test_files_that_are_no_video(tfio, files, tmp_path):
     (tmp_path / "text.mp4").write_text("not a video")
-    strange = [data.VideoFile(str(tmp_path / "text.mp4")), *files]
+    text = data.VideoFile(str(tmp_path / "text.mp4"))
+    strange = data.FileSource([text, *files.files])
     with pytest.raises(data.VideoDecodeError, match="text.mp4"):
-        data.TfioReader(strange)[0]
+        data.TfioReader(strange).num_frames(0)
     dataset = data.tf_video_dataset(
         strange, 4, 32, on_error="skip", reader="tfio"
     )
