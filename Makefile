@@ -5,7 +5,7 @@ WORKERS ?= 2
 VENV = .venv
 BIN = $(VENV)/bin
 
-.PHONY: env demo test test-lowest test-tfio test-cv lint vocabulary format \
+.PHONY: env demo docs test test-lowest test-tfio test-cv lint vocabulary format \
   dist clean
 
 env: $(VENV)/installed
@@ -14,7 +14,7 @@ env: $(VENV)/installed
 # compile all.
 $(VENV)/installed: setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --no-compile -c constraints.txt -e ".[all,dev]"
+	$(BIN)/pip install --quiet --no-compile -c constraints.txt -e ".[all,dev,docs]"
 	touch $@
 
 # One thread per worker, so that workers do not compete for cores. JAX's
@@ -103,6 +103,10 @@ format: env
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Builds the site into site/; broken links and anchors are errors.
+docs: env
+	KERAS_BACKEND=$(or $(BACKEND),torch) $(BIN)/python -m mkdocs build --strict
+
 # Builds the source distribution and the wheel, checks their metadata, and
 # imports the installed wheel and runs its command in a fresh environment.
 dist: env
@@ -118,7 +122,7 @@ dist: env
 	cd build && KERAS_BACKEND=jax wheel/bin/keras-larp --help > /dev/null
 
 clean:
-	rm -rf $(VENV) $(TFIO) .venv-lowest-* build dist *.egg-info
+	rm -rf $(VENV) $(TFIO) .venv-lowest-* build dist site *.egg-info
 
 # `make demo PART=preset` only shows the trained preset, `PART=fit` only trains.
 # `make demo DATA=/path/to/UCF-101` trains on video files, and

@@ -23,6 +23,11 @@ extras = {
     "tfio": ["tensorflow-io==0.37.1", "tensorflow==2.16.*"],
     "hub": ["huggingface_hub>=0.30", "kagglehub>=0.3.10"],
     "viz": ["av>=17.1", "matplotlib>=3.9", "pillow>=11", "tensorboard>=2.20"],
+    "docs": [
+        "mkdocs>=1.6,<2",
+        "mkdocs-material>=9.6",
+        "mkdocstrings-python>=2",
+    ],
     "dev": [
         # The emulator is under the GPL, and therefore not in `all`.
         "ale-py>=0.11",

@@ -93,15 +93,15 @@ class TfioReader(VideoSource):
 def _load_decoder():
     tfio = require("tensorflow_io", "tfio")
     try:
-        with warnings.catch_warnings(record=True):  # one a library
-            # Loaded at the first use otherwise, in the midst of training.
+        with warnings.catch_warnings(record=True):  # one per library
+            # Otherwise loaded on first use, in the middle of training.
             importlib.import_module("tensorflow_io.python.ops.ffmpeg_ops")
     except (ImportError, NotImplementedError, OSError) as error:
         raise ImportError(
-            "tensorflow-io is installed, and its video decoder does not load. "
+            "tensorflow-io is installed, but its video decoder does not load. "
             "It needs TensorFlow 2.16 and the shared libraries of FFmpeg 4 "
-            "(libavcodec.so.58 and those beside it) in a folder that "
-            "LD_LIBRARY_PATH names; `make test-tfio` shows how. "
+            "(libavcodec.so.58 and its companions) in a folder on "
+            "LD_LIBRARY_PATH; `make test-tfio` shows how. "
             f'`reader="pyav"` needs neither. ({error})'
         ) from error
     return tfio.experimental.ffmpeg.decode_video
