@@ -34,9 +34,9 @@ source = data.MovingShapes(NUM_CLIPS, num_frames=8, image_size=32)
 clip = {"num_frames": 8, "image_size": 32}
 train = data.video_dataset(source, **clip, batch_size=16, seed=0)
 
-# Tokenizer: a clip (8, 32, 32, 3) becomes 16 tokens out of 256. The prior learns
-# to predict each token from the ones before it, which makes the tokens easier
-# to generate later.
+# Tokenizer: a clip (8, 32, 32, 3) becomes 16 tokens out of 256. The prior
+# learns to predict each token from the previous ones, which makes the tokens
+# easier to generate later.
 tokenizer = models.LARPTokenizer(
     **clip,
     patch_size=(4, 8, 8),
