@@ -7,23 +7,23 @@ from keras_larp.utils.optional_imports import require
 
 
 class TfioReader:
-    """Reads the video files of a source with tensorflow-io instead of PyAV.
+    """Reads the files of a source with tensorflow-io in place of PyAV.
 
-    `tf_video_dataset(reader="tfio")` creates this reader.
+    A sequence of dictionaries of `video` and `label`, which every pipeline
+    takes; `tf_video_dataset(reader="tfio")` makes one.
 
-    tensorflow-io 0.37.1, the last release, only loads with TensorFlow 2.16. It
-    requires the shared libraries of FFmpeg 4, which the `decord` wheel
-    contains. It decodes complete files into memory. Frames of damaged files
-    that do not decode are dropped without an error. If the width of the frames
-    is not a multiple of 8, their last columns are wrong, but not those of the
-    center crop.
+    The last tensorflow-io, 0.37.1, loads beside TensorFlow 2.16 alone, and
+    needs the shared libraries of FFmpeg 4, which the wheel of `decord` has.
+    It decodes whole files into memory. Of a damaged file it gives the frames
+    that decode, without an error; and in frames whose width is no multiple of
+    8 the last columns are wrong (those of the centre crop are right).
 
     Args:
-        source: Sequence of `VideoFile`.
+        source: A sequence of `VideoFile`.
 
     Raises:
         ImportError: If tensorflow-io or FFmpeg 4 does not load.
-        VideoDecodeError: When reading a file that is not a video.
+        VideoDecodeError: While reading, of a file that holds no video.
 
     Example:
 
@@ -54,22 +54,22 @@ class TfioReader:
         except self._tf.errors.OpError as error:
             raise decode_error(path, error.message) from error
         if not len(video):
-            raise decode_error(path, "none of its frames could be decoded")
+            raise decode_error(path, "it holds no frame that decodes")
         return {"video": video, "label": file.label}
 
 
 def _load_decoder():
     tfio = require("tensorflow_io", "tfio")
     try:
-        with warnings.catch_warnings(record=True):  # one per library
-            # Otherwise loaded on first use, in the middle of training.
+        with warnings.catch_warnings(record=True):  # one a library
+            # Loaded at the first use otherwise, in the midst of training.
             importlib.import_module("tensorflow_io.python.ops.ffmpeg_ops")
     except (ImportError, NotImplementedError, OSError) as error:
         raise ImportError(
-            "tensorflow-io is installed, but its video decoder does not load. "
+            "tensorflow-io is installed, and its video decoder does not load. "
             "It needs TensorFlow 2.16 and the shared libraries of FFmpeg 4 "
-            "(libavcodec.so.58 and its companions) in a folder on "
-            "LD_LIBRARY_PATH; `make test-tfio` shows how. "
+            "(libavcodec.so.58 and those beside it) in a folder that "
+            "LD_LIBRARY_PATH names; `make test-tfio` shows how. "
             f'`reader="pyav"` needs neither. ({error})'
         ) from error
     return tfio.experimental.ffmpeg.decode_video

@@ -1,7 +1,4 @@
-"""tensorflow-io decodes the same frames as PyAV.
-
-Only `make test-tfio` runs all of these tests.
-"""
+"""tensorflow-io gives PyAV's frames; runs whole in `make test-tfio` alone."""
 
 import os
 import sys
@@ -17,7 +14,7 @@ pytestmark = pytest.mark.once
 @pytest.fixture
 def tfio():
     if not os.environ.get("KERAS_LARP_REQUIRE_TFIO"):
-        pytest.skip("needs the environment that `make test-tfio` creates")
+        pytest.skip("needs the environment that `make test-tfio` makes")
 
 
 @pytest.fixture
@@ -26,14 +23,14 @@ def files(shared_dir):
     return [data.VideoFile(str(path), i) for i, path in enumerate(paths)]
 
 
-def test_missing_dependency_names_the_extra(monkeypatch):
+def test_missing_extra_is_named(monkeypatch):
     pytest.importorskip("tensorflow")
     monkeypatch.setitem(sys.modules, "tensorflow_io", None)
     with pytest.raises(ImportError, match=r'"keras-larp\[tfio\]"'):
         data.tf_video_dataset(data.MovingShapes(1), reader="tfio")
 
 
-def test_error_names_the_requirements_of_the_decoder(monkeypatch):
+def test_decoder_that_does_not_load_says_what_it_needs(monkeypatch):
     pytest.importorskip("tensorflow")
     for name in ("", ".python", ".python.ops"):
         package = type(sys)(f"tensorflow_io{name}")
@@ -52,7 +49,7 @@ def test_unknown_reader():
         data.tf_video_dataset(data.MovingShapes(1), reader="decord")
 
 
-def test_frames_equal_those_of_pyav(tfio, files):
+def test_frames_are_those_of_pyav(tfio, files):
     reader = data.TfioReader(files)
     assert len(reader) == len(files) == 2
     for i, file in enumerate(files):
@@ -62,14 +59,14 @@ def test_frames_equal_those_of_pyav(tfio, files):
         np.testing.assert_array_equal(clip["video"], expected)
 
 
-def test_only_the_last_columns_of_odd_widths_are_wrong(tfio, shared_dir):
+def test_last_columns_of_odd_widths_alone_are_wrong(tfio, shared_dir):
     path = str(shared_dir / "data/kinetics/arm_wrestling.mp4")  # 340 wide
     video = data.TfioReader([data.VideoFile(path)])[0]["video"]
     expected = data.read_frames(path, np.arange(len(video)))
     np.testing.assert_array_equal(video[:, :, :336], expected[:, :, :336])
 
 
-def test_pipelines_of_both_readers_yield_the_same_clips(tfio, files):
+def test_pipelines_of_both_readers_give_the_same_clips(tfio, files):
     first, second = (
         list(data.tf_video_dataset(files, 4, 32, 2, seed=1, reader=reader))
         for reader in ("pyav", "tfio")
@@ -82,12 +79,12 @@ def test_pipelines_of_both_readers_yield_the_same_clips(tfio, files):
         np.testing.assert_array_equal(video, other)
 
 
-def test_files_that_are_not_videos(tfio, files, tmp_path):
+def test_files_that_are_no_video(tfio, files, tmp_path):
     (tmp_path / "text.mp4").write_text("not a video")
-    files = [data.VideoFile(str(tmp_path / "text.mp4")), *files]
+    strange = [data.VideoFile(str(tmp_path / "text.mp4")), *files]
     with pytest.raises(data.VideoDecodeError, match="text.mp4"):
-        data.TfioReader(files)[0]
+        data.TfioReader(strange)[0]
     dataset = data.tf_video_dataset(
-        files, 4, 32, on_error="skip", reader="tfio"
+        strange, 4, 32, on_error="skip", reader="tfio"
     )
     assert [len(labels) for _, labels in dataset] == [2]
