@@ -122,9 +122,7 @@ def test_grid_without_files_needs_few_clips(
         generated(presets, tmp_path, "--nofiles", "--shard=0/2")
 
 
-def test_shards_of_continuations_equal_a_single_run(
-    presets, tmp_path, sample_offsets
-):
+def test_sharded_continuations_equal_one_run(presets, tmp_path, sample_offsets):
     def continued(output, *more):
         run_here(
             predict_frames,
