@@ -10,7 +10,7 @@ from keras_larp.cli import data_flags, model_flags
 # Flags to report, if defined: those that affect results, and those that only
 # locate files, which may differ between the shards of an evaluation.
 _REPORTED = ("fold", "on_error", "quantize")
-_LOCATIONS = ("data", "test_data", "tokenizer", "generator")
+_PATHS = ("data", "test_data", "tokenizer", "generator")
 
 
 def define(
@@ -204,7 +204,7 @@ def check_overlap(values: flags.FlagValues, clips) -> str:
         String for the report. An overlap is also printed.
     """
     source = clips.loader.source
-    if isinstance(source[0], dict):
+    if source.path(0) is None:
         return "none, clips are computed"
     has_split = data_flags.data_format(values) == "ucf101"
     if not has_split and not values.test_data:
@@ -234,7 +234,7 @@ def settings(values: flags.FlagValues, **others) -> dict:
         return {name: values[name].value for name in names if name in values}
 
     return {
-        keras_larp.evaluation.shards.PLACES: defined(_LOCATIONS),
+        keras_larp.evaluation.shards.PATHS: defined(_PATHS),
         "data_format": data_flags.data_format(values),
         **defined(_REPORTED),
         **others,

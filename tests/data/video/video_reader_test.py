@@ -13,7 +13,7 @@ pytestmark = pytest.mark.once
 
 
 def moving_clip(num_frames=24):
-    return data.MovingShapes(1, num_frames, 48)[0]["video"]
+    return data.MovingShapes(1, num_frames, 48).render(0)
 
 
 @pytest.fixture
