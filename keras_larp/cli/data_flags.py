@@ -8,6 +8,7 @@ from absl import flags
 
 from keras_larp import data
 from keras_larp.cli import lazy_keras as keras
+from keras_larp.data.sources.video_source import VideoSource
 
 COMPUTED = ["moving_shapes", "atari"]
 FILES = ["ucf101", "kinetics600", "folder", "csv"]
@@ -194,7 +195,7 @@ def make_source(
     num_frames: int,
     image_size: int,
     num_clips: int | None = None,
-):
+) -> VideoSource:
     """Creates the source of videos that the flags select.
 
     Args:
@@ -206,7 +207,7 @@ def make_source(
             number of the flags and of the split. Defaults to `None`.
 
     Returns:
-        The source.
+        `VideoSource`.
     """
     format_ = data_format(values)
     if values.data and values.data_format in COMPUTED:
@@ -273,7 +274,9 @@ def _make_computed(format_, split, seed, *sizes):
     return data.MovingShapes(*sizes, seed=seed + (split == "test"))
 
 
-def kept(values: flags.FlagValues, source, image_size: int):
+def kept(
+    values: flags.FlagValues, source: VideoSource, image_size: int
+) -> VideoSource:
     """Caches the source in memory if `--keep_in_memory` is set."""
     if not values.keep_in_memory:
         return source
@@ -308,7 +311,7 @@ def _make_files(values, entry, split):
 
 def make_classified_sources(
     values: flags.FlagValues, num_frames: int, image_size: int
-) -> tuple:
+) -> tuple[VideoSource, VideoSource]:
     """Creates the sources to train and to test a classifier on.
 
     Args:
@@ -361,7 +364,7 @@ def make_test_clips(values: flags.FlagValues, tokenizer) -> tuple:
 
 def make_dataset(
     values: flags.FlagValues,
-    source,
+    source: VideoSource,
     num_frames: int,
     image_size: int,
     batch_size: int,

@@ -1,6 +1,8 @@
 """Merges the shards of an evaluation and reports the results.
 
-keras-larp evaluate merge runs/gfvd --report=runs/report
+    keras-larp evaluate merge runs/gfvd --report=runs/report
+
+The results do not depend on the number of shards.
 """
 
 from absl import flags

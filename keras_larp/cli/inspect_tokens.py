@@ -31,10 +31,10 @@ flags.DEFINE_integer(
     "num_shown", 6, "Number of clips in the grids.", 1, flag_values=FLAGS
 )
 flags.DEFINE_list(
-    "counts",
+    "kept_tokens",
     None,
-    "Numbers of leading tokens to keep. If omitted, multiples of an eighth of "
-    "all tokens.",
+    "Numbers of leading tokens to keep before resampling the others. If "
+    "omitted, multiples of an eighth of all tokens.",
     flag_values=FLAGS,
 )
 model_flags.define_tokenizer(FLAGS)
@@ -52,7 +52,7 @@ def main(values: flags.FlagValues) -> None:
     """
     output = pathlib.Path(values.output)
     tokenizer = model_flags.load_tokenizer(values)
-    counts = _counts(values.counts, tokenizer.num_tokens)
+    counts = _counts(values.kept_tokens, tokenizer.num_tokens)
     source, dataset = data_flags.make_test_clips(values, tokenizer)
     videos, labels, token_ids = [], [], []
     for video, label in itertools.islice(
@@ -104,7 +104,7 @@ def _counts(flag, num_tokens):
     counts = [int(count) for count in flag]
     if min(counts) < 0 or max(counts) > num_tokens:
         raise ValueError(
-            f"--counts must be from 0 to {num_tokens}, the number of tokens "
-            f"per clip. Received: --counts={','.join(flag)}"
+            f"--kept_tokens must be from 0 to {num_tokens}, the number of "
+            f"tokens per clip. Received: --kept_tokens={','.join(flag)}"
         )
     return counts

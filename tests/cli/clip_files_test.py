@@ -203,6 +203,6 @@ def test_tokens_of_videos_without_class_names_are_visualized(
         f"--generator={presets}/classes",
         f"--data={path}",
         f"--output={tmp_path}/figures",
-        *("--num_clips=2", "--counts=3"),
+        *("--num_clips=2", "--kept_tokens=3"),
     )
     assert "reconstructions.gif" in written(tmp_path / "figures")

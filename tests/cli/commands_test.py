@@ -141,7 +141,7 @@ def test_inspect_tokens_writes_figures(tmp_path, presets):
         inspect_tokens,
         *presets,
         f"--output={tmp_path}/figures",
-        *("--num_clips=2", "--num_shown=3", "--counts=0,3,6"),
+        *("--num_clips=2", "--num_shown=3", "--kept_tokens=0,3,6"),
     )
     assert written(tmp_path / "figures") == [
         "reconstructions.gif",
