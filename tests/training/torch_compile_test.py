@@ -61,8 +61,8 @@ def history(model, data):
     ids=["plain", "R1", "checkpointing", "spectral", "bfloat16"],
 )
 def test_compiled_tokenizer_trains_like_the_eager_one(options):
-    # Without random numbers: compiled dropout draws other ones, and rounding
-    # could change sampled tokens.
+    # Without random numbers: compiled dropout draws different ones, and
+    # rounding could change sampled tokens.
     prior = {"num_layers": 1, "num_heads": 2, "hidden_dim": 16, "dropout": 0.0}
     options["model"] = {
         "quantizer": {"stochastic": False},
