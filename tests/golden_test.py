@@ -16,14 +16,14 @@ from keras import ops
 from keras_larp import layers, metrics, models
 from keras_larp.layers.sampling import filtered_probabilities
 from keras_larp.losses import token_cross_entropy
-from keras_larp.presets.converters.larp_weights import mappings, to_authors
+from keras_larp.presets.converters.larp_weights import mappings, to_larp_state
 from keras_larp.training.prior_loss import prior_loss, prior_rounds
 
 
 def test_position_embeddings(golden_dir):
     case = np.load(golden_dir / "position_embeddings/arrays.npz")
     assert_close(layers.sincos_1d(10, 48), case["one_d_dim48_len10"], 1e-6)
-    table = layers.sincos_1d(10, 48, base=100)
+    table = layers.sincos_1d(10, 48, max_wavelength=100)
     assert_close(table, case["one_d_dim48_len10_base100"], 1e-6)
     table = layers.sincos_3d((3, 4, 4), 48)
     assert_close(table, case["three_d_dim48_grid4_frames3"], 1e-6)
@@ -195,7 +195,7 @@ def test_generator_trajectory(golden_dir, tmp_path):
         model.reset_metrics()
         assert_close(result["loss"], case["loss"][step])
     arrays = [ops.convert_to_numpy(m.variable) for m in mappings(model)]
-    state = to_authors(model, arrays)
+    state = to_larp_state(model, arrays)
     names = json.loads((golden_dir / name / "parameter_names.json").read_text())
     norms = [np.linalg.norm(state[n]) for n in names["generator"]]
     assert_close(np.array(norms), case["final_parameter_norms"])

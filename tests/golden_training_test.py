@@ -14,7 +14,7 @@ from keras_larp.presets.converters.larp_config import build_from_larp_config
 from keras_larp.presets.converters.larp_weights import (
     load_larp_state,
     mappings,
-    to_authors,
+    to_larp_state,
 )
 from keras_larp.training import tokenizer_training
 
@@ -166,6 +166,6 @@ def test_training_trajectory(golden_dir, monkeypatch):
         (discriminator, "discriminator", "final_discriminator_norms"),
     ):
         arrays = [ops.convert_to_numpy(m.variable) for m in mappings(part)]
-        weights = to_authors(part, arrays)
+        weights = to_larp_state(part, arrays)
         received = np.array([np.linalg.norm(weights[n]) for n in names[key]])
         assert_close(received, case[norms], 1e-3)
