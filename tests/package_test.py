@@ -56,7 +56,7 @@ def test_backends_are_imported_by_their_drivers_alone():
         if pattern.search(path.read_text())
     }
     names = {f"backend/{b}_driver.py" for b in ("jax", "tensorflow", "torch")}
-    assert found == names
+    assert found == names | {"backend/compat.py"}
 
 
 def test_every_public_name_has_documentation():

@@ -228,7 +228,7 @@ def test_attention_padded_for_cudnn_is_attention(
     expected_gradient = gradient(squares, query)
     calls = []
     monkeypatch.setattr(
-        jax_driver, "_cudnn_takes", lambda query: calls.append(1) or True
+        jax_driver, "_cudnn_supports", lambda query: calls.append(1) or True
     )
     # The same call without cuDNN.
     monkeypatch.setattr(jax_driver, "FUSED_ATTENTION", "xla")
@@ -245,13 +245,13 @@ def test_a_gradients_gradient_is_not_taken_of_fused_attention(monkeypatch):
     from keras_larp.backend import jax_driver
 
     x = ops.convert_to_tensor(inputs((2, 3, 4, 8)))
-    step = jax_driver.TrainStep()
+    step = jax_driver.StepDriver()
 
     def total(x):
         return ops.sum(attention.attend(x, x, x)), None
 
     expected, _ = step.input_gradient(total, x)
-    monkeypatch.setattr(jax_driver, "_cudnn_takes", lambda query: True)
+    monkeypatch.setattr(jax_driver, "_cudnn_supports", lambda query: True)
     monkeypatch.setattr(jax_driver, "FUSED_ATTENTION", "none such")
     received, _ = step.input_gradient(total, x, differentiable=True)
     np.testing.assert_allclose(numpy(received), numpy(expected), rtol=1e-6)
