@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_larp import presets
-from keras_larp.presets.converters.larp_weights import mappings, to_authors
+from keras_larp.presets.converters.larp_weights import mappings, to_larp_state
 
 
 def load_case(golden_dir, case, tmp_path):
@@ -67,7 +67,7 @@ def gradients(model, loss_function):
 def assert_gradient_norms(model, loss_function, golden_dir, case, expected):
     """Checks the gradient norm of each weight of the reference model."""
     names = json.loads((golden_dir / case / "gradient_names.json").read_text())
-    state = to_authors(model, gradients(model, loss_function))
+    state = to_larp_state(model, gradients(model, loss_function))
     received = np.array([np.linalg.norm(state[name]) for name in names])
     # Gradients that are zero up to rounding have no relative accuracy.
     floor = 1e-4 * np.median(expected)

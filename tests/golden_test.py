@@ -16,7 +16,7 @@ from keras import ops
 from keras_larp import layers, metrics, models
 from keras_larp.layers.sampling import filtered_probabilities
 from keras_larp.losses import token_cross_entropy
-from keras_larp.presets.converters.larp_weights import mappings, to_authors
+from keras_larp.presets.converters.larp_weights import mappings, to_larp_state
 from keras_larp.training.prior_loss import prior_loss, prior_rounds
 
 
@@ -195,7 +195,7 @@ def test_generator_trajectory(golden_dir, tmp_path):
         model.reset_metrics()
         assert_close(result["loss"], case["loss"][step])
     arrays = [ops.convert_to_numpy(m.variable) for m in mappings(model)]
-    state = to_authors(model, arrays)
+    state = to_larp_state(model, arrays)
     names = json.loads((golden_dir / name / "parameter_names.json").read_text())
     norms = [np.linalg.norm(state[n]) for n in names["generator"]]
     assert_close(np.array(norms), case["final_parameter_norms"])

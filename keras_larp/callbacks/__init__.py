@@ -1,7 +1,7 @@
-"""Checkpoints of runs, and what lets a person see how a run goes.
+"""Callbacks: checkpoints, sample and reconstruction grids, monitoring.
 
-Keras' own `CSVLogger` and `TensorBoard` write all metrics of these models;
-the latter needs `tensorflow` and `tensorboard` installed, on every backend.
+The `CSVLogger` and `TensorBoard` callbacks of Keras log all metrics of these
+models. `TensorBoard` requires `tensorflow` and `tensorboard` on every backend.
 """
 
 from keras_larp.callbacks.checkpoint import Checkpoint

@@ -5,11 +5,13 @@ from keras import ops
 
 @contextlib.contextmanager
 def averaged_weights(model):
-    """Has the averages that the optimizer keeps, if it does, in the place of
-    the model's weights, which are the same to the bit afterwards.
+    """Context manager that swaps in the optimizer's weight averages.
+
+    It restores the weights, bit by bit, on exit. Without averages
+    (`use_ema=False`, or a model that is not compiled) it does nothing.
 
     Args:
-        model: A `keras.Model`, built where it is compiled.
+        model: A `keras.Model`.
     """
     if not _keeps_averages(getattr(model, "optimizer", None)):
         yield

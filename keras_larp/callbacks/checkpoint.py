@@ -6,68 +6,77 @@ import keras
 import numpy as np
 
 from keras_larp.callbacks.checkpoint_files import (
-    atomic_rmtree,
-    atomic_write,
     checkpoint_name,
     list_checkpoints,
-    point_to,
     read_variables,
-    remove_leftovers,
     write_variables,
 )
 from keras_larp.utils.checks import check_choice, check_integer
+from keras_larp.utils.files import (
+    atomic_folder,
+    atomic_rmtree,
+    remove_temporary_files,
+    replace_symlink,
+)
 
-# A true value of `model.stop_training` that no other callback sets: it ends
-# the steps of an epoch, not the run.
-_EPOCH_OVER = "epoch over"
+# A true value for `model.stop_training` that no other callback sets: it ends
+# the epoch, not the run.
+_END_OF_EPOCH = "end of epoch"
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Saves all state of a run, and goes on from it exactly.
+    """Saves the complete state of a run, and resumes from it exactly.
 
-    A run that was killed, be it in the middle of a step or of a save, goes on
-    from its last whole checkpoint with the losses and the batches that it
-    would have had: weights, all optimizers, averages, seeds, metrics, the
-    place in the epoch and the place in the data are restored. A finished run
-    stays finished. Other models than this package's have to save the seeds
-    that they draw with, and to make their metrics before `fit`.
+    A run that was killed, even in the middle of a step or of a save, resumes
+    from its last checkpoint and continues with the same batches and losses as
+    an uninterrupted run. Checkpoints hold weights, optimizers, weight
+    averages, seeds, metrics, the step within the epoch, and the position in
+    the data. A finished run stays finished. Models from outside this package
+    must save the seeds that they draw with and create their metrics before
+    `fit`.
 
-    `keras.callbacks.BackupAndRestore` restores no metrics and no place in an
-    epoch or in the data, and can be killed between its two files;
-    `keras.callbacks.OrbaxCheckpoint` does not resume.
+    `keras.callbacks.BackupAndRestore` restores neither metrics nor the
+    position within an epoch or in the data, and is not safe against a kill
+    between its two files. `keras.callbacks.OrbaxCheckpoint` does not resume.
 
-    The folder holds `step_00000123/`, named after the steps of the run, with
+    The folder holds one `step_00000123/` per checkpoint, named after the step
+    of the run, with
 
     - `model.weights.h5`, for `model.load_weights`: weights, optimizers, seeds;
-    - `metrics.npz`, the running state of the metrics;
-    - `state.json`, epoch, step, the data's place and the best value so far;
+    - `metrics.npz`: state of the metrics;
+    - `state.json`: epoch, step, position in the data, and best value so far;
 
-    and, with `monitor`, a link `best`. In an epoch that a run resumes inside,
-    other callbacks count batches from where it goes on. Put this callback
-    before `keras.callbacks.SwapEMAWeights`, so that raw weights are saved, and
-    behind `keras.callbacks.EarlyStopping`, so that the epoch which that ends
-    a run with is saved.
+    and, if `monitor` is given, a symbolic link `best`. If a run resumes within
+    an epoch, other callbacks count the batches of this epoch from the resumed
+    step. In the list of callbacks, put this callback before
+    `keras.callbacks.SwapEMAWeights`, so that it saves the raw weights, and
+    after `keras.callbacks.EarlyStopping`, so that it saves the epoch that ends
+    the run.
 
     Args:
-        folder: Path, the folder of one run.
-        dataset: Optional data set, the one that `fit` is given, whose place
-            is saved: a `keras_larp.data.VideoDataset`, or any that has
-            `get_state(batches)` and `set_state(state)`. Other data start over
-            in a resumed run, and it is exact only if every epoch of it is the
-            same.
-        save_every_steps: Integer; needs `dataset`. By default a checkpoint is
-            saved at the end of every epoch. The end of the last epoch, and of
-            one behind which a callback stops the run, is saved in any case.
-        keep_last: Integer, how many checkpoints are kept, besides the best.
-        monitor: Optional name in the epoch's logs, such as `"val_psnr"`. The
-            epoch with its best value is saved and kept.
-        mode: `"min"` or `"max"`, which value of `monitor` is best.
-        resume: Boolean; with `False`, checkpoints in the folder are an error.
+        folder: String or path. Folder of one run.
+        dataset: Optional data set that is passed to `fit`, to save the
+            position in it: a `keras_larp.data.VideoDataset`, or any data set
+            with `get_state(batches)` and `set_state(state)`. Other data
+            restart when a run resumes, which is exact only if all epochs are
+            identical.
+        save_every_steps: Optional integer. Steps between checkpoints;
+            requires `dataset`. `None` saves at the end of every epoch. The
+            end of a run is always saved. Defaults to `None`.
+        keep_last: Integer. Number of checkpoints to keep, in addition to the
+            best one. Defaults to 3.
+        monitor: Optional string. Name in the logs of an epoch, such as
+            `"val_psnr"`. The epoch with the best value is saved and kept.
+        mode: String. `"min"` or `"max"`, which value of `monitor` is best.
+            Defaults to `"min"`.
+        resume: Boolean. Whether to resume from the last checkpoint in
+            `folder`; if `False`, existing checkpoints are an error. Defaults
+            to `True`.
 
     Raises:
         ValueError: If an argument is out of range; in `fit`, if a checkpoint
-            does not fit the model, or `monitor` is not in the logs.
-        FileExistsError: In `fit`, if there are checkpoints and not `resume`.
+            does not match the model, or `monitor` is not in the logs.
+        FileExistsError: In `fit`, if `resume=False` and there are checkpoints.
 
     Example:
 
@@ -79,8 +88,8 @@ class Checkpoint(keras.callbacks.Callback):
     ```
     """
 
-    # `on_train_batch_end` only counts: on backends that call it from another
-    # thread, no step waits for it.
+    # `on_train_batch_end` only counts. Backends that call it from another
+    # thread need not wait for it.
     async_safe = True
 
     def __init__(
@@ -98,8 +107,8 @@ class Checkpoint(keras.callbacks.Callback):
             check_integer("save_every_steps", save_every_steps, 1)
             if dataset is None:
                 raise ValueError(
-                    "Saving inside an epoch needs the place in the data. Pass "
-                    "`dataset`, or leave `save_every_steps` out. "
+                    "Saving within an epoch requires the position in the "
+                    "data. Pass `dataset`, or omit `save_every_steps`. "
                     f"Received: save_every_steps={save_every_steps}"
                 )
         if dataset is not None and not (
@@ -120,21 +129,21 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._epoch = 0
-        self._epoch_step = 0  # Steps taken of this epoch,
-        self._first_step = 0  # those of them before this call of `fit`,
-        self._steps_ended = 0  # and those since.
-        self._step = 0  # Steps of the run,
-        self._saved_step = 0  # those that the last checkpoint holds,
-        self._batches = 0  # and those of this call of `fit`.
+        self._epoch_step = 0  # Completed steps of this epoch.
+        self._first_step = 0  # Those that a previous call of `fit` completed.
+        self._steps_ended = 0  # Those that this call of `fit` completed.
+        self._step = 0  # Completed steps of the run.
+        self._saved_step = 0  # Step of the last checkpoint.
+        self._batches = 0  # Completed steps of this call of `fit`.
         self._metrics = None
         self._best = None
         self.model._initial_epoch = None
-        remove_leftovers(self.folder)
+        remove_temporary_files(self.folder)
         found = list_checkpoints(self.folder)
         if found and not self.resume:
             raise FileExistsError(
                 f"{self.folder} has checkpoints, the last {found[-1].name}. "
-                "Pass `resume=True` to go on from it, or another folder."
+                "Pass `resume=True` to resume from it, or another folder."
             )
         if found:
             self._restore(found[-1])
@@ -142,7 +151,7 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
         self._steps_ended = 0
-        # `fit` has just reset the metrics.
+        # `fit` has just reset the metrics of the resumed epoch.
         if self._first_step:
             variables = self.model.metrics_variables
             for variable, value in zip(variables, self._metrics, strict=True):
@@ -152,25 +161,25 @@ class Checkpoint(keras.callbacks.Callback):
         self._count(self._first_step + batch)
         if self._is_due(inside_epoch=True):
             self._save()
-        # The first epoch of a resumed run has fewer steps. The backends' loops
-        # all look at `stop_training` after a step, and the data go on.
+        # The first epoch of a resumed run has fewer steps. On every backend,
+        # the training loop checks `stop_training` after each step.
         last = self._epoch_step + self.model.steps_per_execution
         if self._first_step and last >= (self.params["steps"] or math.inf):
-            self.model.stop_training = _EPOCH_OVER
+            self.model.stop_training = _END_OF_EPOCH
 
     def on_train_batch_end(self, batch, logs=None):
         self._steps_ended = max(self._steps_ended, batch + 1)
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.model.stop_training == _EPOCH_OVER:
+        if self.model.stop_training == _END_OF_EPOCH:
             self.model.stop_training = False
         self._count(self._first_step + self._steps_ended)
         self._epoch, self._epoch_step, self._first_step = epoch + 1, 0, 0
         if self._improves(logs or {}):
             self._save()
-            point_to(self.folder / "best", checkpoint_name(self._step))
-        # The last epoch is saved here: at the end of training Keras has put
-        # averages, where there are such, in the place of the weights.
+            replace_symlink(self.folder / "best", checkpoint_name(self._step))
+        # Save the last epoch here: before `on_train_end`, Keras replaces the
+        # weights by their averages if the optimizer has any.
         elif (
             self._is_due()
             or epoch + 1 == self.params["epochs"]
@@ -194,7 +203,7 @@ class Checkpoint(keras.callbacks.Callback):
         return self._step // every > self._saved_step // every
 
     def _improves(self, logs):
-        """Whether this epoch is the best so far; remembers it."""
+        """Returns whether this epoch is the best so far, and records it."""
         if self.monitor is None:
             return False
         if self.monitor not in logs:
@@ -212,25 +221,25 @@ class Checkpoint(keras.callbacks.Callback):
         return True
 
     def _save(self):
-        # On JAX, `fit` holds the newest state outside of the variables.
+        # On JAX, `fit` keeps the current state outside of the variables.
         getattr(self.model, "jax_state_sync", lambda: None)()
-        data = self.dataset
+        data = None
+        if self.dataset is not None:
+            data = self.dataset.get_state(self._batches)
         state = {
             "epoch": self._epoch,
             "epoch_step": self._epoch_step,
             "steps_per_epoch": self.params["steps"],
             "step": self._step,
-            "data": None if data is None else data.get_state(self._batches),
+            "data": data,
             "monitor": self.monitor,
             "best": self._best,
         }
-
-        def write(part):
-            write_variables(self.model, part)
+        path = self.folder / checkpoint_name(self._step)
+        with atomic_folder(path, overwrite=True) as temporary:
+            write_variables(self.model, temporary)
             text = json.dumps(state, indent=2) + "\n"
-            (part / "state.json").write_text(text)
-
-        atomic_write(self.folder / checkpoint_name(self._step), write)
+            (temporary / "state.json").write_text(text)
         self._saved_step = self._step
         best = checkpoint_name(self._best["step"]) if self._best else None
         for path in list_checkpoints(self.folder)[: -self.keep_last]:
@@ -241,16 +250,16 @@ class Checkpoint(keras.callbacks.Callback):
         state = json.loads((checkpoint / "state.json").read_text())
         if self.dataset is None and state["data"] is not None:
             raise ValueError(
-                f"The checkpoint {checkpoint} knows the place in its data set. "
-                "Pass `dataset` to go on from there."
+                f"The checkpoint {checkpoint} holds a position in a data set. "
+                "Pass `dataset` to resume from it."
             )
         if state["epoch_step"] and (
             state["steps_per_epoch"] != self.params["steps"]
         ):
             raise ValueError(
-                f"The checkpoint {checkpoint} is inside an epoch of "
-                f"{state['steps_per_epoch']} steps. Received data of "
-                f"{self.params['steps']} steps an epoch."
+                f"The checkpoint {checkpoint} is within an epoch of "
+                f"{state['steps_per_epoch']} steps. Received data with "
+                f"{self.params['steps']} steps per epoch."
             )
         self._metrics = read_variables(self.model, checkpoint)
         if state["data"] is not None:
@@ -262,4 +271,4 @@ class Checkpoint(keras.callbacks.Callback):
             self._best = state["best"]
             best = checkpoint_name(self._best["step"])
             if (self.folder / best).is_dir():
-                point_to(self.folder / "best", best)
+                replace_symlink(self.folder / "best", best)

@@ -1,18 +1,16 @@
-"""Checkpoints on disk: a folder is there whole under its name, or not."""
+"""Files of a checkpoint: weights, optimizers, seeds and metrics."""
 
-import os
 import pathlib
-import shutil
+import tempfile
 
 import h5py
 import numpy as np
 from keras import ops
 
-from keras_larp.presets.converters.larp_weights import describe_mismatch
+from keras_larp.utils.differences import describe_mismatch
 
 WEIGHTS = "model.weights.h5"
 METRICS = "metrics.npz"
-_PART = ".part-"
 
 
 def checkpoint_name(step):
@@ -20,104 +18,74 @@ def checkpoint_name(step):
 
 
 def list_checkpoints(folder):
-    """The whole checkpoints of a folder, oldest first."""
-    return sorted(path for path in folder.glob("step_*") if path.is_dir())
-
-
-def remove_leftovers(folder):
-    """Removes what a killed run was writing or removing."""
-    for path in folder.glob(f"{_PART}*"):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-
-
-def atomic_write(path, write):
-    """Lets `write` fill a folder, which takes its name when it is on disk."""
-    part = path.with_name(_PART + path.name)
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
-        write(part)
-        for file in part.iterdir():
-            _flush(file)
-        if path.exists():
-            atomic_rmtree(path)
-        part.rename(path)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
-    _flush(path.parent)
-
-
-def atomic_rmtree(path):
-    """Removes a folder, which loses its name before it loses a file."""
-    part = path.with_name(f"{_PART}old-{path.name}")
-    path.rename(part)
-    shutil.rmtree(part)
-
-
-def point_to(link, name):
-    """Makes `link` a relative link to `name`, at once."""
-    part = link.with_name(_PART + link.name)
-    part.unlink(missing_ok=True)
-    part.symlink_to(name)
-    os.replace(part, link)
+    """Returns the paths of the checkpoints in a folder, oldest first."""
+    paths = pathlib.Path(folder).glob("step_*")
+    return sorted(path for path in paths if path.is_dir())
 
 
 def write_variables(model, folder):
-    """Writes all that a train step carries: weights, optimizers and seeds as
-    Keras does, and the running state of metrics."""
+    """Writes the state that training steps update.
+
+    Args:
+        model: A compiled `keras.Model`.
+        folder: Path. Gets `model.weights.h5` with weights, optimizers and
+            seeds as Keras saves them, and `metrics.npz` with the state of the
+            metrics.
+    """
     model.save_weights(folder / WEIGHTS)
     arrays = {
-        _metric_name(i, variable): ops.convert_to_numpy(variable)
+        _metric_key(i, variable): ops.convert_to_numpy(variable)
         for i, variable in enumerate(model.metrics_variables)
     }
     np.savez(folder / METRICS, **arrays)
 
 
 def read_variables(model, folder):
-    """Loads weights, optimizers and seeds into the model.
+    """Loads weights, optimizers and seeds, and returns the metrics' state.
+
+    Args:
+        model: A compiled `keras.Model`.
+        folder: Path that `write_variables` wrote to.
 
     Returns:
-        A list of arrays, the state of `model.metrics_variables`, for when
-        `fit` has reset them.
+        List of arrays, the values of `model.metrics_variables`. `fit` resets
+        metrics, so the caller has to assign them afterwards.
 
     Raises:
-        ValueError: If anything is missing, extra or misshapen; names it.
+        ValueError: If variables are missing, extra or misshapen. The message
+            names each of them.
     """
     if model.optimizer is not None and not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
-    # Keras passes over what a file has too much, and over optimizers that do
-    # not fit; what the model would write itself tells all.
-    fitting = folder.with_name(f"{_PART}fitting")
-    fitting.mkdir(exist_ok=True)
-    try:
-        write_variables(model, fitting)
-        problems = describe_mismatch(_shapes(folder), _shapes(fitting))
-    finally:
-        shutil.rmtree(fitting)
+    # Keras ignores variables that are in the file but not in the model, and
+    # optimizers that do not match. Compare with the files that this model
+    # would write instead.
+    with tempfile.TemporaryDirectory(
+        prefix=".part-", dir=folder.parent
+    ) as expected:
+        expected = pathlib.Path(expected)
+        write_variables(model, expected)
+        problems = describe_mismatch(_shapes(folder), _shapes(expected))
     if problems:
         raise ValueError(
-            f"The checkpoint {folder} does not fit the model.\n{problems}\n"
+            f"The checkpoint {folder} does not match the model.\n{problems}\n"
             "Build and compile the model as in the run that saved it, or "
             "choose another folder."
         )
     model.load_weights(folder / WEIGHTS)
     with np.load(folder / METRICS, allow_pickle=False) as arrays:
         return [
-            arrays[_metric_name(i, variable)]
+            arrays[_metric_key(i, variable)]
             for i, variable in enumerate(model.metrics_variables)
         ]
 
 
-def _metric_name(index, variable):
+def _metric_key(index, variable):
     return f"metrics/{index}/{variable.path}"
 
 
 def _shapes(folder):
-    """Shapes of all arrays of a checkpoint, by their place in it."""
+    """Shapes of all arrays of a checkpoint, by name."""
     shapes = {}
 
     def visit(name, entry):
@@ -132,15 +100,6 @@ def _shapes(folder):
     except (OSError, ValueError) as error:
         raise ValueError(
             f"The checkpoint {folder} cannot be read ({error}). Remove this "
-            "folder to go on from the checkpoint before it."
+            "folder to resume from the previous checkpoint."
         ) from error
     return shapes
-
-
-def _flush(path):
-    """Waits until a file or the names in a folder are on disk."""
-    handle = os.open(pathlib.Path(path), os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -4,15 +4,16 @@ import keras
 
 
 class CodebookCollapseWarning(keras.callbacks.Callback):
-    """Warns when a tokenizer uses few of its codes, and says what to try.
+    """Warns if a tokenizer uses few of its codes, and suggests remedies.
 
-    It warns once when usage falls below `minimum` at the end of an epoch, and
-    again after usage had recovered.
+    It warns once if codebook usage is below `minimum` at the end of an epoch,
+    and again only after usage has recovered.
 
     Args:
-        minimum: Float in (0, 1), the least share of codes that an epoch
-            should use. An epoch of few tokens cannot use all codes.
-        monitor: String, the share's name in the logs.
+        minimum: Float in (0, 1). Fraction of codes that an epoch should use.
+            An epoch with few tokens cannot use all codes. Defaults to 0.1.
+        monitor: String. Name of this fraction in the logs. Defaults to
+            `"codebook_usage"`.
 
     Raises:
         ValueError: If `minimum` is out of range; in `fit`, if `monitor` is
@@ -47,14 +48,15 @@ class CodebookCollapseWarning(keras.callbacks.Callback):
         low = logs[self.monitor] < self.minimum
         if low and not self._warned:
             warnings.warn(
-                f"The codebook collapses: epoch {epoch + 1} used "
-                f"{logs[self.monitor]:.1%} of the codes. Try a norm over the "
-                "batch before the quantizer (`latent_norm='batch_joint'`), "
-                "which did most in benchmarks/small_data.py; a restart of "
-                "unused codes (`quantizer={'reset_unused_after': 100}`); a higher "
-                "temperature of the quantizer, annealed "
-                "(`temperature_schedule` of `compile`); a lower learning rate "
-                "or a longer warm-up; or a smaller codebook.",
+                f"The codebook is collapsing: epoch {epoch + 1} used "
+                f"{logs[self.monitor]:.1%} of the codes. Try batch "
+                "normalization before the quantizer "
+                "(`latent_norm='batch_joint'`), which helped most in "
+                "benchmarks/small_data.py; resetting unused codes "
+                "(`quantizer={'reset_unused_after': 100}`); a higher, annealed "
+                "quantizer temperature (`temperature_schedule` of `compile`); "
+                "a lower learning rate or a longer warm-up; or a smaller "
+                "codebook.",
                 stacklevel=2,
             )
         self._warned = low

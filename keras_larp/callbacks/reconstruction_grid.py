@@ -10,22 +10,22 @@ from keras_larp.utils.checks import check_integer
 
 
 class ReconstructionGrid(keras.callbacks.Callback):
-    """Writes clips beside their reconstructions as video, while training.
+    """Writes videos of clips next to their reconstructions during training.
 
-    After every `every`-th epoch the folder gets `epoch_0001.mp4`, and so on:
-    pairs of an original and, to its right, its reconstruction from tokens, with
-    averaged weights where the optimizer keeps such.
+    Every `every` epochs it writes a grid to `folder`, such as
+    `epoch_0001.mp4`. Each reconstruction is to the right of its original. It
+    is computed with averaged weights if the optimizer keeps them.
 
     Args:
-        clips: float `(B, T, H, W, 3)` in [0, 1], or a data set, of whose
-            first batch the first `num_clips` are taken.
-        folder: Path, where to write.
-        every: Integer, epochs between two videos.
-        num_clips: Integer, how many clips are shown at most.
-        num_columns: Integer, pairs in a row.
-        fps: Integer, frames a second.
-        suffix: String, `".mp4"`, `".gif"` or another ending that
-            `keras_larp.data.write_video` knows.
+        clips: Float array or tensor of shape `(B, T, H, W, 3)` with values in
+            [0, 1], or a data set whose first batch is used.
+        folder: String or path. Folder to write to.
+        every: Integer. Number of epochs between videos. Defaults to 1.
+        num_clips: Integer. Maximum number of clips. Defaults to 8.
+        num_columns: Integer. Number of pairs per row. Defaults to 2.
+        fps: Integer. Frames per second. Defaults to 8.
+        suffix: String. `".mp4"`, `".gif"` or another suffix that
+            `keras_larp.data.write_video` supports. Defaults to `".mp4"`.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -58,9 +58,8 @@ class ReconstructionGrid(keras.callbacks.Callback):
                 "`clips` must be of shape (B, T, H, W, 3), or a data set of "
                 f"such batches. Received: shape={tuple(clips.shape)}"
             )
-        self.clips = np.asarray(
-            clips[: check_integer("num_clips", num_clips, 1)]
-        )
+        num_clips = check_integer("num_clips", num_clips, 1)
+        self.clips = ops.convert_to_numpy(clips[:num_clips])
         self.folder = pathlib.Path(folder)
         self.every = check_integer("every", every, 1)
         self.num_columns = check_integer("num_columns", num_columns, 1)

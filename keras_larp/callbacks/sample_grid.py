@@ -9,24 +9,24 @@ from keras_larp.utils.checks import check_integer
 
 
 class SampleGrid(keras.callbacks.Callback):
-    """Writes clips that a generator makes as video, while it trains.
+    """Writes videos of generated clips during training.
 
-    After every `every`-th epoch the folder gets `epoch_0001.mp4`, and so on.
-    The seed is the same each time, so that the clips can be compared. They are
-    made with averaged weights where the optimizer keeps such.
+    Every `every` epochs it writes a grid to `folder`, such as
+    `epoch_0001.mp4`. The seed is constant, so that epochs can be compared.
+    Clips are generated with averaged weights if the optimizer keeps them.
 
     Args:
-        condition: The `class_ids` or `condition_ids` that `generate` is called
-            with, one per clip.
-        tokenizer: The `LARPTokenizer` that makes clips from tokens.
-        folder: Path, where to write.
-        every: Integer, epochs between two videos.
-        num_columns: Integer, clips in a row.
-        fps: Integer, frames a second.
-        suffix: String, `".mp4"`, `".gif"` or another ending that
-            `keras_larp.data.write_video` knows.
-        seed: Integer, of the samples.
-        **options: Further arguments of `generate`, such as `guidance_scale`.
+        condition: Integer array or tensor. The `class_ids` or `condition_ids`
+            for `generate`, one entry per clip.
+        tokenizer: `LARPTokenizer` that decodes the tokens.
+        folder: String or path. Folder to write to.
+        every: Integer. Number of epochs between videos. Defaults to 1.
+        num_columns: Integer. Number of clips per row. Defaults to 4.
+        fps: Integer. Frames per second. Defaults to 8.
+        suffix: String. `".mp4"`, `".gif"` or another suffix that
+            `keras_larp.data.write_video` supports. Defaults to `".mp4"`.
+        seed: Integer. Sampling seed. Defaults to 0.
+        **options: Arguments of `generate`, such as `guidance_scale`.
 
     Raises:
         ValueError: If an argument is out of range.

@@ -7,18 +7,18 @@ from keras_larp.utils.checks import check_integer
 
 
 class Throughput(keras.callbacks.Callback):
-    """Adds speed and learning rates to the logs of each epoch.
+    """Adds throughput and learning rates to the logs of each epoch.
 
-    - `clips_per_second`: of training, without validation and saving grids;
-    - `learning_rate`, and where there are a prior and a discriminator,
+    - `clips_per_second`: training throughput, excluding validation and the
+      `on_epoch_end` of other callbacks;
+    - `learning_rate`, and for models with a prior and a discriminator
       `prior_learning_rate` and `discriminator_learning_rate`.
 
-    Nothing is read from the device before the last step of an epoch. The bar
-    shows them at the end of an epoch; `CSVLogger` and `TensorBoard` get them
-    where they come later in `callbacks`.
+    It waits for the device only once per epoch, after the last step. To log
+    these values, put `CSVLogger` and `TensorBoard` after this callback.
 
     Args:
-        batch_size: Integer, clips in a batch.
+        batch_size: Integer. Number of clips per batch.
 
     Example:
 
@@ -29,7 +29,7 @@ class Throughput(keras.callbacks.Callback):
     ```
     """
 
-    async_safe = True  # Counting does not have to be done between steps.
+    async_safe = True  # Steps need not wait for the counter.
 
     def __init__(self, batch_size):
         super().__init__()
@@ -56,15 +56,15 @@ class Throughput(keras.callbacks.Callback):
 
     def _stop(self):
         if self._seconds is None:
-            # Steps may be still under way; their count is there at their end.
+            # Wait for the last step: dispatch is asynchronous.
             ops.convert_to_numpy(self.model.optimizer.iterations)
             self._seconds = time.perf_counter() - self._start
 
     def _optimizers(self):
-        """Names in the logs and optimizers; see `TokenizerOptimizer`."""
+        """Yields log names and optimizers; see `TokenizerOptimizer`."""
         optimizer = self.model.optimizer
         yield "learning_rate", optimizer
-        # A `LossScaleOptimizer` may be around it.
+        # Unwrap a `LossScaleOptimizer`.
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
         for part in ("prior", "discriminator"):
             inner = getattr(optimizer, f"{part}_optimizer", None)

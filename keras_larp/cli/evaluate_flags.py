@@ -6,13 +6,13 @@ from absl import flags, logging
 
 from keras_larp import evaluation
 from keras_larp.cli import data_flags, model_flags
-from keras_larp.evaluation.shards import PLACES, parse_shard, shard_batches
+from keras_larp.evaluation.shards import PATHS, parse_shard, shard_batches
 from keras_larp.evaluation.small_video_network import IMAGE_SIZE
 
 # Flags for the report: those that results depend on, and those that say where
 # files lie, which may differ between shards.
 _REPORTED = ("fold", "on_error", "quantize")
-_PLACES = ("data", "test_data", "tokenizer", "generator")
+_PATHS = ("data", "test_data", "tokenizer", "generator")
 
 
 def define(values, output, num_clips=None):
@@ -175,7 +175,7 @@ def check_overlap(values, clips):
         String; also printed where there are such.
     """
     source = clips.loader.source
-    if isinstance(source[0], dict):
+    if source.path(0) is None:
         return "none, clips are computed"
     has_split = data_flags.data_format(values) == "ucf101"
     if not has_split and not values.test_data:
@@ -200,10 +200,10 @@ def check_overlap(values, clips):
 
 def settings(values, **more):
     """The flags that results depend on, for the report."""
-    places = [name for name in _PLACES if name in values]
+    paths = [name for name in _PATHS if name in values]
     reported = [name for name in _REPORTED if name in values]
     return {
-        PLACES: {name: values[name].value for name in places},
+        PATHS: {name: values[name].value for name in paths},
         "data_format": data_flags.data_format(values),
         **{name: values[name].value for name in reported},
         **more,

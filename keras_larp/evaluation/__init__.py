@@ -1,4 +1,4 @@
-"""Evaluation of tokenizers and generators, whole or in parts, and reports."""
+"""Evaluation of tokenizers and generators, optionally in shards."""
 
 from keras_larp.evaluation.clip_classifier import (
     ClipClassifier,
@@ -29,11 +29,12 @@ from keras_larp.evaluation.visualization import (
 )
 
 __all__ = [
-    "EvaluationClips",
     "ClipClassifier",
+    "EvaluationClips",
     "FeatureExtractor",
     "append_to_report",
     "class_features",
+    "codebook_usage_by_position",
     "evaluate_frame_prediction",
     "evaluate_generation",
     "evaluate_reconstruction",
@@ -42,7 +43,6 @@ __all__ = [
     "merge",
     "overlapping_files",
     "random_features",
-    "codebook_usage_by_position",
     "resample_suffix",
     "truncation_video",
     "write_codebook_usage",

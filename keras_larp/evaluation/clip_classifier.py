@@ -2,44 +2,52 @@ import os
 import pathlib
 import tempfile
 import zlib
+from typing import Any
 
 import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_larp.data import model_fingerprint
 from keras_larp.data.pipelines.clip_loader import ClipLoader, batch_clips
 from keras_larp.evaluation.feature_extractor import FeatureExtractor
 from keras_larp.evaluation.small_video_network import (
     IMAGE_SIZE,
     SmallVideoNetwork,
 )
+from keras_larp.utils.fingerprints import model_fingerprint
 
 _EPOCHS, _BATCH_SIZE, _SEED = 12, 32, 1_000_003
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
 class ClipClassifier(keras.Model):
-    """Tells the class of a clip, in a domain of few and distinct classes.
+    """Classifier of clips, for data sets with few and distinct classes.
 
-    What generated clips' classes and features are judged by where there are
-    no weights of I3D. `load_or_train_classifier` gives a trained one.
+    It scores the classes and provides features of generated clips if no I3D
+    weights are available. `load_or_train_classifier` returns a trained one.
 
     Args:
-        num_classes: Integer.
-        seed: Integer, of the initial weights, which are the same on every
-            backend.
+        num_classes: Integer. Number of classes.
+        seed: Integer. Seed of the initial weights, which are equal on every
+            backend. Defaults to 0.
 
     Attributes:
-        network: The layer of features.
-        accuracy: Float in [0, 1], its own on clips that it was not trained
-            on; 0 before training.
+        network: `SmallVideoNetwork` that computes the features.
+        accuracy: Float in [0, 1]. Accuracy on the test clips; 0 before
+            training.
 
     Call arguments:
-        videos: float `(B, T, H, W, 3)` in [0, 1].
+        videos: Float tensor of shape `(B, T, H, W, 3)` with values in [0, 1].
 
     Returns:
-        float32 `(B, num_classes)`, logits of the classes.
+        float32 tensor of shape `(B, num_classes)`, logits of the classes.
+
+    Example:
+
+    ```python
+    classifier = keras_larp.evaluation.ClipClassifier(num_classes=12)
+    classifier(np.zeros((2, 16, 32, 32, 3), "float32")).shape  # (2, 12)
+    ```
     """
 
     def __init__(self, num_classes, seed=0, name="clip_classifier"):
@@ -54,7 +62,7 @@ class ClipClassifier(keras.Model):
         self.accuracy_weight = self.add_weight(
             shape=(), initializer="zeros", trainable=False, name="accuracy"
         )
-        # A checksum of the names of the classes that it was trained on.
+        # Checksum of the names of the classes.
         self.classes_weight = self.add_weight(
             shape=(),
             initializer="zeros",
@@ -65,7 +73,7 @@ class ClipClassifier(keras.Model):
         self.built = True
 
     @property
-    def accuracy(self):
+    def accuracy(self) -> float:
         return round(float(ops.convert_to_numpy(self.accuracy_weight)), 6)
 
     def call(self, videos):
@@ -79,28 +87,34 @@ class ClipClassifier(keras.Model):
         }
 
 
-def load_or_train_classifier(train, test, path=None, num_frames=16, verbose=0):
-    """A trained `ClipClassifier`, of a fixed seed.
+def load_or_train_classifier(
+    train: Any,
+    test: Any,
+    path: str | os.PathLike | None = None,
+    num_frames: int = 16,
+    verbose: int | str = 0,
+) -> ClipClassifier:
+    """Returns a trained `ClipClassifier`, loading it from a file if it exists.
 
-    Trains on one core in a minute or two on a few thousand clips. Processes
-    that share a path get the same weights, also if they begin at once.
+    Training uses a fixed seed and takes one or two minutes on one core for a
+    few thousand clips. Concurrent processes that share a path get the same
+    weights.
 
     Args:
-        train: A source of clips with classes, such as `MovingShapes`; one
-            clip is taken of each video.
-        test: Another one, with the same classes, on which it states its
-            accuracy.
-        path: Optional path, ending in `.weights.h5`, that the weights are
-            kept in: written where it is not there, else read.
-        num_frames: Integer, length of the clips.
-        verbose: As of `keras.Model.fit`.
+        train: Source of videos with classes, such as `MovingShapes`. One clip
+            of each video is used.
+        test: Source of videos with the same classes, to measure the accuracy.
+        path: Optional string or path that ends in `.weights.h5`. Weights are
+            read from this file, or written to it if it does not exist.
+        num_frames: Integer. Number of frames per clip. Defaults to 16.
+        verbose: As in `keras.Model.fit`. Defaults to 0.
 
     Returns:
         A `ClipClassifier`.
 
     Raises:
-        ValueError: If the sources have no classes or not the same, if the
-            path ends otherwise, and for a file of other classes.
+        ValueError: If the sources have no classes or different ones, `path`
+            has another suffix, or the file does not match the classes.
 
     Example:
 
@@ -111,18 +125,18 @@ def load_or_train_classifier(train, test, path=None, num_frames=16, verbose=0):
     classifier.accuracy  # about 1.0
     ```
     """
-    names = [getattr(source, "class_names", ()) for source in (train, test)]
+    names = [source.class_names for source in (train, test)]
     if not names[0] or names[0] != names[1]:
         raise ValueError(
             "A classifier needs two sources with the same classes. Received: "
-            f"{len(names[0])} classes to train and {len(names[1])} to test on"
+            f"{len(names[0])} training classes and {len(names[1])} test classes"
         )
     if path is None:
         return _train(train, test, num_frames, verbose)
     path = pathlib.Path(path)
     if not path.name.endswith(".weights.h5"):
         raise ValueError(
-            "The file of a classifier's weights must end in .weights.h5. "
+            "The name of a classifier's weight file must end in .weights.h5. "
             f"Received: {path}"
         )
     if not path.exists():
@@ -133,36 +147,46 @@ def load_or_train_classifier(train, test, path=None, num_frames=16, verbose=0):
             try:
                 os.link(part, path)
             except FileExistsError:
-                pass  # Another process was first; its weights count.
+                pass  # Use the weights of the process that was faster.
     classifier = ClipClassifier(len(names[0]))
     try:
         classifier.load_weights(path)
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"{path} holds no classifier of {len(names[0])} classes. Choose "
-            f"another path, where one is trained. ({error})"
+            f"{path} does not hold a classifier of {len(names[0])} classes. "
+            f"Choose another path to train one. ({error})"
         ) from error
     if int(ops.convert_to_numpy(classifier.classes_weight)) != _checksum(
         names[0]
     ):
         raise ValueError(
-            f"{path} holds a classifier of other classes, though as many, "
-            f"{len(names[0])}. Choose another path, where one is trained."
+            f"{path} holds a classifier of {len(names[0])} classes with other "
+            "names. Choose another path to train one."
         )
     return classifier
 
 
 def _checksum(class_names):
-    """31 bits that tell lists of names apart."""
+    """Returns a 31-bit checksum of a list of names."""
     return zlib.crc32("\n".join(map(str, class_names)).encode()) >> 1
 
 
-def class_features(classifier):
-    """The classifier's features, as extractor of a Fréchet distance.
+def class_features(classifier: ClipClassifier) -> FeatureExtractor:
+    """Returns a feature extractor that uses the features of a classifier.
+
+    Args:
+        classifier: A trained `ClipClassifier`.
 
     Returns:
-        A `FeatureExtractor`, of a distance that is called
-        "class_frechet_distance".
+        A `FeatureExtractor` for a distance called `"class_frechet_distance"`.
+
+    Example:
+
+    ```python
+    classifier = keras_larp.evaluation.ClipClassifier(num_classes=12)
+    extractor = keras_larp.evaluation.class_features(classifier)
+    extractor(np.zeros((2, 16, 32, 32, 3), "float32")).shape  # (2, 64)
+    ```
     """
     name = (
         f"class_features (accuracy {classifier.accuracy}) "
@@ -182,7 +206,7 @@ def _train(train, test, num_frames, verbose):
     for epoch in range(_EPOCHS):
         if epoch == _EPOCHS - 4:
             classifier.optimizer.learning_rate.assign(5e-4)
-        # An order of our own, the same on every backend.
+        # Shuffle in NumPy, so that the order is equal on every backend.
         order = generator.permutation(len(clips))
         classifier.fit(
             clips[order],
@@ -195,20 +219,20 @@ def _train(train, test, num_frames, verbose):
     accuracy = np.mean(predicted_classes(classifier, clips) == labels)
     classifier.accuracy_weight.assign(np.float32(accuracy))
     classifier.classes_weight.assign(np.int32(_checksum(train.class_names)))
-    # A plain model: its weights without the state of training.
+    # A new model has the weights without the training state.
     trained = ClipClassifier(classifier.num_classes)
     trained.set_weights(classifier.get_weights())
     return trained
 
 
-def predicted_classes(classifier, videos):
-    """int `(B,)`, the likeliest class of each clip."""
+def predicted_classes(classifier: ClipClassifier, videos: Any) -> np.ndarray:
+    """Returns the most likely class of each clip, integers of shape `(B,)`."""
     logits = classifier.predict(videos, batch_size=_BATCH_SIZE, verbose=0)
     return np.argmax(logits, axis=-1)
 
 
 def _clips(source, num_frames):
-    """float32 `(N, T, 32, 32, 3)` and classes of a clip of each video."""
+    """Returns one clip per video, `(N, T, 32, 32, 3)`, and the classes."""
     loader = ClipLoader(source, num_frames, IMAGE_SIZE, seed=_SEED)
     clips = [loader.load(0, index) for index in range(len(loader))]
     clips = [(0, clip) for clip in clips if loader.keep(clip)]

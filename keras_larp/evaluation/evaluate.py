@@ -1,114 +1,145 @@
-"""The three evaluations, each of one shard; `merge` puts shards together."""
+"""Evaluation of reconstruction, generation and frame prediction.
+
+Each function evaluates one shard; `merge` combines shards into results.
+"""
 
 import hashlib
+import os
+import pathlib
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_larp import data
-from keras_larp.evaluation.clip_classifier import predicted_classes
+from keras_larp.evaluation.clip_classifier import (
+    ClipClassifier,
+    predicted_classes,
+)
+from keras_larp.evaluation.evaluation_clips import EvaluationClips
 from keras_larp.evaluation.feature_extractor import FeatureExtractor
 from keras_larp.evaluation.shards import write_shard
 from keras_larp.evaluation.small_video_network import resize_frames
 from keras_larp.metrics import psnr, ssim
 from keras_larp.metrics.ssim import WINDOW_SIZE
+from keras_larp.models import LPIPS, ARVideoGenerator, LARPTokenizer
+from keras_larp.utils.batching import pad_batch
 from keras_larp.utils.checks import check_integer
+from keras_larp.utils.fingerprints import model_fingerprint
 from keras_larp.version import __version__
 
 
 def evaluate_reconstruction(
-    folder,
-    tokenizer,
-    clips,
-    extractor=None,
-    perceptual_model=None,
-    batch_size=8,
-    shard=(0, 1),
-    save_videos=False,
-    overwrite=False,
-    settings=None,
-    verbose=1,
-):
-    """Compares clips with what a tokenizer makes of them.
+    folder: str | os.PathLike,
+    tokenizer: LARPTokenizer,
+    clips: EvaluationClips,
+    feature_extractor: FeatureExtractor | None = None,
+    perceptual_model: LPIPS | None = None,
+    batch_size: int = 8,
+    shard: tuple[int, int] = (0, 1),
+    save_videos: bool = False,
+    overwrite: bool = False,
+    settings: dict | None = None,
+    verbose: int = 1,
+) -> pathlib.Path:
+    """Compares clips with their reconstructions by a tokenizer.
 
-    MSE, PSNR and SSIM; the perceptual distance and the Fréchet distance where
-    their models are given; and how the codebook is used.
+    It measures MSE, PSNR, SSIM and codebook usage, and the perceptual and
+    Fréchet distances if their models are given.
 
     Args:
-        folder: Path, where shards are written.
-        tokenizer: A `LARPTokenizer`.
-        clips: `EvaluationClips` of its size.
-        extractor: Optional `FeatureExtractor`.
+        folder: String or path. Folder of the evaluation, which the shard is
+            written to.
+        tokenizer: `LARPTokenizer`.
+        clips: `EvaluationClips` of the tokenizer's size.
+        feature_extractor: Optional `FeatureExtractor` of the Fréchet
+            distance.
         perceptual_model: Optional `LPIPS`.
-        batch_size: Integer; a part of the protocol, since float32 rounds
-            otherwise in batches of other sizes.
-        shard: Pair of integers, which part of how many.
-        save_videos: Boolean, whether originals beside reconstructions are
-            written too, a file a clip.
-        overwrite: Boolean, whether to do again a shard that is there.
-        settings: Optional dictionary of what a report should also tell. It
-            has to be the same for all shards, but for what is in its
-            "places", a dictionary of where files lie on this machine.
-        verbose: 0, or 1 for a progress bar.
+        batch_size: Integer. Part of the protocol, because the rounding of
+            float32 depends on it. Defaults to 8.
+        shard: Pair of integers. Index of the shard and number of shards.
+            Defaults to `(0, 1)`.
+        save_videos: Boolean. Whether to also write one video per clip, with
+            the original and the reconstruction. Defaults to `False`.
+        overwrite: Boolean. Whether to repeat a shard that is complete.
+            Defaults to `False`.
+        settings: Optional dictionary of further settings to report. They must
+            be equal for all shards, except for `settings["paths"]`, a
+            dictionary of paths on this machine.
+        verbose: Integer. 0, or 1 for a progress bar. Defaults to 1.
 
     Returns:
-        Path of the shard. `merge(folder)` gives the results.
+        Path of the shard. `merge(folder)` returns the results.
 
     Raises:
-        ValueError: for too few frames, more shards than batches, an extractor
-            of another kind, and a folder with shards of other settings.
-        VideoDecodeError: where a video does not decode.
+        ValueError: If clips have too few frames, there are more shards than
+            batches, `feature_extractor` is not a `FeatureExtractor`, or the
+            folder has shards with other settings.
+        VideoDecodeError: If a video cannot be decoded and the clips have
+            `on_error="raise"`.
 
     Example:
 
     ```python
-    clips = keras_larp.evaluation.EvaluationClips(
-        keras_larp.data.UCF101("UCF-101"), 16, 128, frame_sampling="random"
-    )
+    tokenizer = keras_larp.presets.load("larp_tiny_moving_shapes_tokenizer")
+    source = keras_larp.data.MovingShapes(16, num_frames=16, image_size=32)
+    clips = keras_larp.evaluation.EvaluationClips(source, 16, 32)
     keras_larp.evaluation.evaluate_reconstruction(
-        "runs/rfvd",
+        "runs/reconstruction",
         tokenizer,
         clips,
-        keras_larp.evaluation.i3d_features("i3d_pretrained_400.pt"),
+        keras_larp.evaluation.random_features(),
     )
-    results, _ = keras_larp.evaluation.merge("runs/rfvd")
-    results["PSNR"], results["rFVD"]
+    results, _ = keras_larp.evaluation.merge("runs/reconstruction")
+    results["PSNR"]
     ```
+
+    Reference:
+        - [LARP](https://arxiv.org/abs/2410.21264), section 4.2
     """
     _check_size(clips, tokenizer)
     distance = None
-    if extractor is not None:
-        distance = _distance(extractor, "r", clips.loader.num_frames)
+    if feature_extractor is not None:
+        distance = _distance_name(
+            feature_extractor, "r", clips.loader.num_frames
+        )
     settings = {
         **_common_settings("reconstruction", batch_size, settings),
         "clips": clips.settings(),
-        "tokenizer_sha256": data.model_fingerprint(tokenizer),
+        "tokenizer_sha256": model_fingerprint(tokenizer),
         "codebook_size": tokenizer.codebook_size,
-        "extractors": {distance: extractor.name} if extractor else {},
+        "extractors": {distance: feature_extractor.name} if distance else {},
     }
     if perceptual_model is not None:
-        settings["perceptual_model_sha256"] = data.model_fingerprint(
+        settings["perceptual_model_sha256"] = model_fingerprint(
             perceptual_model
         )
 
-    def measure(ranges, part):
-        for videos, _, numbers in clips.batches(ranges):
-            count = len(numbers)
+    def measure(ranges, folder):
+        for videos, _, indices in clips.batches(ranges):
+            count = len(indices)
             if not count:
                 yield {}
                 continue
-            videos = _filled(videos, batch_size)
+            videos = pad_batch(videos, batch_size)
             token_ids = tokenizer.encode(videos)
-            results = _numpy(tokenizer.decode(token_ids))
-            rows = {"token_ids": _numpy(token_ids), **_errors(videos, results)}
+            reconstructions = _numpy(tokenizer.decode(token_ids))
+            rows = {
+                "token_ids": _numpy(token_ids),
+                **_pixel_metrics(videos, reconstructions),
+            }
             if perceptual_model is not None:
-                rows["LPIPS"] = _numpy(perceptual_model(videos, results))
-            if extractor is not None:
-                rows[f"real_{distance}"] = extractor(videos)
-                rows[f"generated_{distance}"] = extractor(results)
+                rows["LPIPS"] = _numpy(
+                    perceptual_model(videos, reconstructions)
+                )
+            if feature_extractor is not None:
+                rows[f"real_{distance}"] = feature_extractor(videos)
+                rows[f"generated_{distance}"] = feature_extractor(
+                    reconstructions
+                )
             if save_videos:
-                _write_pairs(part, numbers, videos, results)
+                _write_pairs(folder, indices, videos, reconstructions)
             yield {name: array[:count] for name, array in rows.items()}
 
     return write_shard(
@@ -125,67 +156,80 @@ def evaluate_reconstruction(
 
 
 def evaluate_generation(
-    folder,
-    generator,
-    tokenizer,
-    labels,
-    clips,
-    extractor,
-    generate_options=None,
-    classifier=None,
-    batch_size=8,
-    shard=(0, 1),
-    save_videos=False,
-    overwrite=False,
-    settings=None,
-    verbose=1,
-):
-    """Compares generated clips with real ones.
+    folder: str | os.PathLike,
+    generator: ARVideoGenerator,
+    tokenizer: LARPTokenizer,
+    labels: Any,
+    clips: EvaluationClips,
+    feature_extractor: FeatureExtractor,
+    generate_options: dict | None = None,
+    classifier: ClipClassifier | None = None,
+    batch_size: int = 8,
+    shard: tuple[int, int] = (0, 1),
+    save_videos: bool = False,
+    overwrite: bool = False,
+    settings: dict | None = None,
+    verbose: int = 1,
+) -> pathlib.Path:
+    """Compares generated clips with real ones by a Fréchet distance.
 
     Args:
-        folder: Path, where shards are written.
-        generator: An `ARVideoGenerator` of classes.
-        tokenizer: The `LARPTokenizer` of its tokens.
-        labels: int `(num_samples,)`, the class of each generated clip;
-            `EvaluationClips.labels()` of training clips are drawn as classes are
-            in the training set.
-        clips: `EvaluationClips`, the real ones; need not be equally many.
-        extractor: `FeatureExtractor`.
-        generate_options: Dictionary of options of `generate`: `guidance_scale`,
-            `guidance_interval`, `temperature`, `top_k`, `top_p`, `seed`.
-        classifier: Optional `ClipClassifier`; the share of clips that it
-            puts in the class that they were generated for is reported.
-        batch_size, shard, save_videos, overwrite, settings, verbose: As in
-            `evaluate_reconstruction`.
+        folder: String or path. Folder of the evaluation, which the shard is
+            written to.
+        generator: Class-conditional `ARVideoGenerator`.
+        tokenizer: `LARPTokenizer` that decodes its tokens.
+        labels: Integers of shape `(num_samples,)`. Class of each generated
+            clip. `EvaluationClips.labels()` of training clips follows the
+            class distribution of the training set.
+        clips: `EvaluationClips`. The real clips, of any number.
+        feature_extractor: `FeatureExtractor` of the Fréchet distance.
+        generate_options: Optional dictionary of arguments of `generate`:
+            `guidance_scale`, `guidance_interval`, `temperature`, `top_k`,
+            `top_p`, `seed`.
+        classifier: Optional `ClipClassifier`. Adds the fraction of generated
+            clips that it assigns to their class to the results.
+        batch_size: As in `evaluate_reconstruction`.
+        shard: As in `evaluate_reconstruction`.
+        save_videos: Boolean. Whether to also write the generated clips.
+            Defaults to `False`.
+        overwrite: As in `evaluate_reconstruction`.
+        settings: As in `evaluate_reconstruction`.
+        verbose: As in `evaluate_reconstruction`.
 
     Returns:
-        Path of the shard. `merge(folder)` gives the results.
+        Path of the shard. `merge(folder)` returns the results.
 
     Raises:
-        ValueError, VideoDecodeError: as in `evaluate_reconstruction`.
+        ValueError: As in `evaluate_reconstruction`.
+        VideoDecodeError: As in `evaluate_reconstruction`.
 
     Example:
 
     ```python
-    clips = keras_larp.evaluation.EvaluationClips(
-        keras_larp.data.UCF101("UCF-101"), 16, 128, num_clips=9_000, seed=42
-    )
+    name = "larp_tiny_moving_shapes"
+    tokenizer = keras_larp.presets.load(f"{name}_tokenizer")
+    generator = keras_larp.presets.load(f"{name}_generator")
+    source = keras_larp.data.MovingShapes(16, num_frames=16, image_size=32)
+    clips = keras_larp.evaluation.EvaluationClips(source, 16, 32)
     keras_larp.evaluation.evaluate_generation(
-        "runs/gfvd",
+        "runs/generation",
         generator,
         tokenizer,
         clips.labels(),
         clips,
-        keras_larp.evaluation.i3d_features("i3d_pretrained_400.pt"),
+        keras_larp.evaluation.random_features(),
         generate_options={"guidance_scale": 1.25, "seed": 0},
     )
-    results, _ = keras_larp.evaluation.merge("runs/gfvd")
-    results["gFVD"]
+    results, _ = keras_larp.evaluation.merge("runs/generation")
+    results["random_frechet_distance"]
     ```
+
+    Reference:
+        - [LARP](https://arxiv.org/abs/2410.21264), section 4.3
     """
     _check_size(clips, tokenizer)
     generator.check_tokenizer(tokenizer)
-    distance = _distance(extractor, "g", tokenizer.num_frames)
+    distance = _distance_name(feature_extractor, "g", tokenizer.num_frames)
     generate_options = {"seed": 0, **(generate_options or {})}
     labels = np.asarray(labels, "<i4")
     settings = {
@@ -194,57 +238,58 @@ def evaluate_generation(
         "labels_sha256": hashlib.sha256(labels.tobytes()).hexdigest(),
         "generate_options": generate_options,
         "real_clips": clips.settings(),
-        "tokenizer_sha256": data.model_fingerprint(tokenizer),
-        "generator_sha256": data.model_fingerprint(generator),
-        "extractors": {distance: extractor.name},
+        "tokenizer_sha256": model_fingerprint(tokenizer),
+        "generator_sha256": model_fingerprint(generator),
+        "extractors": {distance: feature_extractor.name},
     }
     if classifier is not None:
-        settings["classifier_sha256"] = data.model_fingerprint(classifier)
+        settings["classifier_sha256"] = model_fingerprint(classifier)
         settings["classifier_accuracy"] = classifier.accuracy
 
-    def real_rows(videos, classes, numbers):
-        videos = _filled(videos, batch_size)
-        rows = {f"real_{distance}": extractor(videos)}
+    def measure_real(videos, classes, indices):
+        count = len(indices)
+        videos = pad_batch(videos, batch_size)
+        rows = {f"real_{distance}": feature_extractor(videos)[:count]}
         if classifier is not None:
-            found = predicted_classes(classifier, videos)[: len(numbers)]
-            rows["class_fidelity_of_real_clips"] = found == classes
-        return {name: array[: len(numbers)] for name, array in rows.items()}
+            predicted = predicted_classes(classifier, videos)[:count]
+            rows["class_fidelity_of_real_clips"] = predicted == classes
+        return rows
 
-    def generated_rows(numbers, part):
-        chosen = labels[numbers.start : numbers.stop]
+    def measure_generated(indices, folder):
+        class_ids = labels[indices.start : indices.stop]
+        count = len(class_ids)
         videos = generator.generate(
-            chosen,
+            class_ids,
             tokenizer=tokenizer,
             batch_size=batch_size,
-            sample_offset=numbers.start,
+            sample_offset=indices.start,
             **generate_options,
         )
         videos = _numpy(videos)
-        filled = _filled(videos, batch_size)
-        rows = {f"generated_{distance}": extractor(filled)[: len(chosen)]}
+        padded = pad_batch(videos, batch_size)
+        rows = {f"generated_{distance}": feature_extractor(padded)[:count]}
         if classifier is not None:
-            found = predicted_classes(classifier, filled)[: len(chosen)]
-            rows["class_fidelity"] = found == chosen
+            predicted = predicted_classes(classifier, padded)[:count]
+            rows["class_fidelity"] = predicted == class_ids
         if save_videos:
-            for number, video in zip(numbers, videos, strict=True):
-                data.write_video(_file(part, number), video)
+            for index, video in zip(indices, videos, strict=True):
+                data.write_video(_video_path(folder, index), video)
         return rows
 
-    def measure(ranges, part):
-        real = [_below(numbers, len(clips)) for numbers in ranges]
-        batches = clips.batches(real)
-        for numbers, batch in zip(ranges, batches, strict=True):
-            rows = real_rows(*batch) if batch[2] else {}
-            numbers = _below(numbers, len(labels))
-            if numbers:
-                rows |= generated_rows(numbers, part)
+    def measure(ranges, folder):
+        real_ranges = [_clip_range(indices, len(clips)) for indices in ranges]
+        real_batches = clips.batches(real_ranges)
+        for indices, batch in zip(ranges, real_batches, strict=True):
+            rows = measure_real(*batch) if batch[2] else {}
+            indices = _clip_range(indices, len(labels))
+            if indices:
+                rows |= measure_generated(indices, folder)
             yield rows
 
-    count = max(len(labels), len(clips))
     return write_shard(
         folder,
         settings,
-        count,
+        max(len(labels), len(clips)),
         batch_size,
         measure,
         shard,
@@ -255,53 +300,79 @@ def evaluate_generation(
 
 
 def evaluate_frame_prediction(
-    folder,
-    generator,
-    tokenizer,
-    clips,
-    extractor,
-    num_condition_frames=None,
-    compare_size=64,
-    generate_options=None,
-    batch_size=8,
-    shard=(0, 1),
-    save_videos=False,
-    overwrite=False,
-    settings=None,
-    verbose=1,
-):
-    """Continues clips from their first frames, and compares with the rest.
+    folder: str | os.PathLike,
+    generator: ARVideoGenerator,
+    tokenizer: LARPTokenizer,
+    clips: EvaluationClips,
+    feature_extractor: FeatureExtractor,
+    num_condition_frames: int | None = None,
+    compare_size: int = 64,
+    generate_options: dict | None = None,
+    batch_size: int = 8,
+    shard: tuple[int, int] = (0, 1),
+    save_videos: bool = False,
+    overwrite: bool = False,
+    settings: dict | None = None,
+    verbose: int = 1,
+) -> pathlib.Path:
+    """Predicts clips from their first frames and compares with the originals.
 
-    As in the paper, whole clips are compared by the Fréchet distance, the
-    first frames as the tokens tell them; PSNR is of the predicted frames
-    alone.
+    As in the paper, the Fréchet distance compares complete clips, whose first
+    frames are decoded from tokens. PSNR covers the predicted frames only.
 
     Args:
-        folder: Path, where shards are written.
-        generator: An `ARVideoGenerator` with `conditioning="frames"`.
-        tokenizer: The `LARPTokenizer` of its tokens.
+        folder: String or path. Folder of the evaluation, which the shard is
+            written to.
+        generator: `ARVideoGenerator` with `conditioning="frames"`.
+        tokenizer: `LARPTokenizer` that decodes its tokens.
         clips: `EvaluationClips`.
-        extractor: `FeatureExtractor`.
-        num_condition_frames: Integer; the generator's own where `None`.
-        compare_size: Integer, height and width to which both clips are
-            resized before they are compared.
-        generate_options: Dictionary of options of `predict_frames`: `temperature`,
-            `top_k`, `top_p`, `seed`.
-        batch_size, shard, save_videos, overwrite, settings, verbose: As in
-            `evaluate_reconstruction`.
+        feature_extractor: `FeatureExtractor` of the Fréchet distance.
+        num_condition_frames: Integer. Number of frames to condition on.
+            `None` uses the generator's number. Defaults to `None`.
+        compare_size: Integer. Height and width that both clips are resized to
+            before the comparison. Defaults to 64, as in the paper.
+        generate_options: Optional dictionary of arguments of
+            `predict_frames`: `temperature`, `top_k`, `top_p`, `seed`.
+        batch_size: As in `evaluate_reconstruction`.
+        shard: As in `evaluate_reconstruction`.
+        save_videos: As in `evaluate_reconstruction`, with predicted clips.
+        overwrite: As in `evaluate_reconstruction`.
+        settings: As in `evaluate_reconstruction`.
+        verbose: As in `evaluate_reconstruction`.
 
     Returns:
-        Path of the shard. `merge(folder)` gives the results.
+        Path of the shard. `merge(folder)` returns the results.
 
     Raises:
-        ValueError, VideoDecodeError: as in `evaluate_reconstruction`.
+        ValueError: As in `evaluate_reconstruction`.
+        VideoDecodeError: As in `evaluate_reconstruction`.
+
+    Example:
+
+    ```python
+    name = "larp_tiny_moving_shapes"
+    tokenizer = keras_larp.presets.load(f"{name}_tokenizer")
+    generator = keras_larp.presets.load(f"{name}_frame_prediction")
+    source = keras_larp.data.MovingShapes(16, num_frames=16, image_size=32)
+    clips = keras_larp.evaluation.EvaluationClips(source, 16, 32)
+    keras_larp.evaluation.evaluate_frame_prediction(
+        "runs/frame_prediction",
+        generator,
+        tokenizer,
+        clips,
+        keras_larp.evaluation.random_features(),
+        compare_size=32,
+    )
+    results, _ = keras_larp.evaluation.merge("runs/frame_prediction")
+    results["PSNR_of_predicted_frames"]
+    ```
 
     Reference:
         - [LARP](https://arxiv.org/abs/2410.21264), section 4.3
     """
     _check_size(clips, tokenizer)
     generator.check_tokenizer(tokenizer)
-    distance = _distance(extractor, "", tokenizer.num_frames)
+    distance = _distance_name(feature_extractor, "", tokenizer.num_frames)
     generate_options = {"seed": 0, **(generate_options or {})}
     if num_condition_frames is None:
         num_condition_frames = generator.num_condition_frames
@@ -309,7 +380,7 @@ def evaluate_frame_prediction(
         "num_condition_frames",
         num_condition_frames,
         1,
-        tokenizer.num_frames - 1,  # There must be frames to predict.
+        tokenizer.num_frames - 1,  # At least one frame to predict.
     )
     settings = {
         **_common_settings("frame-prediction", batch_size, settings),
@@ -317,40 +388,40 @@ def evaluate_frame_prediction(
         "compare_size": compare_size,
         "generate_options": generate_options,
         "clips": clips.settings(),
-        "tokenizer_sha256": data.model_fingerprint(tokenizer),
-        "generator_sha256": data.model_fingerprint(generator),
-        "extractors": {distance: extractor.name},
+        "tokenizer_sha256": model_fingerprint(tokenizer),
+        "generator_sha256": model_fingerprint(generator),
+        "extractors": {distance: feature_extractor.name},
     }
 
-    def measure(ranges, part):
+    def measure(ranges, folder):
         batches = clips.batches(ranges)
-        for numbers, batch in zip(ranges, batches, strict=True):
-            videos, _, kept = batch
-            if not kept:
+        for range_, batch in zip(ranges, batches, strict=True):
+            videos, _, indices = batch
+            if not indices:
                 yield {}
                 continue
-            filled = _filled(videos, batch_size)
+            videos = pad_batch(videos, batch_size)
             predicted = generator.predict_frames(
-                filled,
+                videos,
                 tokenizer,
                 num_condition_frames,
                 batch_size=batch_size,
-                sample_offset=numbers.start,
+                sample_offset=range_.start,
                 **generate_options,
             )
             pair = [
                 np.clip(_numpy(resize_frames(x, compare_size)), 0.0, 1.0)
-                for x in (filled, predicted)
+                for x in (videos, predicted)
             ]
-            later = [x[:, num_condition_frames:] for x in pair]
+            predicted_parts = [x[:, num_condition_frames:] for x in pair]
             rows = {
-                "PSNR_of_predicted_frames": _numpy(psnr(*later)),
-                f"real_{distance}": extractor(pair[0]),
-                f"generated_{distance}": extractor(pair[1]),
+                "PSNR_of_predicted_frames": _numpy(psnr(*predicted_parts)),
+                f"real_{distance}": feature_extractor(pair[0]),
+                f"generated_{distance}": feature_extractor(pair[1]),
             }
             if save_videos:
-                _write_pairs(part, kept, *pair)
-            yield {name: array[: len(kept)] for name, array in rows.items()}
+                _write_pairs(folder, indices, *pair)
+            yield {name: array[: len(indices)] for name, array in rows.items()}
 
     return write_shard(
         folder,
@@ -376,18 +447,19 @@ def _common_settings(kind, batch_size, settings):
     }
 
 
-def _distance(extractor, prefix, num_frames):
-    """What the distance is called: rFVD, gFVD or another name."""
-    if not isinstance(extractor, FeatureExtractor):
+def _distance_name(feature_extractor, prefix, num_frames):
+    """Returns the name of the distance in results, such as rFVD or gFVD."""
+    if not isinstance(feature_extractor, FeatureExtractor):
         raise ValueError(
-            "`extractor` must be a `FeatureExtractor`, such as "
+            "`feature_extractor` must be a `FeatureExtractor`, such as "
             "`i3d_features(file)`, `random_features()` or "
             "`FeatureExtractor(function, name)`. Received: "
-            f"extractor={extractor!r}"
+            f"feature_extractor={feature_extractor!r}"
         )
-    extractor.check(num_frames)
-    is_fvd = extractor.distance == "FVD"
-    return prefix + extractor.distance if is_fvd else extractor.distance
+    feature_extractor.check(num_frames)
+    if feature_extractor.distance == "FVD":
+        return f"{prefix}FVD"
+    return feature_extractor.distance
 
 
 def _check_size(clips, tokenizer):
@@ -395,45 +467,38 @@ def _check_size(clips, tokenizer):
     expected = tokenizer.num_frames, tokenizer.image_size
     if received != expected:
         raise ValueError(
-            "Expected clips of the tokenizer's size, (frames, height) of "
+            "Clips must have the (frames, height) of the tokenizer, "
             f"{expected}. Received: {received}"
         )
 
 
-def _errors(videos, results):
-    """Errors of each clip."""
-    difference = videos.astype("float64") - results
+def _pixel_metrics(videos, reconstructions):
+    """Returns arrays with one value per clip."""
+    difference = videos.astype("float64") - reconstructions
     rows = {
         "MSE": np.mean(difference**2, axis=(1, 2, 3, 4)),
-        "PSNR": _numpy(psnr(videos, results)),
+        "PSNR": _numpy(psnr(videos, reconstructions)),
     }
     if min(videos.shape[2:4]) >= WINDOW_SIZE:
-        rows["SSIM"] = _numpy(ssim(videos, results))
+        rows["SSIM"] = _numpy(ssim(videos, reconstructions))
     return rows
 
 
-def _filled(videos, batch_size):
-    """A whole batch, with the last clip again: nothing compiles twice, and
-    clips round alike whatever a shard is cut off at."""
-    missing = batch_size - len(videos)
-    return np.concatenate([videos, np.repeat(videos[-1:], missing, axis=0)])
-
-
-def _below(numbers, stop):
-    return range(min(numbers.start, stop), min(numbers.stop, stop))
+def _clip_range(indices, stop):
+    return range(min(indices.start, stop), min(indices.stop, stop))
 
 
 def _numpy(tensor):
     return np.asarray(ops.convert_to_numpy(tensor))
 
 
-def _file(part, number):
-    return part / "videos" / f"{number:06d}.mp4"
+def _video_path(folder, index):
+    return folder / "videos" / f"{index:06d}.mp4"
 
 
-def _write_pairs(part, numbers, videos, results):
-    """A file a clip, the original on the left."""
-    for number, *pair in zip(numbers, videos, results, strict=False):
-        data.write_video(
-            _file(part, number), data.video_grid(np.stack(pair), 2)
-        )
+def _write_pairs(folder, indices, originals, results):
+    """Writes one video per clip, with the original on the left."""
+    # Batches are padded: stop at the last index.
+    for index, *pair in zip(indices, originals, results, strict=False):
+        grid = data.video_grid(np.stack(pair), 2)
+        data.write_video(_video_path(folder, index), grid)

@@ -1,110 +1,138 @@
+import os
 import zipfile
+from collections.abc import Callable
+from typing import Any
 
-import keras
 import numpy as np
-from keras import ops
 
-from keras_larp.data import model_fingerprint
 from keras_larp.evaluation.small_video_network import SmallVideoNetwork
+from keras_larp.metrics.feature_extraction import extract_features
 from keras_larp.models.i3d import MIN_FRAMES
 from keras_larp.presets import TorchScriptI3D, load_i3d
-from keras_larp.presets.converters.i3d import WHERE as WHERE_STATE_DICT
-from keras_larp.presets.converters.torchscript_i3d import (
-    WHERE as WHERE_TORCHSCRIPT,
-)
-from keras_larp.presets.weight_files import fetch_file, file_sha256
+from keras_larp.presets.converters import i3d, torchscript_i3d
+from keras_larp.utils.downloads import fetch_file
+from keras_larp.utils.fingerprints import file_sha256, model_fingerprint
 
 
 class FeatureExtractor:
-    """What computes the features of a Fréchet distance, and its names.
+    """Features of a Fréchet distance, and the names to report.
 
     Args:
-        function: Callable from float32 clips `(B, T, H, W, 3)` in [0, 1] to
-            features `(B, D)`.
-        name: String for reports that tells it from all others, with a
-            checksum of its weights.
-        distance: String, what distances of its features are called. "FVD" is
-            for the trained I3D alone.
-        min_frames: Integer, the least T.
+        function: Callable from float32 clips of shape `(B, T, H, W, 3)` with
+            values in [0, 1] to features of shape `(B, D)`.
+        name: String. Identifies the extractor in reports, with a checksum of
+            its weights.
+        distance: String. Name of the distance in results. `"FVD"` is for
+            pretrained I3D only. Defaults to `"frechet_distance"`.
+        min_frames: Integer. Minimum number of frames per clip. Defaults to 1.
+
+    Call arguments:
+        videos: Float array of shape `(B, T, H, W, 3)` with values in [0, 1].
+
+    Returns:
+        float32 NumPy array of shape `(B, D)`.
+
+    Raises:
+        ValueError: When called, if `function` returns another shape.
 
     Example:
 
     ```python
     extractor = keras_larp.evaluation.FeatureExtractor(
-        lambda clips: clips.mean(axis=(1, 2, 3)), "mean colours"
+        lambda clips: clips.mean(axis=(1, 2, 3)), "mean colors"
     )
     extractor(np.zeros((4, 16, 32, 32, 3), "float32")).shape  # (4, 3)
     ```
     """
 
     def __init__(
-        self, function, name, distance="frechet_distance", min_frames=1
+        self,
+        function: Callable,
+        name: str,
+        distance: str = "frechet_distance",
+        min_frames: int = 1,
     ):
         self.function = function
         self.name = name
         self.distance = distance
         self.min_frames = min_frames
 
-    def check(self, num_frames):
-        """Raises `ValueError` where clips are too short."""
+    def check(self, num_frames: int) -> None:
+        """Raises `ValueError` if clips of `num_frames` are too short."""
         if num_frames < self.min_frames:
             raise ValueError(
                 f"{self.name.split()[0]} needs clips of at least "
-                f"{self.min_frames} frames (FVD commonly has 16). Received: "
+                f"{self.min_frames} frames (FVD commonly uses 16). Received: "
                 f"clips of {num_frames} frames"
             )
 
-    def __call__(self, videos):
-        """float32 NumPy features `(B, D)` of clips."""
-        if isinstance(self.function, keras.Model):
-            # Compiled, and without gradients.
-            features = self.function.predict_on_batch(videos)
-        else:
-            features = self.function(videos)
-        features = np.asarray(ops.convert_to_numpy(features), "float32")
-        if features.ndim != 2 or len(features) != len(videos):
-            raise ValueError(
-                f"Expected features (batch, features) from {self.name}. "
-                f"Received: shape={features.shape} of {len(videos)} clips"
-            )
-        return features
+    def __call__(self, videos: Any) -> np.ndarray:
+        features = extract_features(self.function, self.name, videos)
+        return features.astype("float32")
 
 
-def i3d_features(source, sha256=None, epsilon=1e-5):
-    """The extractor of the Fréchet Video Distance, from a file of weights.
+def i3d_features(
+    source: str | os.PathLike,
+    sha256: str | None = None,
+    epsilon: float = 1e-5,
+) -> FeatureExtractor:
+    """Returns the feature extractor of the Fréchet Video Distance.
 
     Args:
-        source: Path or URL of a state dict, which `presets.load_i3d` reads,
-            or of StyleGAN-V's TorchScript file, which
-            `presets.TorchScriptI3D` runs.
-        sha256: String, the file's checksum; required with a URL.
-        epsilon: Float, of batch normalization; 1e-3 with `rgb_imagenet.pt`.
-            TorchScript has its own.
+        source: String or path. Path or URL of a state dict for
+            `presets.load_i3d`, or of StyleGAN-V's TorchScript file for
+            `presets.TorchScriptI3D`.
+        sha256: String. Checksum of the file. Required for a URL.
+        epsilon: Float. Epsilon of batch normalization; pass 1e-3 for
+            `rgb_imagenet.pt`. The TorchScript file ignores it. Defaults to
+            1e-5.
 
     Returns:
-        A `FeatureExtractor` whose distance is called "FVD" and whose name has
-        the file's checksum.
+        A `FeatureExtractor` for a distance called `"FVD"`, whose name has the
+        checksum of the file.
 
     Raises:
-        FileNotFoundError: where the file is not there or cannot be
-            downloaded; says where to get each of the three.
-        ImportError, ValueError: as these two.
+        FileNotFoundError: If the file does not exist or cannot be downloaded.
+            The message says where the supported files are available.
+        ImportError: If the file needs PyTorch, which is not installed.
+        ValueError: If the file has another checksum or format.
+
+    Example:
+
+    ```python
+    extractor = keras_larp.evaluation.i3d_features("i3d_pretrained_400.pt")
+    ```
+
+    Reference:
+        [Towards Accurate Generative Models of Video](
+        https://arxiv.org/abs/1812.01717)
     """
-    path = fetch_file(source, sha256, WHERE_TORCHSCRIPT + WHERE_STATE_DICT)
+    hint = torchscript_i3d.DOWNLOAD_HINT + i3d.DOWNLOAD_HINT
+    path = fetch_file(source, sha256, hint)
     if _is_torchscript(path):
         options = {"sha256": sha256} if sha256 else {}
-        i3d = TorchScriptI3D(path, **options)
-        return FeatureExtractor(i3d, i3d.extractor, "FVD", MIN_FRAMES)
-    i3d = load_i3d(path, epsilon=epsilon)
+        network = TorchScriptI3D(path, **options)
+        return FeatureExtractor(network, network.name, "FVD", MIN_FRAMES)
+    network = load_i3d(path, epsilon=epsilon)
     name = f"I3D epsilon={epsilon:g} sha256:{file_sha256(path)}"
-    return FeatureExtractor(i3d, name, "FVD", MIN_FRAMES)
+    return FeatureExtractor(network, name, "FVD", MIN_FRAMES)
 
 
-def random_features():
-    """A small network with random weights, always the same; for trials.
+def random_features() -> FeatureExtractor:
+    """Returns the features of a small network with fixed random weights.
+
+    They need no download, but their distances do not compare with FVD.
 
     Returns:
-        A `FeatureExtractor`, of a distance that compares with no FVD.
+        A `FeatureExtractor` for a distance called
+        `"random_frechet_distance"`.
+
+    Example:
+
+    ```python
+    extractor = keras_larp.evaluation.random_features()
+    extractor(np.zeros((2, 16, 32, 32, 3), "float32")).shape  # (2, 64)
+    ```
     """
     network = SmallVideoNetwork()
     name = f"random_features sha256:{model_fingerprint(network)}"
@@ -112,9 +140,9 @@ def random_features():
 
 
 def _is_torchscript(path):
-    """Whether a file holds a program, as `torch.jit.save` writes it."""
+    """Returns whether `torch.jit.save` wrote a file."""
     try:
         with zipfile.ZipFile(path) as file:
             return any("/code/" in name for name in file.namelist())
     except zipfile.BadZipFile:
-        return False  # `load_i3d` says what is wrong.
+        return False  # `load_i3d` reports the error.

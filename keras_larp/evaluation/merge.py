@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_larp.evaluation.shards import (
     check_equal_settings,
+    partial_path,
     read_descriptions,
     read_rows,
     shard_name,
@@ -15,101 +16,103 @@ from keras_larp.metrics import (
     FeatureStatistics,
     frechet_distance,
 )
+from keras_larp.utils.files import atomic_write_text
 
-# Rows that are added at once: of all shards together, whatever their sizes.
-_CHUNK = 1024
+# Statistics accumulate chunks of rows of this size, whatever the sizes of the
+# shards, so that rounding does not depend on the split.
+_CHUNK_SIZE = 1024
 
 
-def merge(folder):
-    """Puts the shards of an evaluation together.
+def merge(folder: str | os.PathLike) -> tuple[dict, dict]:
+    """Merges the shards of an evaluation into its results.
 
-    Also writes `results.json`, with results and settings, and the
-    `FeatureStatistics` of both sets of clips for each Fréchet distance, such
-    as `real_gFVD.npz`.
+    It also writes `results.json`, with the results and settings, and the
+    `FeatureStatistics` of real and generated clips for each Fréchet distance,
+    such as `real_gFVD.npz`. Results do not depend on the number of shards.
 
     Args:
-        folder: Path in which the shards are.
+        folder: String or path. Folder of the evaluation.
 
     Returns:
-        A pair of dictionaries, results and settings.
+        Two dictionaries, results and settings.
 
     Raises:
-        FileNotFoundError: where there are no shards, or some are missing;
-            names those.
-        ValueError: where shards overlap or have other settings; names them.
+        FileNotFoundError: If shards are missing. The message names them.
+        ValueError: If shards overlap or have different settings. The message
+            names them.
 
     Example:
 
     ```python
-    for i in range(8):  # or each in a process of its own
+    tokenizer = keras_larp.presets.load("larp_tiny_moving_shapes_tokenizer")
+    source = keras_larp.data.MovingShapes(16, num_frames=16, image_size=32)
+    clips = keras_larp.evaluation.EvaluationClips(source, 16, 32)
+    for index in range(2):  # In parallel, with one process per shard.
         keras_larp.evaluation.evaluate_reconstruction(
-            "runs/rfvd", tokenizer, clips, extractor, shard=(i, 8)
+            "runs/sharded", tokenizer, clips, shard=(index, 2)
         )
-    results, settings = keras_larp.evaluation.merge("runs/rfvd")
-    results["rFVD"]
+    results, settings = keras_larp.evaluation.merge("runs/sharded")
     ```
     """
     folder = pathlib.Path(folder)
     names, settings = _ordered_shards(folder)
-    parts = [read_rows(folder / name) for name in names]
+    shards = [read_rows(folder / name) for name in names]
     rows = {}
-    for key in dict.fromkeys(key for part in parts for key in part):
-        rows[key] = np.concatenate([part[key] for part in parts if key in part])
+    for key in dict.fromkeys(key for shard in shards for key in shard):
+        arrays = [shard[key] for shard in shards if key in shard]
+        rows[key] = np.concatenate(arrays)
     results = _results(folder, rows, settings)
     descriptions = read_descriptions(folder)
     results["num_skipped_clips"] = sum(
         sum(descriptions[name]["skipped"].values()) for name in names
     )
     text = json.dumps({"results": results, "settings": settings}, indent=2)
-    part = folder / "results.json.partial"
-    part.write_text(text + "\n")
-    os.replace(part, folder / "results.json")
+    atomic_write_text(folder / "results.json", text + "\n")
     return results, settings
 
 
 def _ordered_shards(folder):
-    """Names of the shards in the order of their batches, and the settings."""
+    """Returns the shards' names in the order of batches, and the settings."""
     shards = read_descriptions(folder)
     if not shards:
         raise FileNotFoundError(
-            f"There are no shards in {folder}. `evaluate` with `shard=` "
-            "writes them."
+            f"There are no shards in {folder}. Run an evaluation to write them."
         )
     check_equal_settings(shards)
     names = sorted(shards, key=lambda name: shards[name]["first_batch"])
-    reached, before, gaps = 0, None, []
+    next_batch, previous, gaps = 0, None, []
     for name in names:
         first, stop = shards[name]["first_batch"], shards[name]["stop_batch"]
-        if first < reached:
+        if first < next_batch:
             raise ValueError(
-                f"Shards overlap: {before} and {name} both hold batch {first}. "
-                f"Delete one of them in {folder}."
+                f"Shards overlap: {previous} and {name} both hold batch "
+                f"{first}. Delete one of them in {folder}."
             )
-        if first > reached:
-            gaps.append(f"{reached} to {first - 1}")
-        reached, before = stop, name
-    total = shards[before]["num_batches"]
-    if reached < total:
-        gaps.append(f"{reached} to {total - 1}")
+        if first > next_batch:
+            gaps.append(f"{next_batch} to {first - 1}")
+        next_batch, previous = stop, name
+    num_batches = shards[previous]["num_batches"]
+    if next_batch < num_batches:
+        gaps.append(f"{next_batch} to {num_batches - 1}")
     if gaps:
         raise FileNotFoundError(
-            f"Batches {', '.join(gaps)} of {total} are missing in {folder}"
-            f"{_missing_names(folder, names)}. Run what is missing, with the "
-            "same settings, and merge again."
+            f"Batches {', '.join(gaps)} of {num_batches} are missing in "
+            f"{folder}{_missing_names(folder, names)}. Run the missing shards "
+            "with the same settings, and merge again."
         )
     return names, shards[names[0]]["settings"]
 
 
 def _missing_names(folder, names):
-    """Which shards are missing, where all are of one split."""
+    """Names the missing shards if all shards belong to one split."""
     counts = {int(name.split("_")[-1]) for name in names}
     if len(counts) > 1:
         return f", which has {', '.join(names)}"
     count = counts.pop()
     missing = [shard_name(i, count) for i in range(count)]
     texts = [
-        f"{name} (begun and not ended)"
-        if (folder / f"{name}.partial").exists()
+        f"{name} (started, not finished)"
+        if partial_path(folder / name).exists()
         else name
         for name in missing
         if name not in names
@@ -118,23 +121,23 @@ def _missing_names(folder, names):
 
 
 def _results(folder, rows, settings):
-    """Means of numbers, code statistics and Fréchet distances."""
+    """Returns means of scalars, code statistics and Fréchet distances."""
     results = {}
     for key, values in rows.items():
         if key == "token_ids":
             codes = CodeStatistics(settings["codebook_size"])
-            for start in range(0, len(values), _CHUNK):
-                codes.update_state(values[start : start + _CHUNK])
+            for start in range(0, len(values), _CHUNK_SIZE):
+                codes.update_state(values[start : start + _CHUNK_SIZE])
             results |= {k: float(v) for k, v in codes.result().items()}
         elif values.ndim == 1:
             results[key] = float(values.mean(dtype="float64"))
-    for distance, extractor in settings.get("extractors", {}).items():
+    for distance, extractor_name in settings.get("extractors", {}).items():
         pair = []
         for kind in ("real", "generated"):
             features = rows[f"{kind}_{distance}"]
-            statistics = FeatureStatistics(extractor)
-            for start in range(0, len(features), _CHUNK):
-                statistics.update(features[start : start + _CHUNK])
+            statistics = FeatureStatistics(extractor_name)
+            for start in range(0, len(features), _CHUNK_SIZE):
+                statistics.update(features[start : start + _CHUNK_SIZE])
             statistics.save(folder / f"{kind}_{distance}.npz")
             pair.append(statistics)
             results[f"num_{kind}_clips"] = statistics.count

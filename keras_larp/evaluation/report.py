@@ -3,24 +3,28 @@ import json
 import os
 import pathlib
 
+from keras_larp.utils.files import atomic_write
 
-def append_to_report(path, results, settings):
-    """Appends an evaluation to a report, as CSV and as Markdown.
 
-    An evaluation that is in the report already is not appended again.
+def append_to_report(
+    path: str | os.PathLike, results: dict, settings: dict
+) -> None:
+    """Appends an evaluation to a report in CSV and Markdown.
+
+    An evaluation that the report already has is not appended again.
 
     Args:
-        path: Path without ending: `report` stands for `report.csv`, with a
-            line for each evaluation, and `report.md`.
-        results: Dictionary, as `merge` returns it.
-        settings: Dictionary, as `merge` returns it.
+        path: String or path without suffix. `report` stands for `report.csv`,
+            with one row per evaluation, and `report.md`.
+        results: Dictionary that `merge` returned.
+        settings: Dictionary that `merge` returned.
 
     Example:
 
     ```python
-    keras_larp.evaluation.append_to_report(
-        "runs/report", *keras_larp.evaluation.merge("runs/rfvd")
-    )
+    results = {"PSNR": 27.5, "num_real_clips": 16}
+    settings = {"kind": "reconstruction", "batch_size": 8}
+    keras_larp.evaluation.append_to_report("runs/report", results, settings)
     ```
     """
     path = pathlib.Path(path)
@@ -29,7 +33,7 @@ def append_to_report(path, results, settings):
         path.with_name(path.name + ".csv"),
         path.with_name(path.name + ".md"),
     )
-    settings = _flat(settings)
+    settings = _flatten(settings)
     row = {
         "kind": settings["kind"],
         **{name: repr(value) for name, value in results.items()},
@@ -39,30 +43,31 @@ def append_to_report(path, results, settings):
     if table.exists():
         with table.open(newline="") as file:
             rows = list(csv.DictReader(file))
-    if any({k: v for k, v in old.items() if v} == _filled(row) for old in rows):
+    if any(_without_empty(old) == _without_empty(row) for old in rows):
         return
     rows.append(row)
     columns = dict.fromkeys(name for row in rows for name in row)
-    part = table.with_name(table.name + ".partial")
-    with part.open("w", newline="") as file:
+    with (
+        atomic_write(table) as temporary,
+        temporary.open("w", newline="") as file,
+    ):
         writer = csv.DictWriter(file, list(columns), restval="")
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(part, table)
     with page.open("a") as file:
         file.write(_markdown(results, settings))
 
 
-def _filled(row):
+def _without_empty(row):
     return {name: value for name, value in row.items() if value}
 
 
-def _flat(settings, prefix=""):
-    """Settings without nesting, `real.seed` for `seed` in `real`."""
+def _flatten(settings, prefix=""):
+    """Flattens nested settings: `real.seed` for `seed` in `real`."""
     flat = {}
     for name, value in settings.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
+            flat |= _flatten(value, f"{prefix}{name}.")
         elif isinstance(value, list):
             flat[prefix + name] = json.dumps(value)
         else:

@@ -1,11 +1,11 @@
-"""Parts of an evaluation: each a folder that is there only when it is whole.
+"""Shards of an evaluation: folders that only exist once they are complete.
 
-The clips of an evaluation are numbered, and cut into batches in their order,
-once for all. A shard is a run of whole batches, so that each batch holds the
-same clips in any split, and float32 models round alike. A shard stores what
-was measured of each clip, not sums: merging puts the rows of all shards in
-the order of their numbers and only then adds. So results do not depend on the
-split at all. Of 10,000 clips, I3D's features take 2 x 16 MB.
+Clips are split into batches once, in order. A shard is a range of batches, so
+that every batch holds the same clips in any split and float32 models round
+alike. A shard stores the measurements of each clip rather than sums: merging
+concatenates the rows of all shards in order and only then aggregates, so that
+results do not depend on the split. For 10,000 clips, I3D features take 2 x 16
+MB.
 """
 
 import json
@@ -18,10 +18,13 @@ import keras
 import numpy as np
 from absl import logging
 
+from keras_larp.utils.differences import describe_differences
+from keras_larp.utils.files import atomic_rmtree
+
 DESCRIPTION, ROWS = "shard.json", "rows.npz"
-# The setting that says where files lie on a machine: shards of others merge.
-PLACES = "places"
-_PARTS = {
+# Setting that holds paths, which may differ between shards.
+PATHS = "paths"
+_DESCRIPTION_TYPES = {
     "settings": dict,
     "first_batch": int,
     "stop_batch": int,
@@ -32,36 +35,45 @@ _NAME = re.compile(r"shard_\d{4,}_of_\d{4,}")
 
 
 def shard_name(index, count):
-    """The folder's name of one of `count` shards."""
+    """Returns the folder name of one of `count` shards."""
     return f"shard_{index:04d}_of_{count:04d}"
 
 
+def partial_path(path):
+    """Returns the folder that a shard is written to before it is complete.
+
+    Its name is fixed, so that rerunning a shard replaces what an interrupted
+    run left behind.
+    """
+    return path.with_name(f"{path.name}.partial")
+
+
 def parse_shard(text):
-    """Index and count, of a string such as `"0/8"`.
+    """Returns index and count of a string such as `"0/8"`.
 
     Raises:
-        ValueError: for another string, and unless 0 <= index < count.
+        ValueError: If the format differs, or unless `0 <= index < count`.
     """
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     index, count = (int(n) for n in match.groups()) if match else (0, 0)
     if index >= count:
         raise ValueError(
-            "A shard is written i/n with i from 0 to n - 1, such as 0/8. "
+            "A shard is i/n, with i from 0 to n - 1, such as 0/8. "
             f"Received: {text!r}"
         )
     return index, count
 
 
 def shard_batches(num_batches, index, count):
-    """The `range` of batches that a shard holds.
+    """Returns the `range` of batches of a shard.
 
     Raises:
-        ValueError: where there are more shards than batches.
+        ValueError: If there are more shards than batches.
     """
     if count > num_batches:
         raise ValueError(
-            f"There are {num_batches} batches to share out, and a shard needs "
-            "one. Take fewer shards, smaller batches or more clips. Received: "
+            f"There are {num_batches} batches, and each shard needs at least "
+            "one. Use fewer shards, smaller batches or more clips. Received: "
             f"{count} shards"
         )
     return range(
@@ -80,32 +92,31 @@ def write_shard(
     verbose=1,
     skipped=dict,
 ):
-    """Measures the clips of a shard, and writes the shard when it is whole.
+    """Measures the clips of a shard and writes it atomically.
 
     Args:
-        folder: Path, of the whole evaluation.
-        settings: Dictionary of what numbers depend on; has to be the same in
-            all shards of the folder, but for what is in "places".
-        num_samples: Integer, how many clips the whole evaluation has.
+        folder: Path. Folder of the evaluation.
+        settings: Dictionary of everything that results depend on. It must be
+            equal for all shards of the folder, except for `"paths"`.
+        num_samples: Integer. Number of clips of the evaluation.
         batch_size: Integer.
-        measure: Function of a list of ranges, the numbers of each batch's
-            clips, and of a folder for files; returns a generator that yields
-            for each batch a dictionary of arrays with a row for each clip.
-        shard: Pair of integers, which one of how many.
-        overwrite: Boolean, whether to do again a shard that is there.
-        verbose: 0, or 1 for a progress bar.
-        skipped: Function that returns a dictionary from the error of each
-            video that was left out to how many times it was met.
+        measure: Function of a list of ranges, the clip indices of each batch,
+            and of a folder for files. Returns an iterator with one dictionary
+            per batch, of arrays with one row per clip.
+        shard: Pair of integers. Index of the shard and number of shards.
+        overwrite: Boolean. Whether to repeat a shard that is complete.
+        verbose: Integer. 0, or 1 for a progress bar.
+        skipped: Function that returns a dictionary from each decoding error
+            to the number of its occurrences.
 
     Returns:
         Path of the shard.
 
     Raises:
-        ValueError: where there are more shards than batches, and where the
-            folder has shards of other settings; names them.
+        ValueError: If there are more shards than batches, or the folder has
+            shards with other settings. The message names them.
     """
-    folder = pathlib.Path(folder)
-    name = shard_name(*shard)
+    path = pathlib.Path(folder) / shard_name(*shard)
     num_batches = -(-num_samples // batch_size)
     batches = shard_batches(num_batches, *shard)
     description = {
@@ -114,53 +125,57 @@ def write_shard(
         "stop_batch": batches.stop,
         "num_batches": num_batches,
     }
+    # Compare with stored descriptions as JSON: tuples become lists.
     description = json.loads(json.dumps(description))
     others = read_descriptions(folder)
     if overwrite:
-        others.pop(name, None)
+        others.pop(path.name, None)
     check_equal_settings({**others, "this run": description})
-    place = folder / name
-    if place.exists() and not overwrite:
-        logging.info("%s is there and whole", place)
-        return place
-    part = folder / f"{name}.partial"
-    # What a run that died has left.
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    if path.exists() and not overwrite:
+        logging.info("%s is already complete", path)
+        return path
+    partial = partial_path(path)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
     ranges = [
         range(i * batch_size, min((i + 1) * batch_size, num_samples))
         for i in batches
     ]
-    before = skipped()  # In shards that this process has done already.
-    bar = keras.utils.Progbar(len(ranges), verbose=verbose)
-    measured = []
-    for i, rows in enumerate(measure(ranges, part)):
-        measured.append(rows)
-        bar.update(i + 1)
-    names = {name: None for rows in measured for name in rows}
-    arrays = {
-        name: np.concatenate([rows[name] for rows in measured if name in rows])
-        for name in names
-    }
-    np.savez(part / ROWS, **arrays)
-    counts = {
-        error: count - before.get(error, 0)
+    skipped_before = skipped()  # By previous shards in this process.
+    rows = _measure_all(measure, ranges, partial, verbose)
+    np.savez(partial / ROWS, **rows)
+    new = {
+        error: count - skipped_before.get(error, 0)
         for error, count in skipped().items()
     }
-    description["skipped"] = {e: n for e, n in counts.items() if n}
+    description["skipped"] = {e: count for e, count in new.items() if count}
     text = json.dumps(description, indent=2)
-    (part / DESCRIPTION).write_text(text + "\n")
-    if place.exists():
-        shutil.rmtree(place)
-    os.replace(part, place)
-    return place
+    (partial / DESCRIPTION).write_text(text + "\n")
+    if path.exists():
+        atomic_rmtree(path)
+    os.replace(partial, path)
+    return path
+
+
+def _measure_all(measure, ranges, folder, verbose):
+    """Returns the concatenated arrays of all batches, by name."""
+    bar = keras.utils.Progbar(len(ranges), verbose=verbose)
+    batches = []
+    for i, rows in enumerate(measure(ranges, folder)):
+        batches.append(rows)
+        bar.update(i + 1)
+    names = dict.fromkeys(name for rows in batches for name in rows)
+    return {
+        name: np.concatenate([rows[name] for rows in batches if name in rows])
+        for name in names
+    }
 
 
 def read_descriptions(folder):
-    """What each whole shard of a folder is, by the shard's name.
+    """Returns the descriptions of the complete shards of a folder, by name.
 
     Raises:
-        ValueError: where a description does not read; names the file.
+        ValueError: If a description cannot be read. The message names it.
     """
     found = {}
     for path in sorted(pathlib.Path(folder).glob("shard_*")):
@@ -168,56 +183,61 @@ def read_descriptions(folder):
             continue
         try:
             description = json.loads((path / DESCRIPTION).read_text())
-            _check_parts(description)
+            _check_types(description)
         except (OSError, ValueError) as error:
             raise ValueError(
-                f"{path} is no whole shard: {DESCRIPTION} in it does not read "
-                f"({error}). Delete the shard and run it again."
+                f"{path} is not a complete shard: its {DESCRIPTION} cannot be "
+                f"read ({error}). Delete the shard and run it again."
             ) from error
         found[path.name] = description
     return found
 
 
-def _check_parts(description):
+def _check_types(description):
     if not isinstance(description, dict):
-        raise ValueError(f"a {type(description).__name__}, no dictionary")
-    for name, kind in _PARTS.items():
+        raise ValueError(f"a {type(description).__name__}, not a dictionary")
+    for name, kind in _DESCRIPTION_TYPES.items():
         if not isinstance(description.get(name), kind):
-            raise ValueError(f"{name!r} is missing, or no {kind.__name__}")
+            raise ValueError(f"{name!r} is missing or not a {kind.__name__}")
 
 
 def check_equal_settings(descriptions):
-    """Raises where shards differ in a setting; names both and the setting."""
-    names = list(descriptions)
-    for name in names[1:]:
-        first = descriptions[names[0]]["settings"]
-        other = descriptions[name]["settings"]
-        differing = [
-            f"{key} is {first.get(key)!r} in {names[0]} and "
-            f"{other.get(key)!r} in {name}"
-            for key in sorted({*first, *other} - {PLACES})
-            if first.get(key) != other.get(key)
-        ]
-        if differing:
+    """Raises `ValueError` if the settings of shards differ.
+
+    Args:
+        descriptions: Dictionary from names of shards to their descriptions.
+    """
+    (first, description), *others = descriptions.items()
+    expected = _without_paths(description["settings"])
+    for name, description in others:
+        settings = _without_paths(description["settings"])
+        differences = describe_differences(
+            expected, settings, labels=(f"{first} has", f"{name} has")
+        )
+        if differences:
             raise ValueError(
                 "Shards of one evaluation must have the same settings. Choose "
-                "another folder, or delete the shards of the other one. "
-                f"Received: {'; '.join(differing)}"
+                "another folder, or delete the other shards. Received: "
+                f"{differences}"
             )
 
 
+def _without_paths(settings):
+    return {key: value for key, value in settings.items() if key != PATHS}
+
+
 def read_rows(path):
-    """The arrays of a shard, by name.
+    """Returns the arrays of a shard, by name.
 
     Raises:
-        ValueError: where the file does not read; names it.
+        ValueError: If the file cannot be read. The message names it.
     """
     try:
         with np.load(path / ROWS, allow_pickle=False) as arrays:
             return dict(arrays)
-    # A broken zip file raises errors of many kinds.
+    # A corrupt zip file raises many types of errors.
     except Exception as error:
         raise ValueError(
-            f"{path / ROWS} does not read ({error}). Delete the shard and run "
-            "it again."
+            f"{path / ROWS} cannot be read ({error}). Delete the shard and "
+            "run it again."
         ) from error

@@ -4,26 +4,27 @@ from keras import layers, ops
 
 IMAGE_SIZE = 32
 _WIDTHS = (16, 32, 64)
-# Frames of longer clips are left out, evenly.
+# Longer clips are subsampled to this number of frames.
 _MAX_FRAMES = 8
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
 class SmallVideoNetwork(keras.Model):
-    """Three convolutions of frames and their changes, and a mean over all.
+    """Small convolutional feature extractor for clips.
 
-    Small enough to compute on one core, and able to tell shapes and
-    directions of motion. At most 8 frames count, resized to 32 x 32. The
-    initial weights are drawn from the seed, the same on every backend.
+    Three convolutions of frames and frame differences, followed by the mean
+    over space and time. It is fast on one core and distinguishes shapes and
+    directions of motion. At most 8 frames are used, resized to 32 x 32. The
+    initial weights depend on the seed alone and are equal on every backend.
 
     Args:
-        seed: Integer.
+        seed: Integer. Seed of the initial weights. Defaults to 0.
 
     Call arguments:
-        videos: float `(B, T, H, W, 3)` in [0, 1].
+        videos: Float tensor of shape `(B, T, H, W, 3)` with values in [0, 1].
 
     Returns:
-        float32 `(B, 64)`.
+        float32 tensor of shape `(B, 64)`.
     """
 
     def __init__(self, seed=0, name="small_video_network"):
@@ -51,9 +52,9 @@ class SmallVideoNetwork(keras.Model):
 
     def call(self, videos):
         frames = videos.shape[1]
-        chosen = np.linspace(0, frames - 1, min(frames, _MAX_FRAMES))
-        chosen = chosen.round().astype("int32")
-        x = ops.cast(ops.take(videos, chosen, axis=1), "float32")
+        indices = np.linspace(0, frames - 1, min(frames, _MAX_FRAMES))
+        indices = indices.round().astype("int32")
+        x = ops.cast(ops.take(videos, indices, axis=1), "float32")
         x = 2.0 * resize_frames(x, IMAGE_SIZE) - 1.0  # (B, T, 32, 32, 3)
         following = ops.concatenate([x[:, 1:], x[:, -1:]], axis=1)
         x = ops.concatenate([x, following - x], axis=-1)
@@ -72,8 +73,11 @@ class SmallVideoNetwork(keras.Model):
 
 
 def resize_frames(videos, size):
-    """Clips `(B, T, H, W, C)` with frames of `size` x `size`: bilinear and
-    antialiased, as the authors compare predicted frames."""
+    """Resizes the frames of clips `(B, T, H, W, C)` to `size` x `size`.
+
+    Interpolation is bilinear with antialiasing, as in the reference
+    implementation's evaluation of frame prediction.
+    """
     batch, frames, height, width, channels = ops.shape(videos)
     if (height, width) == (size, size):
         return videos

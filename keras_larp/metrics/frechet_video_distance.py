@@ -1,9 +1,9 @@
-import hashlib
-import pathlib
-
-import keras
 import numpy as np
 
+from keras_larp.metrics.feature_extraction import (
+    describe_extractor,
+    extract_features,
+)
 from keras_larp.metrics.feature_statistics import (
     FeatureStatistics,
     check_comparable,
@@ -76,10 +76,10 @@ class FrechetVideoDistance:
         feature_extractor: Callable from clips to features `(B, D)`: a
             `keras_larp.models.I3D`, a `keras_larp.presets.TorchScriptI3D`, or
             your own.
-        extractor_name: Optional string that names the extractor in statistics. By
-            default its own `extractor` attribute; of a Keras model its class
-            and a checksum of its weights; or the name of the callable, with
-            its line where it is a lambda.
+        extractor_name: Optional string. Identifies the extractor in saved
+            statistics. Defaults to the class and a checksum of the weights
+            for a Keras model, and otherwise to the `name` attribute or the
+            qualified name of the callable.
 
     Attributes:
         extractor_name: String, see above.
@@ -110,7 +110,9 @@ class FrechetVideoDistance:
                 f"Received: feature_extractor={feature_extractor!r}"
             )
         self.feature_extractor = feature_extractor
-        self.extractor_name = extractor_name or _describe(feature_extractor)
+        self.extractor_name = extractor_name or describe_extractor(
+            feature_extractor
+        )
         self.reset_state()
 
     def reset_state(self):
@@ -146,37 +148,6 @@ class FrechetVideoDistance:
         return frechet_distance(self.real, self.generated)
 
     def _features(self, videos):
-        if isinstance(self.feature_extractor, keras.Model):
-            # Compiled, and without gradients.
-            features = self.feature_extractor.predict_on_batch(videos)
-        else:
-            features = self.feature_extractor(videos)
-        if hasattr(features, "detach"):  # PyTorch's
-            features = features.detach().cpu()
-        features = np.asarray(features)
-        if features.ndim != 2 or len(features) != len(videos):
-            raise ValueError(
-                "Expected features of shape (batch, features) from the "
-                f"extractor. Received: shape={features.shape} of clips of "
-                f"shape {tuple(videos.shape)}"
-            )
-        return features
-
-
-def _describe(feature_extractor):
-    """A string that tells extractors apart."""
-    if hasattr(feature_extractor, "extractor"):
-        return str(feature_extractor.extractor)
-    if isinstance(feature_extractor, keras.Model):
-        digest = hashlib.sha256()
-        for weight in feature_extractor.weights:
-            array = keras.ops.convert_to_numpy(weight)
-            digest.update(np.ascontiguousarray(array, "float32").tobytes())
-        name = type(feature_extractor).__name__
-        return f"{name} sha256:{digest.hexdigest()}"
-    name = getattr(feature_extractor, "__qualname__", None)
-    if name is not None and name.endswith("<lambda>"):
-        code = feature_extractor.__code__
-        file = pathlib.PurePath(code.co_filename).name
-        return f"{name} in {file}, line {code.co_firstlineno}"
-    return name or type(feature_extractor).__qualname__
+        return extract_features(
+            self.feature_extractor, self.extractor_name, videos
+        )

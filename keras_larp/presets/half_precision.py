@@ -1,30 +1,30 @@
-"""Weight files of half the size."""
-
-import os
-import pathlib
-
 import h5py
 import numpy as np
+
+from keras_larp.utils.files import atomic_write
 
 WEIGHT_DTYPES = ("float32", "float16")
 
 
-def round_weights(file, dtype):
-    """Stores the floating-point matrices of an HDF5 file in another dtype.
+def cast_matrices(file, dtype):
+    """Casts the matrices of an HDF5 weight file, in place.
 
-    Vectors stay as they are: biases, norms and the statistics of batches are
-    a small part of a file, and variances may be out of the range of float16.
+    Vectors (biases, norms, batch statistics) keep their dtype: they are a
+    small part of the file, and variances can exceed the range of float16.
 
     Args:
-        file: Path of a file of weights, which is replaced.
-        dtype: String.
+        file: Path of the file.
+        dtype: String, a floating-point dtype.
 
     Raises:
-        ValueError: for a weight that is out of the range of `dtype`.
+        ValueError: If a weight is out of the range of `dtype`.
     """
-    rounded = pathlib.Path(f"{file}.part")
-    # A new file, since HDF5 does not give back the place of what is deleted.
-    with h5py.File(file) as source, h5py.File(rounded, "w") as target:
+    # Write a new file: HDF5 does not reclaim the space of deleted data sets.
+    with (
+        atomic_write(file) as temporary,
+        h5py.File(file) as source,
+        h5py.File(temporary, "w") as target,
+    ):
 
         def copy(name, entry):
             if isinstance(entry, h5py.Group):
@@ -35,7 +35,6 @@ def round_weights(file, dtype):
 
         target.attrs.update(source.attrs)
         source.visititems(copy)
-    os.replace(rounded, file)
 
 
 def _cast(entry, dtype):
@@ -45,8 +44,8 @@ def _cast(entry, dtype):
     largest = np.abs(values).max(initial=0.0)
     if largest > np.finfo(dtype).max:
         raise ValueError(
-            f"A weight is too large for {dtype}, whose largest number is "
-            f"{np.finfo(dtype).max}. Received: {largest} in {entry.name}. "
-            "Save it as float32."
+            f"Weights must be at most {np.finfo(dtype).max} to be saved as "
+            f"{dtype}. Received: {largest} in {entry.name}. Save the model "
+            "with `weights_dtype='float32'`."
         )
     return values.astype(dtype)

@@ -1,13 +1,22 @@
 """Reports of what differs between something stored and something requested."""
 
+from collections.abc import Mapping
+from typing import Any
 
-def describe_differences(stored, requested):
+
+def describe_differences(
+    stored: Mapping[str, Any],
+    requested: Mapping[str, Any],
+    labels: tuple[str, str] = ("stored", "requested"),
+) -> str:
     """Lists the settings that differ.
 
     Args:
         stored: Dictionary of settings, such as those in a file.
         requested: Dictionary of the settings to compare with. Settings that
             only one of the dictionaries has count as `None` in the other.
+        labels: Pair of strings. What the values of either dictionary are
+            called.
 
     Returns:
         String such as `"seed: stored 1, requested 2"`, one entry per setting,
@@ -15,14 +24,16 @@ def describe_differences(stored, requested):
     """
     names = dict.fromkeys([*stored, *requested])
     return "; ".join(
-        f"{name}: stored {stored.get(name)!r}, "
-        f"requested {requested.get(name)!r}"
+        f"{name}: {labels[0]} {stored.get(name)!r}, "
+        f"{labels[1]} {requested.get(name)!r}"
         for name in names
         if stored.get(name) != requested.get(name)
     )
 
 
-def describe_mismatch(stored, expected):
+def describe_mismatch(
+    stored: Mapping[str, tuple], expected: Mapping[str, tuple]
+) -> str:
     """Lists the weights of a file that do not match those of a model.
 
     Args:

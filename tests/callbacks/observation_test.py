@@ -1,4 +1,4 @@
-"""Callbacks that let a person see how a run goes."""
+"""Callbacks that monitor a run: grids, throughput, codebook usage."""
 
 import csv
 import time
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.once
 
 
 def use(callback, model, logs=None, epochs=1):
-    """Lets a callback see ends of epochs, without training."""
+    """Calls the epoch methods of a callback, without training."""
     callback.set_model(model)
     for epoch in range(epochs):
         callback.on_epoch_begin(epoch)
@@ -28,7 +28,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_reconstructions_are_right_of_their_originals(tmp_path):
+def test_reconstructions_are_to_the_right_of_originals(tmp_path):
     model, video = tiny_tokenizer(), clips()
     grid = callbacks.ReconstructionGrid(
         video, tmp_path, every=2, num_clips=3, suffix=".mp4"
@@ -44,14 +44,14 @@ def test_reconstructions_are_right_of_their_originals(tmp_path):
         assert abs(shown.mean() - clip.mean()) < 0.05
 
 
-def test_reconstructions_of_a_data_set_are_those_of_its_first_batch():
+def test_reconstruction_grid_uses_the_first_batch_of_a_data_set():
     video = clips()
     dataset = [(video[:2], [0, 1]), (video[2:], [0, 1])]
     grid = callbacks.ReconstructionGrid(dataset, "folder")
     np.testing.assert_array_equal(grid.clips, video[:2])
 
 
-def test_samples_are_written_with_the_same_seed(monkeypatch, tmp_path):
+def test_samples_have_a_constant_seed(monkeypatch, tmp_path):
     tokenizer, generator = tiny_tokenizer(), tiny_generator()
     grids = []
     monkeypatch.setattr(
@@ -80,8 +80,8 @@ def test_grids_show_averaged_weights(monkeypatch, tmp_path, dtype):
     )
     grid = callbacks.ReconstructionGrid(video, tmp_path)
 
-    def spoil(epoch, logs):
-        """Leaves what was learned to the averages alone."""
+    def zero_weights(epoch, logs):
+        """Zeros the weights, so that only the averages have been trained."""
         for variable in model.trainable_variables:
             variable.assign(ops.zeros(variable.shape))
 
@@ -91,18 +91,18 @@ def test_grids_show_averaged_weights(monkeypatch, tmp_path, dtype):
 
     hooks = [
         keras.callbacks.LambdaCallback(on_epoch_end=hook)
-        for hook in (spoil, check)
+        for hook in (zero_weights, check)
     ]
     hooks.insert(1, grid)
     model.fit(video, batch_size=2, callbacks=hooks, verbose=0)
-    # `fit` ends with the averages in the model.
+    # At the end of `fit`, the weights of the model are the averages.
     decoded = model.decode(model.encode(video))
     pairs = np.stack((video, ops.convert_to_numpy(decoded)), axis=1)
     expected = data.video_grid(pairs.reshape(-1, *pairs.shape[2:]), 4)
     np.testing.assert_array_equal(shown, [expected])
 
 
-def test_throughput_leaves_validation_out():
+def test_throughput_excludes_validation():
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(0.25), "mse")
     throughput = callbacks.Throughput(batch_size=4)
@@ -119,7 +119,7 @@ def test_throughput_leaves_validation_out():
     assert logs["learning_rate"] == 0.25
 
 
-def test_learning_rates_of_all_parts_are_logged():
+def test_learning_rates_of_all_optimizers_are_logged():
     def optimizer(rate):
         return types.SimpleNamespace(learning_rate=rate, iterations=0)
 
@@ -156,14 +156,14 @@ def fit_generator(logger):
     model.fit(tokens, batch_size=2, callbacks=found, verbose=0)
 
 
-def test_csv_gets_all_metrics(tmp_path):
+def test_csv_logger_logs_all_metrics(tmp_path):
     fit_generator(keras.callbacks.CSVLogger(tmp_path / "log.csv"))
     with (tmp_path / "log.csv").open() as file:
         (row,) = csv.DictReader(file)
     assert np.isfinite([float(row[name]) for name in METRICS]).all()
 
 
-def test_tensorboard_gets_all_metrics(tmp_path):
+def test_tensorboard_logs_all_metrics(tmp_path):
     pytest.importorskip("tensorboard")
     fit_generator(keras.callbacks.TensorBoard(tmp_path))
     (events,) = (tmp_path / "train").glob("*tfevents*")
@@ -172,7 +172,7 @@ def test_tensorboard_gets_all_metrics(tmp_path):
         assert f"epoch_{name}".encode() in content
 
 
-def test_collapse_is_warned_of_once_and_again_after_recovery():
+def test_collapse_warns_once_and_again_after_recovery():
     warning = callbacks.CodebookCollapseWarning(0.2)
 
     def warned(usage):
@@ -183,7 +183,7 @@ def test_collapse_is_warned_of_once_and_again_after_recovery():
 
     assert warned(0.5) == []
     (message,) = warned(0.1)
-    assert "epoch 1 used 10.0% of the codes. Try a norm" in message
+    assert "epoch 1 used 10.0% of the codes. Try batch" in message
     assert warned(0.1) == []
     assert warned(0.3) == []
     assert len(warned(0.1)) == 1
@@ -205,6 +205,6 @@ def test_collapse_is_warned_of_once_and_again_after_recovery():
         ),
     ],
 )
-def test_bad_arguments_are_named(make, message):
+def test_invalid_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()

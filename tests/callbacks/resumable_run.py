@@ -1,4 +1,4 @@
-"""A short run with checkpoints; as a script, one that is killed.
+"""A short run with checkpoints. As a script, it kills itself.
 
 Usage: resumable_run.py FOLDER step|save
 """
@@ -13,12 +13,14 @@ import numpy as np
 from keras_larp import callbacks, data
 
 EPOCHS = 3
-STEPS_PER_EPOCH = 4  # of 5 batches, so that epochs begin at other clips
+STEPS_PER_EPOCH = 4  # Of 5 batches, so that epochs start at other clips.
 
 
 class Regression(keras.Model):
-    """Class ids from clips, with a drawn mask; saves its seed as this
-    package's models do."""
+    """Predicts class ids from clips, with dropout.
+
+    It saves its seed like the models of this package.
+    """
 
     def __init__(self):
         super().__init__()
@@ -43,7 +45,7 @@ class Regression(keras.Model):
 
 
 def run(folder, seed=0, extra=(), first=(), **options):
-    """Trains the model; returns it and `fit`'s history."""
+    """Trains the model, and returns it and the history of `fit`."""
     keras.utils.set_random_seed(seed)
     model = Regression()
     schedule = keras.optimizers.schedules.CosineDecay(1e-2, 12)
@@ -66,7 +68,7 @@ def run(folder, seed=0, extra=(), first=(), **options):
 
 
 class KillInStep(keras.callbacks.Callback):
-    """Kills this process while a step is taken and not yet counted."""
+    """Kills this process after a step and before it is counted."""
 
     def on_train_begin(self, logs=None):
         inner, self.steps = self.model.train_function, 0
@@ -82,7 +84,7 @@ class KillInStep(keras.callbacks.Callback):
 
 
 class KillInSave(keras.callbacks.Callback):
-    """Kills this process when a checkpoint's file is half written."""
+    """Kills this process when half of a checkpoint file is written."""
 
     def on_train_begin(self, logs=None):
         inner, self.saves = self.model.save_weights, 0

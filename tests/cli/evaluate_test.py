@@ -161,7 +161,7 @@ def test_shards_of_machines_with_other_folders_merge(videos, presets, tmp_path):
     run("evaluate", "merge", str(output))
     results, settings = reported(output)
     assert results["num_real_clips"] == 3
-    assert settings["places"]["data"] == [str(tmp_path / "0/videos/train")]
+    assert settings["paths"]["data"] == [str(tmp_path / "0/videos/train")]
     assert (
         str(tmp_path / "0/videos/train") in (output / "report.md").read_text()
     )

