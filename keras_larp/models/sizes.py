@@ -1,7 +1,5 @@
 from typing import NamedTuple
 
-from keras_larp.utils.suggestions import did_you_mean
-
 
 class Size(NamedTuple):
     """The size of a transformer."""
@@ -51,8 +49,7 @@ class SizesMixin:
         """
         if size not in cls.sizes:
             raise ValueError(
-                f"Unknown size of {cls.__name__}: {size!r}."
-                f"{did_you_mean(size, cls.sizes)} "
+                f"Unknown size of {cls.__name__}: {size!r}. "
                 f"Expected one of: {', '.join(cls.sizes)}"
             )
         return cls.sizes[size]._asdict()

@@ -61,7 +61,7 @@ def test_invalid_sampling_options_raise(options):
 
 
 def test_unknown_preset_suggests_close_names():
-    with pytest.raises(ValueError, match="Did you mean larp_l_long_tokenizer"):
+    with pytest.raises(ValueError, match="Did you mean 'larp_l_long_tokenizer"):
         models.LARPTokenizer.from_preset("larp_l_tokenizer")
 
 
