@@ -262,7 +262,7 @@ def test_other_extractors_are_rejected(kind, extractor, models, tmp_path):
 
 @pytest.mark.parametrize("count", [0, 4])
 def test_invalid_num_condition_frames(count, models, extractor, tmp_path):
-    with pytest.raises(ValueError, match=f"at most 3.*frames={count}"):
+    with pytest.raises(ValueError, match=f"from 1 to 3.*frames={count}"):
         run(
             "frame-prediction",
             tmp_path,
