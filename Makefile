@@ -1,23 +1,25 @@
-# The two commands of the README: `make demo` and `make test`.
+# Start with `make demo` and `make test`.
 PYTHON ?= python3
 BACKENDS = $(or $(BACKEND),jax tensorflow torch)
 WORKERS ?= 2
 VENV = .venv
 BIN = $(VENV)/bin
 
-.PHONY: env demo test test-tfio test-cv lint format clean
+.PHONY: env demo docs test test-lowest test-tfio test-cv lint vocabulary format \
+  dist clean
 
 env: $(VENV)/installed
 
-# Python compiles what is imported, a small part of what pip would compile.
+# `--no-compile`: Python compiles the few modules that it imports; pip would
+# compile all.
 $(VENV)/installed: setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --no-compile -c constraints.txt -e ".[all,dev]"
+	$(BIN)/pip install --quiet --no-compile -c constraints.txt -e ".[all,dev,docs]"
 	touch $@
 
-# One thread for each worker, so that workers do not fight for cores, and what
-# JAX compiles is kept for other workers, for scripts that tests start and for
-# the next run. The bound on its size is what makes JAX lock these files.
+# One thread per worker, so that workers do not compete for cores. JAX's
+# compilation cache is shared by workers, by scripts that tests start, and by
+# later runs; JAX locks its files only if the cache has a maximum size.
 TEST_ENV = TF_CPP_MIN_LOG_LEVEL=2 \
   OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
   JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.pytest_cache/jax \
@@ -26,9 +28,9 @@ TEST_ENV = TF_CPP_MIN_LOG_LEVEL=2 \
   XLA_FLAGS="--xla_backend_optimization_level=0 \
     --xla_llvm_disable_expensive_passes=true"
 
-# `make test BACKEND=jax` tests one backend, `WORKERS=8` in more processes.
-# Tests marked `once` are of what is above the backends (files, flags,
-# pictures): of several backends, the last runs them.
+# `make test BACKEND=jax` tests one backend, `WORKERS=8` uses more processes.
+# Tests marked `once` do not depend on the backend (files, flags, plots): with
+# several backends, only the last one runs them.
 test: env
 	@for backend in $(BACKENDS); do \
 	  echo "== $$backend"; \
@@ -38,12 +40,31 @@ test: env
 	    -n $(WORKERS) --dist worksteal -m "$$tests" || exit 1; \
 	done
 
-# The alternative video reader and KerasCV's layers, in an environment of their
-# own: tensorflow-io loads beside TensorFlow 2.16 only, and decord's wheel brings
-# FFmpeg 4, whose files have a hash in their names there; KerasCV brings much
-# that nothing else needs.
+# The lowest supported versions of the dependencies. JAX needs NumPy 2.
+LOWEST = .venv-lowest-$(LOWEST_BACKEND)
+LOWEST_BACKEND = $(or $(BACKEND),torch)
+LOWEST_NUMPY = $(if $(filter jax,$(LOWEST_BACKEND)),2.0.0,1.26.0)
+LOWEST_TESTS = tests/layers tests/losses tests/metrics tests/data tests/presets \
+  tests/golden_test.py tests/golden_training_test.py \
+  tests/models/training_test.py
+
+$(LOWEST)/installed: setup.py constraints-lowest.txt
+	$(or $(LOWEST_PYTHON),python3.11) -m venv $(LOWEST)
+	$(LOWEST)/bin/pip install --quiet --no-compile -c constraints-lowest.txt \
+	  -e ".[$(LOWEST_BACKEND),data,hub,viz]" numpy==$(LOWEST_NUMPY) \
+	  pytest pytest-xdist hypothesis
+	touch $@
+
+# `make test-lowest BACKEND=jax`; the default backend is PyTorch.
+test-lowest: $(LOWEST)/installed
+	KERAS_BACKEND=$(LOWEST_BACKEND) $(TEST_ENV) $(LOWEST)/bin/python -m pytest \
+	  -n $(WORKERS) --dist worksteal $(LOWEST_TESTS)
+
+# The alternative video reader and KerasCV's layers need a separate
+# environment: tensorflow-io works only with TensorFlow 2.16 and needs FFmpeg 4,
+# which decord's wheel bundles under file names that contain a hash.
 TFIO = .venv-tfio
-# Where a library or the shared video is missing, these tests fail.
+# These tests fail instead of being skipped if something is missing.
 TFIO_ENV = LD_LIBRARY_PATH=$(TFIO)/ffmpeg:$(TFIO)/ffmpeg/all \
   TF_CPP_MIN_LOG_LEVEL=2 KERAS_BACKEND=tensorflow \
   KERAS_LARP_REQUIRE_TFIO=1 KERAS_LARP_REQUIRE_SHARED=1
@@ -70,17 +91,42 @@ test-cv: $(TFIO)/installed
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	PYTHONPATH=. $(BIN)/lint-imports --no-logo
+	$(BIN)/codespell `git ls-files`
+	$(BIN)/mypy
+
+# The vocabulary of the field in prose, see .ci/vocabulary.toml.
+vocabulary: env
+	$(BIN)/python .ci/check_vocabulary.py
 
 format: env
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean:
-	rm -rf $(VENV) $(TFIO) build dist *.egg-info
+# Builds the site into site/; broken links and anchors are errors.
+docs: env
+	KERAS_BACKEND=$(or $(BACKEND),torch) $(BIN)/python -m mkdocs build --strict
 
-# `make demo PART=preset` shows the trained preset alone and `PART=fit` trains
-# alone; `make demo DATA=/path/to/UCF-101` trains on video files, and
-# `make demo BACKEND=torch` takes another backend.
+# Builds the source distribution and the wheel, checks their metadata, and
+# imports the installed wheel and runs its command in a fresh environment.
+dist: env
+	rm -rf build dist
+	$(BIN)/python -m build --quiet
+	$(BIN)/twine check --strict dist/*
+	$(PYTHON) -m venv --clear build/wheel
+	build/wheel/bin/pip install --quiet --no-compile -c constraints.txt \
+	  "`ls dist/*.whl`[jax]"
+	cd build && KERAS_BACKEND=jax wheel/bin/python -c \
+	  "import keras_larp; print(keras_larp.__file__); \
+	  keras_larp.presets.load('larp_tiny_moving_shapes_tokenizer')"
+	cd build && KERAS_BACKEND=jax wheel/bin/keras-larp --help > /dev/null
+
+clean:
+	rm -rf $(VENV) $(TFIO) .venv-lowest-* build dist site *.egg-info
+
+# `make demo PART=preset` only shows the trained preset, `PART=fit` only trains.
+# `make demo DATA=/path/to/UCF-101` trains on video files, and
+# `make demo BACKEND=torch` selects another backend.
 demo: env
 	KERAS_BACKEND=$(or $(BACKEND),jax) TF_CPP_MIN_LOG_LEVEL=2 \
 	  $(BIN)/python examples/quickstart.py \

@@ -23,7 +23,7 @@ from keras_larp.training.prior_loss import prior_loss, prior_rounds
 def test_position_embeddings(golden_dir):
     case = np.load(golden_dir / "position_embeddings/arrays.npz")
     assert_close(layers.sincos_1d(10, 48), case["one_d_dim48_len10"], 1e-6)
-    table = layers.sincos_1d(10, 48, base=100)
+    table = layers.sincos_1d(10, 48, max_wavelength=100)
     assert_close(table, case["one_d_dim48_len10_base100"], 1e-6)
     table = layers.sincos_3d((3, 4, 4), 48)
     assert_close(table, case["three_d_dim48_grid4_frames3"], 1e-6)

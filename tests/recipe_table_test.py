@@ -1,4 +1,4 @@
-"""The README's tables of settings have each setting of the paper's recipes."""
+"""The documentation's tables list every setting of the paper's recipes."""
 
 import pathlib
 import re
@@ -9,7 +9,7 @@ from keras_larp.recipes import settings as recipe_settings
 
 pytestmark = pytest.mark.once
 
-README = pathlib.Path(__file__).parents[1] / "README.md"
+PAGE = pathlib.Path(__file__).parents[1] / "docs" / "reproducing.md"
 
 
 @pytest.mark.parametrize(
@@ -21,8 +21,8 @@ README = pathlib.Path(__file__).parents[1] / "README.md"
     ],
 )
 def test_tables_have_all_settings_of_a_recipe(recipe, num_columns, column):
-    text = README.read_text()
-    text = text[text.index("## Recipes") : text.index("## Backends")]
+    text = PAGE.read_text()
+    text = text[text.index("## Settings") : text.index("## Deviations")]
     listed = {}
     for line in re.findall(r"^\| (.*) \|$", text, re.M):
         cells = re.split(r" ?\| ?", line)

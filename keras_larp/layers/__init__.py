@@ -1,4 +1,4 @@
-"""Layers of the tokenizer, its prior and the generator."""
+"""Layers of the tokenizer, the autoregressive prior and the generator."""
 
 from keras_larp.layers.causal_transformer_block import CausalTransformerBlock
 from keras_larp.layers.holistic_query_encoder import HolisticQueryEncoder

@@ -11,39 +11,49 @@ from keras_larp.layers.attention import (
 
 @keras.saving.register_keras_serializable(package="keras_larp")
 class CausalTransformerBlock(layers.Layer):
-    """A LLaMA-like block: RMSNorm, causal attention, RMSNorm, SwiGLU.
+    """LLaMA-style decoder block: RMSNorm, causal attention, RMSNorm, SwiGLU.
 
-    No biases and no rotary embedding. Heads of keys and values can be fewer
-    than those of queries. Outputs of attention and MLP go through dropout
-    and, optionally, stochastic depth.
+    There are no biases and no rotary embeddings. Attention can use grouped
+    queries (`num_kv_heads < num_heads`). The attention and MLP outputs pass
+    through dropout and optional stochastic depth.
 
     Args:
-        hidden_dim: Integer, width of the tokens.
-        num_heads: Integer, attention heads; divides `hidden_dim`.
-        num_kv_heads: Integer, heads of keys and values; divides
+        hidden_dim: Integer. Width of the tokens.
+        num_heads: Integer. Number of query heads; must divide `hidden_dim`.
+        num_kv_heads: Integer. Number of key and value heads; must divide
             `num_heads`. Defaults to `num_heads`.
-        mlp_dim: Integer, width of the SwiGLU layer. Defaults to 8/3 of
-            `hidden_dim`, rounded up to a multiple of 256.
-        dropout: Float, rate after attention and after the MLP.
-        attention_dropout: Float, rate on the attention weights.
-        drop_path: Float, share of training samples that skip a residual
-            branch.
-        epsilon: Float, of the norms.
+        mlp_dim: Integer. Width of the hidden layer of the SwiGLU. Defaults to
+            `8 / 3 * hidden_dim`, rounded up to a multiple of 256.
+        dropout: Float. Dropout rate of the attention and MLP outputs.
+            Defaults to 0.
+        attention_dropout: Float. Dropout rate of the attention weights.
+            Defaults to 0.
+        drop_path: Float. Probability of skipping a residual branch for a
+            training sample (stochastic depth). Defaults to 0.
+        epsilon: Float. Epsilon of the normalizations. Defaults to 1e-5.
 
     Call arguments:
-        tokens: float `(B, n, hidden_dim)`.
-        cache: Optional pair of keys and values, each
-            `(B * num_kv_heads, L, hidden_dim / num_heads)`, see
-            `empty_cache`. The `n` tokens are written into it at `index`.
-        index: Integer scalar, position of the first token, with `cache`.
-        product: Optional function of `(B, 1, inputs)` and a kernel, that
-            takes the place of linear layers whose kernels are given.
-        kernels: Optional dictionary of kernels for it, by the layers' names;
-            see `map_kernels`.
-        training: Boolean, whether dropout acts.
+        tokens: Float tensor `(B, n, hidden_dim)`.
+        cache: Pair of key and value tensors, each
+            `(B * num_kv_heads, L, hidden_dim / num_heads)`, as returned by
+            `empty_cache`. The keys and values of `tokens` are written at
+            `index`. `None` disables caching.
+        index: Integer scalar. Position of the first token; required with
+            `cache`.
+        matmul: Function of an input `(B, 1, inputs)` and an entry of
+            `kernels` that replaces the linear layers. `None` calls the
+            layers.
+        kernels: Dictionary of layer names to kernels for `matmul`, as
+            returned by `map_kernels`.
+        training: Boolean. Whether dropout is active.
 
     Returns:
-        float `(B, n, hidden_dim)`; with a cache, also the new cache.
+        Float tensor `(B, n, hidden_dim)`. With `cache`, a tuple of this tensor
+        and the updated cache.
+
+    Raises:
+        ValueError: If `num_heads` does not divide `hidden_dim`, or
+            `num_kv_heads` does not divide `num_heads`.
 
     Example:
 
@@ -51,6 +61,10 @@ class CausalTransformerBlock(layers.Layer):
     block = keras_larp.layers.CausalTransformerBlock(64, num_heads=4)
     tokens = block(keras.random.normal((2, 10, 64)))  # (2, 10, 64)
     ```
+
+    Reference:
+        - [LARP](https://arxiv.org/abs/2410.21264), section 3.4
+        - [LLaMA](https://arxiv.org/abs/2302.13971)
     """
 
     def __init__(
@@ -96,16 +110,16 @@ class CausalTransformerBlock(layers.Layer):
         self.qkv = dense(heads * self.head_dim, "qkv")
         self.projection = dense(hidden_dim, "projection")
         self.mlp_norm = norm("mlp_norm")
-        # The gate and the value of the SwiGLU, side by side.
+        # Gate and value of the SwiGLU, concatenated.
         self.mlp_in = dense(2 * self.mlp_dim, "mlp_in")
         self.mlp_out = dense(hidden_dim, "mlp_out")
 
-        def dropped(rate):
+        def make_dropout(rate):
             return layers.Dropout(rate, dtype=self.dtype_policy)
 
-        self.weights_dropout = dropped(attention_dropout)
-        self.residual_dropout = dropped(dropout)
-        self.path_dropout = dropped(drop_path)
+        self.weights_dropout = make_dropout(attention_dropout)
+        self.residual_dropout = make_dropout(dropout)
+        self.path_dropout = make_dropout(drop_path)
 
     def build(self, input_shape):
         self.attention_norm.build(input_shape)
@@ -116,14 +130,20 @@ class CausalTransformerBlock(layers.Layer):
         self.mlp_out.build((*input_shape[:-1], self.mlp_dim))
 
     def empty_cache(self, batch_size, length):
-        """Zero keys and values for `length` positions."""
+        """Returns zero keys and values for `length` positions."""
         shape = (batch_size * self.num_kv_heads, length, self.head_dim)
-        zeros = ops.zeros(shape, dtype=self.compute_dtype)
-        return zeros, ops.zeros(shape, dtype=self.compute_dtype)
+        # Two tensors, since PyTorch updates each in place.
+        return tuple(
+            ops.zeros(shape, dtype=self.compute_dtype) for _ in ("key", "value")
+        )
 
     def map_kernels(self, function):
-        """`function` of the kernel of each linear layer that is not
-        quantized, by name."""
+        """Applies `function` to the kernels of the linear layers.
+
+        Returns:
+            Dictionary of layer names to results. Quantized layers are left
+            out.
+        """
         names = ("qkv", "projection", "mlp_in", "mlp_out")
         return {
             name: function(ops.cast(layer.kernel, self.compute_dtype))
@@ -136,13 +156,13 @@ class CausalTransformerBlock(layers.Layer):
         tokens,
         cache=None,
         index=None,
-        product=None,
+        matmul=None,
         kernels=None,
         training=False,
     ):
         def dense(name, x):
             if kernels and name in kernels:
-                return product(x, kernels[name])
+                return matmul(x, kernels[name])
             return getattr(self, name)(x)
 
         length = tokens.shape[1]
@@ -150,12 +170,12 @@ class CausalTransformerBlock(layers.Layer):
             dense("qkv", self.attention_norm(tokens)),
             self.num_heads,
             self.num_kv_heads,
-        )
+        )  # (B, num_heads, n, d), (B, num_kv_heads, n, d)
         mask = None
         if cache is not None:
             cache, (key, value) = write_cache(cache, key, value, index)
-            own = index + ops.arange(length)
-            mask = own[:, None] >= ops.arange(key.shape[2])[None, :]
+            positions = index + ops.arange(length)
+            mask = positions[:, None] >= ops.arange(key.shape[2])[None, :]
         causal, dropout = cache is None, self.weights_dropout
         x = attend(query, key, value, mask, causal, dropout, training)
         tokens = tokens + self._drop(dense("projection", x), training)
@@ -167,8 +187,7 @@ class CausalTransformerBlock(layers.Layer):
         return tokens if cache is None else (tokens, cache)
 
     def _drop(self, branch, training):
-        """Dropout, and stochastic depth: leaves the branch out for some
-        samples."""
+        """Applies dropout and stochastic depth to a residual branch."""
         branch = self.residual_dropout(branch, training=training)
         if not (training and self.drop_path):
             return branch

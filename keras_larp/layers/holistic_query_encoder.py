@@ -8,31 +8,38 @@ from keras_larp.layers.transformer_block import TransformerBlock
 
 @keras.saving.register_keras_serializable(package="keras_larp")
 class HolisticQueryEncoder(layers.Layer):
-    """Gathers a whole clip into any number of holistic tokens.
+    """Encodes patch embeddings into any number of holistic tokens.
 
-    Queries are put behind the patches, both go through a transformer with
-    full attention, and what the queries became is the output.
+    Queries are appended to the patches, a transformer with full attention
+    processes both, and the outputs at the query positions are the tokens.
 
     Args:
-        num_tokens: Integer, number of queries, the clip's tokens.
-        hidden_dim: Integer, width.
-        num_layers: Integer, transformer blocks.
-        num_heads: Integer, attention heads; divides `hidden_dim`.
-        learned_queries: Boolean, learned instead of sine-cosine queries.
-        query_initializer: What learned queries start as: `"normal"` (standard
-            deviation `query_init_std`) or `"sincos"`.
-        query_init_std: Float, see `query_initializer`.
-        query_max_wavelength: Float, base of the frequencies of sine-cosine queries.
-        use_type_embedding: Boolean, whether a learned vector marks all queries.
-        gradient_checkpointing: Boolean, whether training computes the inside
-            of each block a second time in place of keeping it.
+        num_tokens: Integer. Number of queries, that is tokens per clip.
+        hidden_dim: Integer. Width of the transformer.
+        num_layers: Integer. Number of transformer blocks.
+        num_heads: Integer. Number of attention heads; must divide
+            `hidden_dim`.
+        learned_queries: Boolean. `True` for learned queries, `False` for
+            fixed sine-cosine queries. Defaults to `True`.
+        query_initializer: String. Initial value of learned queries:
+            `"normal"` (standard deviation `query_init_std`) or `"sincos"`.
+            Defaults to `"normal"`.
+        query_init_std: Float. Standard deviation of
+            `query_initializer="normal"`. Defaults to 0.02.
+        query_max_wavelength: Float. Maximum wavelength of fixed queries; see
+            `sincos_1d`. Defaults to 10000.
+        use_type_embedding: Boolean. Whether to add one learned vector to all
+            queries. Defaults to `False`.
+        gradient_checkpointing: Boolean. Whether to rematerialize the
+            activations of each block in the backward pass. Defaults to
+            `False`.
 
     Call arguments:
-        patches: float `(B, P, hidden_dim)`.
-        training: Boolean, whether checkpointing is of use.
+        patches: Float tensor `(B, P, hidden_dim)`.
+        training: Boolean. Whether gradient checkpointing is active.
 
     Returns:
-        float `(B, num_tokens, hidden_dim)`.
+        Float tensor `(B, num_tokens, hidden_dim)`.
 
     Example:
 
@@ -77,9 +84,9 @@ class HolisticQueryEncoder(layers.Layer):
             hidden_dim,
             learned=learned_queries,
             use_type_embedding=use_type_embedding,
-            base=query_max_wavelength,
-            initial=query_initializer,
-            stddev=query_init_std,
+            max_wavelength=query_max_wavelength,
+            initializer=query_initializer,
+            init_std=query_init_std,
             dtype=self.dtype_policy,
             name="queries",
         )
@@ -104,9 +111,10 @@ class HolisticQueryEncoder(layers.Layer):
         x = ops.concatenate([patches, queries], axis=1)  # (B, P + N, D)
         for block in self.blocks[:-1]:
             x = apply_block(block, x, checkpoint)
-        # Of the last block only the queries' outputs are needed.
-        last = self.blocks[-1]
-        return apply_block(last, x, checkpoint, num_outputs=self.num_tokens)
+        # The last block computes the outputs of the queries only.
+        return apply_block(
+            self.blocks[-1], x, checkpoint, num_outputs=self.num_tokens
+        )  # (B, N, D)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.num_tokens, self.hidden_dim)

@@ -2,41 +2,53 @@ import keras
 from keras import layers, ops
 
 from keras_larp.backend.execution import apply_block
-from keras_larp.layers.patches import patch_grid, three_sizes, unpatchify
+from keras_larp.layers.patches import check_patch_size, patch_grid, unpatchify
 from keras_larp.layers.position_table import GridPositions, SequencePositions
 from keras_larp.layers.transformer_block import TransformerBlock
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
 class PatchQueryDecoder(layers.Layer):
-    """Turns holistic latents into a clip by way of one query a patch.
+    """Decodes holistic latents into video with one query per patch.
 
-    Patch queries (positions and a learned type vector) are put behind the
-    latents, both go through a transformer with full attention, and what a
-    query became is mapped to the pixels of its patch.
+    Patch queries (position plus type embeddings) are appended to the latents,
+    a transformer with full attention processes both, and a linear layer maps
+    the output of each query to the pixels of its patch.
 
     Args:
-        num_tokens: Integer, number of latents.
+        num_tokens: Integer. Number of latents per clip.
         video_size: `(frames, height, width)` of the clips.
-        patch_size: `(frames, height, width)` of a patch; divides them.
-        num_channels: Integer, channels of the clips.
-        hidden_dim: Integer, width, divisible by 4.
-        num_layers: Integer, transformer blocks.
-        num_heads: Integer, attention heads; divides `hidden_dim`.
-        learned_latent_positions: Boolean, learned instead of sine-cosine.
-        latent_max_wavelength: Float, base of the sine-cosine latent positions.
-        use_latent_type_embedding: Boolean, whether a learned vector marks all latents.
-        learned_patch_queries: Boolean, learned instead of sine-cosine.
-        use_patch_type_embedding: Boolean, whether a learned vector marks all queries.
-        gradient_checkpointing: Boolean, whether training computes the inside
-            of each block a second time in place of keeping it.
+        patch_size: `(frames, height, width)` of a patch; must divide
+            `video_size`.
+        hidden_dim: Integer. Width of the transformer, divisible by 4.
+        num_layers: Integer. Number of transformer blocks.
+        num_heads: Integer. Number of attention heads; must divide
+            `hidden_dim`.
+        num_channels: Integer. Number of channels of the clips. Defaults to 3.
+        learned_latent_positions: Boolean. `True` for learned latent
+            positions, `False` for fixed sine-cosine positions. Defaults to
+            `False`.
+        latent_max_wavelength: Float. Maximum wavelength of fixed latent
+            positions; see `sincos_1d`. Defaults to 10000.
+        use_latent_type_embedding: Boolean. Whether to add one learned vector
+            to all latents. Defaults to `False`.
+        learned_patch_queries: Boolean. `True` for learned patch queries,
+            `False` for fixed sine-cosine queries. Defaults to `False`.
+        use_patch_type_embedding: Boolean. Whether to add one learned vector
+            to all patch queries. Defaults to `True`.
+        gradient_checkpointing: Boolean. Whether to rematerialize the
+            activations of each block in the backward pass. Defaults to
+            `False`.
 
     Call arguments:
-        latents: float `(B, num_tokens, hidden_dim)`.
-        training: Boolean, whether checkpointing is of use.
+        latents: Float tensor `(B, num_tokens, hidden_dim)`.
+        training: Boolean. Whether gradient checkpointing is active.
 
     Returns:
-        float `(B, T, H, W, C)`, not clipped.
+        Float tensor `(B, T, H, W, C)`, not clipped to [0, 1].
+
+    Raises:
+        ValueError: If `patch_size` does not divide `video_size`.
 
     Example:
 
@@ -72,7 +84,7 @@ class PatchQueryDecoder(layers.Layer):
         super().__init__(**kwargs)
         self.num_tokens = num_tokens
         self.video_size = tuple(video_size)
-        self.patch_size = three_sizes(patch_size)
+        self.patch_size = check_patch_size(patch_size)
         self.hidden_dim = hidden_dim
         self.num_layers = num_layers
         self.num_heads = num_heads
@@ -93,7 +105,7 @@ class PatchQueryDecoder(layers.Layer):
             hidden_dim,
             learned=learned_latent_positions,
             use_type_embedding=use_latent_type_embedding,
-            base=latent_max_wavelength,
+            max_wavelength=latent_max_wavelength,
             dtype=self.dtype_policy,
             name="latent_positions",
         )
@@ -117,7 +129,7 @@ class PatchQueryDecoder(layers.Layer):
         self.norm = layers.LayerNormalization(
             epsilon=1e-6, dtype=self.dtype_policy, name="norm"
         )
-        # Zero: training starts from a black, not a noisy, clip.
+        # Zero-initialized, so that the initial reconstruction is black.
         self.pixels = layers.Dense(
             pt * ph * pw * num_channels,
             kernel_initializer="zeros",
@@ -136,15 +148,16 @@ class PatchQueryDecoder(layers.Layer):
         checkpoint = training and self.gradient_checkpointing
         shape = (ops.shape(latents)[0], self.num_patches, self.hidden_dim)
         queries = ops.broadcast_to(self.patch_queries.values(), shape)
-        x = ops.concatenate(
-            [latents + self.latent_positions.values(), queries], 1
-        )
-        for block in self.blocks[:-1]:  # (B, N + P, D)
+        latents = latents + self.latent_positions.values()
+        x = ops.concatenate([latents, queries], axis=1)  # (B, N + P, D)
+        for block in self.blocks[:-1]:
             x = apply_block(block, x, checkpoint)
-        # Of the last block only the patch queries' outputs are needed.
-        last = self.blocks[-1]
-        x = apply_block(last, x, checkpoint, num_outputs=self.num_patches)
-        return unpatchify(self.pixels(self.norm(x)), self.grid, self.patch_size)
+        # The last block computes the outputs of the patch queries only.
+        x = apply_block(
+            self.blocks[-1], x, checkpoint, num_outputs=self.num_patches
+        )  # (B, P, D)
+        x = self.pixels(self.norm(x))  # (B, P, pt * ph * pw * C)
+        return unpatchify(x, self.grid, self.patch_size)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], *self.video_size, self.num_channels)

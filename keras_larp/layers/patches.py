@@ -1,43 +1,46 @@
-"""Cutting a video into patches and back."""
+"""Splitting video into patches and back."""
 
 import numbers
 
 from keras import ops
 
 
-def three_sizes(patch_size):
-    """A patch's `(frames, height, width)`, as a tuple.
+def check_patch_size(patch_size):
+    """Returns a patch size `(frames, height, width)` as a tuple.
 
     Raises:
-        ValueError: where it is anything but three integers.
+        ValueError: If it is not a sequence of three integers.
     """
     sizes = tuple(patch_size) if isinstance(patch_size, list | tuple) else ()
     if len(sizes) != 3 or not all(
         isinstance(size, numbers.Integral) for size in sizes
     ):
         raise ValueError(
-            "A patch has three sizes, (frames, height, width), such as "
-            f"(4, 8, 8). Received: {patch_size!r}"
+            "`patch_size` must be three integers, (frames, height, width), "
+            f"such as (4, 8, 8). Received: patch_size={patch_size!r}"
         )
     return sizes
 
 
 def patch_grid(video_size, patch_size):
-    """How many patches `(frames, rows, columns)` a video of that size has.
+    """Returns the number of patches along each axis of a video.
 
     Args:
         video_size: `(frames, height, width)` of the video.
         patch_size: `(frames, height, width)` of a patch.
 
+    Returns:
+        Tuple `(frames, rows, columns)` of integers.
+
     Raises:
-        ValueError: where the video is not divisible by the patches.
+        ValueError: If the video size is not divisible by the patch size.
     """
     for axis, size, patch in zip(
         ("frames", "height", "width"), video_size, patch_size, strict=True
     ):
         if patch < 1 or size < 1 or size % patch:
             raise ValueError(
-                f"The video's {axis} must be divisible by the patch's. "
+                "`video_size` must be divisible by `patch_size`. "
                 f"Received: {axis}={size} with a patch of {patch} "
                 f"(video_size={tuple(video_size)}, "
                 f"patch_size={tuple(patch_size)})"
@@ -46,21 +49,42 @@ def patch_grid(video_size, patch_size):
 
 
 def patchify(video, patch_size):
-    """`(B, T, H, W, C)` to `(B, P, pt * p * p * C)`, patches and the values
-    within one both in the order time, row, column (channel)."""
+    """Splits video into flattened patches.
+
+    Args:
+        video: Float tensor `(B, T, H, W, C)`.
+        patch_size: `(pt, ph, pw)`, the size of a patch.
+
+    Returns:
+        Float tensor `(B, P, pt * ph * pw * C)`. Patches are ordered by time,
+        row, column; values in a patch by time, row, column, channel.
+    """
     pt, ph, pw = patch_size
     _, frames, height, width, channels = video.shape
     t, h, w = patch_grid((frames, height, width), patch_size)
     x = ops.reshape(video, (-1, t, pt, h, ph, w, pw, channels))
-    x = ops.transpose(x, (0, 1, 3, 5, 2, 4, 6, 7))
+    x = ops.transpose(
+        x, (0, 1, 3, 5, 2, 4, 6, 7)
+    )  # (B, t, h, w, pt, ph, pw, C)
     return ops.reshape(x, (-1, t * h * w, pt * ph * pw * channels))
 
 
 def unpatchify(patches, grid, patch_size):
-    """The inverse of `patchify`: `(B, P, pt * p * p * C)` to a video."""
+    """Inverts `patchify`.
+
+    Args:
+        patches: Float tensor `(B, P, pt * ph * pw * C)`.
+        grid: `(t, h, w)`, the number of patches along each axis.
+        patch_size: `(pt, ph, pw)`, the size of a patch.
+
+    Returns:
+        Float tensor `(B, t * pt, h * ph, w * pw, C)`.
+    """
     t, h, w = grid
     pt, ph, pw = patch_size
     channels = patches.shape[-1] // (pt * ph * pw)
     x = ops.reshape(patches, (-1, t, h, w, pt, ph, pw, channels))
-    x = ops.transpose(x, (0, 1, 4, 2, 5, 3, 6, 7))
+    x = ops.transpose(
+        x, (0, 1, 4, 2, 5, 3, 6, 7)
+    )  # (B, t, pt, h, ph, w, pw, C)
     return ops.reshape(x, (-1, t * pt, h * ph, w * pw, channels))

@@ -6,8 +6,11 @@ from keras_larp.layers.positions import sincos_1d, sincos_3d
 
 
 def _constant(table):
-    """A table `(n, D)` as `(1, n, D)`. PyTorch would copy NumPy's arrays to the
-    device, and wait for it, each time that they are used."""
+    """Adds a batch axis to a fixed table `(n, D)`: `(1, n, D)`.
+
+    On PyTorch the result is a tensor. A NumPy array would be copied to the
+    device, which synchronizes, each time that it is used.
+    """
     table = table[None]
     is_torch = keras.backend.backend() == "torch"
     return ops.convert_to_tensor(table) if is_torch else table
@@ -15,20 +18,18 @@ def _constant(table):
 
 @keras.saving.register_keras_serializable(package="keras_larp")
 class GridPositions(layers.Layer):
-    """Positions of a grid of patches: a fixed table or learned sums.
+    """Position embeddings of a grid of patches, fixed or learned.
+
+    `values()` returns the table.
 
     Args:
-        grid: `(frames, rows, columns)` of patches.
-        hidden_dim: Integer, width of the table, divisible by 4.
-        learned: Boolean. `False` for the fixed three-dimensional sine-cosine
-            table; `True` for the sum of three learned tables (time, row,
-            column) that start as one-dimensional sine-cosine tables.
-        use_type_embedding: Boolean, whether a learned vector is added to all.
-
-    Its table is `values()`:
-
-    Returns:
-        `(1, frames * rows * columns, hidden_dim)`, order time, row, column.
+        grid: `(frames, rows, columns)`, the number of patches per axis.
+        hidden_dim: Integer. Embedding dimension, divisible by 4.
+        learned: Boolean. `False` for the fixed 3D sine-cosine table, `True`
+            for the sum of three learned tables (time, row, column) that are
+            initialized with 1D sine-cosine tables. Defaults to `False`.
+        use_type_embedding: Boolean. Whether to add one learned vector to all
+            positions. Defaults to `False`.
     """
 
     def __init__(
@@ -56,7 +57,9 @@ class GridPositions(layers.Layer):
             self.tables = [
                 self.add_weight(
                     shape=(size, self.hidden_dim),
-                    initializer=_Table(sincos_1d(size, self.hidden_dim)),
+                    initializer=_TableInitializer(
+                        sincos_1d(size, self.hidden_dim)
+                    ),
                     name=f"{axis}_positions",
                 )
                 for axis, size in zip(
@@ -72,13 +75,17 @@ class GridPositions(layers.Layer):
         self.built = True
 
     def values(self):
+        """Returns the table `(1, frames * rows * columns, hidden_dim)`.
+
+        Positions are ordered by time, row, column.
+        """
         if self.learned:
             time, row, column = self.tables
             table = (
                 ops.expand_dims(time, (1, 2))
                 + ops.expand_dims(row, (0, 2))
                 + ops.expand_dims(column, (0, 1))
-            )
+            )  # (frames, rows, columns, D)
             table = ops.reshape(table, (1, -1, self.hidden_dim))
         else:
             table = ops.convert_to_tensor(self._fixed, self.compute_dtype)
@@ -96,22 +103,24 @@ class GridPositions(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_larp")
 class SequencePositions(layers.Layer):
-    """Positions of a sequence: fixed sine-cosine or a learned table.
+    """Position embeddings of a sequence, fixed or learned.
+
+    `values()` returns the table.
 
     Args:
-        length: Integer, number of positions.
-        hidden_dim: Integer, width of the table.
-        learned: Boolean, whether the table is learned.
-        use_type_embedding: Boolean, whether a learned vector is added to all.
-        base: Float, base of the fixed table's frequencies.
-        initial: What a learned table starts as: `"normal"` (standard
-            deviation `stddev`) or `"sincos"` (always of base 10000).
-        stddev: Float, see `initial`.
-
-    Its table is `values()`:
-
-    Returns:
-        `(1, length, hidden_dim)`.
+        length: Integer. Number of positions.
+        hidden_dim: Integer. Embedding dimension, even.
+        learned: Boolean. `False` for the fixed 1D sine-cosine table, `True`
+            for a learned table. Defaults to `False`.
+        use_type_embedding: Boolean. Whether to add one learned vector to all
+            positions. Defaults to `False`.
+        max_wavelength: Float. See `sincos_1d`; applies to the fixed table.
+            Defaults to 10000.
+        initializer: String. Initial value of a learned table: `"normal"`
+            (standard deviation `init_std`) or `"sincos"` (with a
+            `max_wavelength` of 10000). Defaults to `"normal"`.
+        init_std: Float. Standard deviation of `initializer="normal"`.
+            Defaults to 0.02.
     """
 
     def __init__(
@@ -120,30 +129,32 @@ class SequencePositions(layers.Layer):
         hidden_dim,
         learned=False,
         use_type_embedding=False,
-        base=10000.0,
-        initial="normal",
-        stddev=0.02,
+        max_wavelength=10000.0,
+        initializer="normal",
+        init_std=0.02,
         **kwargs,
     ):
         super().__init__(**kwargs)
         if length < 1:
             raise ValueError(
-                f"A sequence needs at least one position. Received: {length}"
+                f"`length` must be at least 1. Received: length={length}"
             )
-        if initial not in ("normal", "sincos"):
+        if initializer not in ("normal", "sincos"):
             raise ValueError(
-                "`initial` must be 'normal' or 'sincos'. "
-                f"Received: initial={initial!r}"
+                "`initializer` must be 'normal' or 'sincos'. "
+                f"Received: initializer={initializer!r}"
             )
         self.length = length
         self.hidden_dim = hidden_dim
         self.learned = learned
         self.use_type_embedding = use_type_embedding
-        self.base = base
-        self.initial = initial
-        self.stddev = stddev
+        self.max_wavelength = max_wavelength
+        self.initializer = initializer
+        self.init_std = init_std
         self._fixed = (
-            None if learned else _constant(sincos_1d(length, hidden_dim, base))
+            None
+            if learned
+            else _constant(sincos_1d(length, hidden_dim, max_wavelength))
         )
         self.build()
 
@@ -151,11 +162,13 @@ class SequencePositions(layers.Layer):
         if self.built:
             return
         if self.learned:
-            if self.initial == "sincos":
-                initializer = _Table(sincos_1d(self.length, self.hidden_dim))
+            if self.initializer == "sincos":
+                initializer = _TableInitializer(
+                    sincos_1d(self.length, self.hidden_dim)
+                )
             else:
                 initializer = keras.initializers.RandomNormal(
-                    stddev=self.stddev
+                    stddev=self.init_std
                 )
             self.table = self.add_weight(
                 shape=(self.length, self.hidden_dim),
@@ -171,6 +184,7 @@ class SequencePositions(layers.Layer):
         self.built = True
 
     def values(self):
+        """Returns the table `(1, length, hidden_dim)`."""
         if self.learned:
             table = ops.expand_dims(ops.cast(self.table, self.compute_dtype), 0)
         else:
@@ -184,14 +198,14 @@ class SequencePositions(layers.Layer):
             "hidden_dim": self.hidden_dim,
             "learned": self.learned,
             "use_type_embedding": self.use_type_embedding,
-            "base": self.base,
-            "initial": self.initial,
-            "stddev": self.stddev,
+            "max_wavelength": self.max_wavelength,
+            "initializer": self.initializer,
+            "init_std": self.init_std,
         }
 
 
-class _Table(keras.initializers.Initializer):
-    """Starts a weight with a table that was computed beforehand."""
+class _TableInitializer(keras.initializers.Initializer):
+    """Initializes a weight with a precomputed table."""
 
     def __init__(self, table):
         self.table = np.asarray(table)

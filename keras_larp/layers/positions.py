@@ -1,57 +1,73 @@
-"""Fixed sine-cosine position tables, computed with NumPy in float64."""
+"""Fixed sine-cosine position embeddings, computed with NumPy in float64."""
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 
-def sincos_1d(positions, dim, base=10000.0):
+def sincos_1d(
+    positions: int | ArrayLike, dim: int, max_wavelength: float = 10000.0
+) -> NDArray[np.float32]:
     """Sine-cosine embedding of one-dimensional positions.
 
     Args:
-        positions: int, for the positions `0 .. positions - 1`, or an array
-            of positions.
-        dim: Even integer, width of the embedding: `dim / 2` sines, then
-            `dim / 2` cosines.
-        base: Float, the frequencies are `base ** (-i / (dim / 2))`.
+        positions: Integer `n` for the positions `0, ..., n - 1`, or a
+            one-dimensional array of positions.
+        dim: Integer. Embedding dimension, even. The first `dim / 2` channels
+            are sines, the others cosines.
+        max_wavelength: Float. Channel `i` of each half has the frequency
+            `max_wavelength ** (-i / (dim / 2))`. Defaults to 10000.
 
     Returns:
-        float32 array `(len(positions), dim)`.
+        float32 array `(n, dim)`.
+
+    Raises:
+        ValueError: If `dim` is not even and positive.
 
     Example:
 
     ```python
-    table = sincos_1d(1024, 768)  # (1024, 768)
+    table = keras_larp.layers.sincos_1d(1024, 768)  # (1024, 768)
     ```
     """
     if dim < 2 or dim % 2:
         raise ValueError(
-            "A sine-cosine embedding needs an even, positive width. "
+            "`dim` must be positive and even for a 1D sine-cosine embedding. "
             f"Received: dim={dim}"
         )
     if np.ndim(positions) == 0:
         positions = np.arange(positions)
-    frequencies = base ** (-np.arange(dim // 2) / (dim / 2))
+    frequencies = max_wavelength ** (-np.arange(dim // 2) / (dim / 2))
     angles = np.outer(np.asarray(positions, "float64"), frequencies)
     return np.concatenate([np.sin(angles), np.cos(angles)], 1).astype("float32")
 
 
-def sincos_3d(grid, dim):
-    """Sine-cosine embedding of the cells of a video's patch grid.
+def sincos_3d(grid: tuple[int, int, int], dim: int) -> NDArray[np.float32]:
+    """Sine-cosine embedding of a grid of video patches.
 
-    The first half of the channels embeds the column, the second half the
-    row; an embedding of the time index, over all channels, is added.
+    The first half of the channels embeds the column index and the second half
+    the row index. An embedding of the time index over all channels is added.
 
     Args:
-        grid: `(frames, rows, columns)`, the size of the grid of patches.
-        dim: Width of the embedding, divisible by 4.
+        grid: `(frames, rows, columns)`, the number of patches per axis.
+        dim: Integer. Embedding dimension, divisible by 4.
 
     Returns:
-        float32 array `(frames * rows * columns, dim)`, in the order time,
-        row, column.
+        float32 array `(frames * rows * columns, dim)`, ordered by time, row,
+        column.
+
+    Raises:
+        ValueError: If `dim` is not positive and divisible by 4.
+
+    Example:
+
+    ```python
+    table = keras_larp.layers.sincos_3d((4, 16, 16), 768)  # (1024, 768)
+    ```
     """
     if dim < 4 or dim % 4:
         raise ValueError(
-            "A three-dimensional sine-cosine embedding needs a positive "
-            f"width that is divisible by 4. Received: dim={dim}"
+            "`dim` must be positive and divisible by 4 for a 3D sine-cosine "
+            f"embedding. Received: dim={dim}"
         )
     frames, rows, columns = grid
     column = sincos_1d(columns, dim // 2)[None, None, :, :]
@@ -63,5 +79,5 @@ def sincos_3d(grid, dim):
             np.broadcast_to(row, (1, rows, columns, dim // 2)),
         ],
         axis=-1,
-    )
+    )  # (1, rows, columns, dim)
     return (space + time).reshape(frames * rows * columns, dim)

@@ -2,17 +2,22 @@ from keras import layers, ops
 
 
 class SpectralNormalization(layers.SpectralNormalization):
-    """Keras' layer, with the same gradient on every backend.
+    """`keras.layers.SpectralNormalization` with equal gradients per backend.
 
-    It assigns the normalized kernel and computes with that, so that on
-    TensorFlow and PyTorch gradients are those by the normalized kernel. On JAX
-    they would go on through the normalization. Under mixed precision the kernel
-    is normalized as it is stored, in float32.
+    The Keras layer assigns the normalized kernel to the variable. On
+    TensorFlow and PyTorch the gradient is therefore taken with respect to the
+    normalized kernel; on JAX it would also flow through the normalization.
+    This class stops it there. Under mixed precision the kernel is normalized
+    in float32, the dtype in which it is stored.
+
+    Args:
+        layer: Layer whose `kernel` is normalized.
     """
 
     def __init__(self, layer, **kwargs):
         super().__init__(layer, **{"dtype": layer.dtype_policy, **kwargs})
-        # What is assigned would be rounded to half precision at each step.
+        # Autocasting would round the stored kernel to half precision at each
+        # step.
         self.autocast = False
 
     def normalized_weights(self):

@@ -11,31 +11,38 @@ from keras_larp.layers.attention import (
 
 @keras.saving.register_keras_serializable(package="keras_larp")
 class TransformerBlock(layers.Layer):
-    """A pre-norm transformer block: attention, then an MLP with exact GELU.
+    """Pre-norm vision transformer block with exact (erf) GELU.
 
-    As in a vision transformer, `x + attention(norm(x))`, then
-    `x + mlp(norm(x))`. The query, key and value projections are one joint
-    linear layer.
+    Computes `x = x + attention(norm(x))`, then `x = x + mlp(norm(x))`. Query,
+    key and value are projected by one linear layer.
 
     Args:
-        hidden_dim: Integer, width of the tokens.
-        num_heads: Integer, attention heads; divides `hidden_dim`.
-        mlp_dim: Integer, width of the MLP's hidden layer. Defaults to four
-            times `hidden_dim`.
-        causal: Boolean, whether a token sees only what precedes it.
-        use_qkv_bias: Boolean, whether the joint projection has a bias.
-        dropout: Float, rate of dropout on attention weights and on the
-            outputs of attention and MLP.
-        epsilon: Float, of the two layer normalizations.
+        hidden_dim: Integer. Width of the tokens.
+        num_heads: Integer. Number of attention heads; must divide
+            `hidden_dim`.
+        mlp_dim: Integer. Width of the hidden layer of the MLP. Defaults to
+            `4 * hidden_dim`.
+        causal: Boolean. Whether to apply a causal attention mask. Defaults to
+            `False`.
+        use_qkv_bias: Boolean. Whether the query-key-value projection has a
+            bias. Defaults to `False`.
+        dropout: Float. Dropout rate of the attention weights and of the
+            attention and MLP outputs. Defaults to 0.
+        epsilon: Float. Epsilon of the layer normalizations. Defaults to 1e-5.
 
     Call arguments:
-        tokens: float `(B, N, hidden_dim)`.
-        num_outputs: Optional integer; when given, only the last so many
-            tokens are computed. All tokens are still attended to.
-        training: Boolean, whether dropout acts.
+        tokens: Float tensor `(B, N, hidden_dim)`.
+        num_outputs: Integer. Computes the outputs of the last `num_outputs`
+            tokens only; these still attend to all tokens. `None` computes all
+            outputs.
+        training: Boolean. Whether dropout is active.
 
     Returns:
-        float `(B, num_outputs or N, hidden_dim)`.
+        Float tensor `(B, N, hidden_dim)`, or
+        `(B, num_outputs, hidden_dim)` if `num_outputs < N`.
+
+    Raises:
+        ValueError: If `num_heads` does not divide `hidden_dim`.
 
     Example:
 
@@ -103,7 +110,7 @@ class TransformerBlock(layers.Layer):
         mask, causal = None, self.causal
         query, key, value = split_heads(
             self.qkv(self.attention_norm(tokens)), self.num_heads
-        )
+        )  # (B, num_heads, N, d)
         if num_outputs is not None and num_outputs < length:
             tokens = tokens[:, length - num_outputs :]
             query = query[:, :, length - num_outputs :]

@@ -9,46 +9,62 @@ from keras_larp.layers.sampling import draw_from_logits
 
 @keras.saving.register_keras_serializable(package="keras_larp")
 class VectorQuantizer(layers.Layer):
-    """Replaces latents by vectors of a learned codebook.
+    """Quantizes latents with a learned codebook, stochastically in training.
 
-    The stochastic quantizer of the paper normalizes latents and codebook and
-    *samples* the code in training, from the softmax of the cosines over a
-    temperature; otherwise, and where `stochastic=False`, the nearest code is
-    taken. Gradients pass straight through. All is computed in float32,
-    whatever the compute dtype.
+    The stochastic vector quantizer (SVQ) of the paper normalizes latents and
+    codes to unit length. In training it samples a code from the softmax of
+    the cosine similarities divided by a temperature; at inference, or with
+    `stochastic=False`, it selects the nearest code. Gradients are passed to
+    the latents by the straight-through estimator. All computations are in
+    float32, independent of the compute dtype.
 
     Args:
-        codebook_size: Integer, number of codes.
-        code_dim: Integer, width of a code.
-        normalize: Boolean, whether latents and codes have unit length.
-        stochastic: Boolean, whether codes are sampled in training; needs
-            `normalize=True`.
-        temperature: Float, of the softmax that codes are sampled from.
-        commitment_weight: Float, weight of `(sg(q) - z)^2`.
-        codebook_weight: Float, weight of `(q - sg(z))^2`.
-        entropy_weight: Float, weight of the entropy regularizer: the mean
-            entropy of a latent's softmax(-distance / entropy_temperature)
-            minus the entropy of the mean softmax.
-        entropy_temperature: Float, see `entropy_weight`.
-        ema_decay: Float in (0, 1) or `None`. Where given, a code is the
-            moving average, with this decay, of the latents that take it, in
-            place of being trained by the codebook loss; see `update`.
-        reset_unused_after: Integer or `None`. Where given, a code that no latent
-            took for so many training steps becomes a latent of the batch;
-            see `update`.
-        seed: Integer or `None`, seed of the sampling.
+        codebook_size: Integer. Number of codes.
+        code_dim: Integer. Width of a code.
+        normalize: Boolean. Whether to normalize latents and codes to unit
+            length. Defaults to `True`.
+        stochastic: Boolean. Whether to sample codes in training; requires
+            `normalize=True`. Defaults to `True`.
+        temperature: Float. Temperature of the softmax from which codes are
+            sampled. Defaults to 0.03.
+        commitment_weight: Float. Weight of the commitment loss
+            `mean((stop_gradient(quantized) - latents)^2)`. Defaults to 0.25.
+        codebook_weight: Float. Weight of the codebook loss
+            `mean((quantized - stop_gradient(latents))^2)`. Defaults to 1.
+        entropy_weight: Float. Weight of the entropy loss: the mean entropy of
+            `softmax(-distances / entropy_temperature)` minus the entropy of
+            the mean softmax. Defaults to 0.
+        entropy_temperature: Float. See `entropy_weight`. Defaults to 0.01.
+        ema_decay: Float in (0, 1). Decay of the exponential moving averages
+            that update the codes in place of the codebook loss; see `update`.
+            `None` trains the codes with the codebook loss. Defaults to
+            `None`.
+        reset_unused_after: Integer. Number of training steps after which an
+            unused code is reset to a latent of the batch; see `update`.
+            `None` disables it. Defaults to `None`.
+        seed: Integer. Seed of the sampling. `None` for a random seed.
+            Defaults to `None`.
 
     Call arguments:
-        latents: float `(B, N, code_dim)`.
-        training: Boolean, whether a stochastic quantizer samples.
-        temperature: Optional scalar that takes the place of `temperature`.
+        latents: Float tensor `(B, N, code_dim)`.
+        training: Boolean. Whether a stochastic quantizer samples codes.
+        temperature: Scalar. Overrides the constructor's `temperature`.
 
     Returns:
-        A dictionary of float32 tensors: `quantized` `(B, N, code_dim)` with
-        the straight-through gradient, `latents` (normalized, where the
-        quantizer normalizes), `token_ids` int32 `(B, N)`, and the scalars
-        `commitment_loss`, `codebook_loss`, `entropy_loss` and their weighted
-        sum `loss`, without the codebook loss where codes are averages.
+        Dictionary of tensors:
+
+        - `quantized`: float32 `(B, N, code_dim)`, with the straight-through
+          gradient.
+        - `latents`: float32 `(B, N, code_dim)`, normalized if
+          `normalize=True`.
+        - `token_ids`: int32 `(B, N)`, in [0, codebook_size).
+        - `commitment_loss`, `codebook_loss`, `entropy_loss`: float32 scalars.
+        - `loss`: float32 scalar, their weighted sum. Excludes the codebook
+          loss if `ema_decay` is set.
+
+    Raises:
+        ValueError: If an argument is out of range, or `stochastic=True` with
+            `normalize=False`.
 
     Example:
 
@@ -81,13 +97,14 @@ class VectorQuantizer(layers.Layer):
         super().__init__(**kwargs)
         if codebook_size < 2 or code_dim < 1:
             raise ValueError(
-                "A codebook needs at least two codes of at least one value. "
+                "`codebook_size` must be at least 2 and `code_dim` at least 1. "
                 f"Received: codebook_size={codebook_size}, code_dim={code_dim}"
             )
         if stochastic and not normalize:
             raise ValueError(
-                "A stochastic quantizer samples from cosines and needs "
-                "`normalize=True`. Received: stochastic=True, normalize=False"
+                "`stochastic=True` samples from cosine similarities and "
+                "requires `normalize=True`. Received: stochastic=True, "
+                "normalize=False"
             )
         if temperature <= 0 or entropy_temperature <= 0:
             raise ValueError(
@@ -102,7 +119,7 @@ class VectorQuantizer(layers.Layer):
             )
         if reset_unused_after is not None and reset_unused_after < 1:
             raise ValueError(
-                "Codes restart after at least one step without use. "
+                "`reset_unused_after` must be at least 1, or `None`. "
                 f"Received: reset_unused_after={reset_unused_after}"
             )
         self.codebook_size = codebook_size
@@ -129,10 +146,11 @@ class VectorQuantizer(layers.Layer):
             trainable=self.ema_decay is None,
         )
         if self.ema_decay is not None:
-            # The averaged sum and number of the latents that take a code.
+            # Moving averages of the sum and the count of the latents that
+            # are assigned to a code.
             self.ema_sums = self._weight("ema_sums", shape)
             self.ema_counts = self._weight("ema_counts", shape[:1])
-            self._start_averages()
+            self._initialize_averages()
         if self.reset_unused_after is not None:
             self.idle_steps = self._weight("idle_steps", shape[:1])
 
@@ -147,13 +165,15 @@ class VectorQuantizer(layers.Layer):
         )
 
     def codebook(self):
-        """The codes, float32 `(codebook_size, code_dim)`, of unit length
-        where the quantizer normalizes."""
+        """Returns the codes, float32 `(codebook_size, code_dim)`.
+
+        They have unit length if `normalize=True`.
+        """
         codes = ops.convert_to_tensor(self.embeddings)
         return unit_length(codes) if self.normalize else codes
 
     def lookup(self, token_ids):
-        """Codes of token ids: int `(...)` to float32 `(..., code_dim)`."""
+        """Maps token ids, int `(...)`, to codes, float32 `(..., code_dim)`."""
         return ops.take(self.codebook(), token_ids, axis=0)
 
     def call(self, latents, training=False, temperature=None):
@@ -163,8 +183,8 @@ class VectorQuantizer(layers.Layer):
         codes = self.codebook()
         products = ops.matmul(latents, ops.transpose(codes))  # (B, N, K)
 
-        def affinity():
-            """Minus the squared distances."""
+        def negative_distances():
+            """Negative squared distances `(B, N, K)`."""
             if self.normalize:
                 return 2.0 * products - 2.0
             squares = ops.sum(latents**2, -1, keepdims=True)
@@ -180,7 +200,8 @@ class VectorQuantizer(layers.Layer):
             )
             token_ids = apply_function(draw_from_logits, logits, uniforms)
         else:
-            token_ids = ops.cast(ops.argmax(affinity(), axis=-1), "int32")
+            token_ids = ops.argmax(negative_distances(), axis=-1)
+            token_ids = ops.cast(token_ids, "int32")
 
         quantized = ops.take(codes, token_ids, axis=0)  # (B, N, d)
         commitment_loss = ops.mean(
@@ -189,7 +210,12 @@ class VectorQuantizer(layers.Layer):
         codebook_loss = ops.mean((quantized - ops.stop_gradient(latents)) ** 2)
         entropy_loss = ops.zeros(())
         if self.entropy_weight:
-            entropy_loss = _entropy_loss(affinity() / self.entropy_temperature)
+            entropy_loss = _entropy_loss(
+                negative_distances() / self.entropy_temperature
+            )
+        codebook_weight = (
+            self.codebook_weight if self.ema_decay is None else 0.0
+        )
         return {
             "quantized": latents + ops.stop_gradient(quantized - latents),
             "latents": latents,
@@ -198,22 +224,26 @@ class VectorQuantizer(layers.Layer):
             "codebook_loss": codebook_loss,
             "entropy_loss": entropy_loss,
             "loss": self.commitment_weight * commitment_loss
-            + (self.codebook_weight if self.ema_decay is None else 0.0)
-            * codebook_loss
+            + codebook_weight * codebook_loss
             + self.entropy_weight * entropy_loss,
         }
 
     def update(self, latents, token_ids, condition=True):
-        """Moves averaged codes and restarts dead ones, after a training step.
+        """Updates moving averages and resets unused codes.
 
-        `LARPTokenizer.fit` does this; a step of your own calls it after the
-        optimizer. All of it is a function of its arguments: codes that
-        restart together take latents that lie evenly over the batch.
+        `LARPTokenizer.fit` calls this after each optimizer update; a custom
+        training loop must do the same. The update is deterministic: codes
+        that are reset in the same step are assigned latents that are evenly
+        spaced over the batch. Without `ema_decay` and `reset_unused_after`
+        this method does nothing.
 
         Args:
-            latents: float `(B, N, code_dim)`, `latents` of the outputs.
-            token_ids: int `(B, N)`, `token_ids` of the outputs.
-            condition: Boolean scalar, whether the step counts.
+            latents: Float tensor `(B, N, code_dim)`. `latents` of the
+                layer's outputs.
+            token_ids: Integer tensor `(B, N)`. `token_ids` of the layer's
+                outputs.
+            condition: Boolean scalar. `False` leaves all variables unchanged,
+                such as after a skipped step. Defaults to `True`.
         """
         if self.ema_decay is None and self.reset_unused_after is None:
             return
@@ -231,46 +261,49 @@ class VectorQuantizer(layers.Layer):
             names += ["ema_sums", "ema_counts"]
         if self.reset_unused_after is not None:
             names += ["idle_steps"]
-        before = {n: ops.convert_to_tensor(getattr(self, n)) for n in names}
-        after = dict(before)
+        old = {n: ops.convert_to_tensor(getattr(self, n)) for n in names}
+        new = dict(old)
         if self.ema_decay is not None:
-            # Codes that no latent took keep their averages: these would decay
-            # to a sum and a number too small to divide.
-            rate = (1.0 - self.ema_decay) * ops.cast(used, "float32")
-            for name, now in (
-                ("ema_sums", sum_by_code(latents)),
-                ("ema_counts", counts),
+            # Unused codes keep their averages. Otherwise sum and count would
+            # decay until their ratio is numerically meaningless.
+            rate = (1.0 - self.ema_decay) * ops.cast(used, "float32")  # (K,)
+            for name, batch_value in (
+                ("ema_sums", sum_by_code(latents)),  # (K, d)
+                ("ema_counts", counts),  # (K,)
             ):
-                part = rate if now.ndim == 1 else rate[:, None]
-                after[name] = before[name] + part * (now - before[name])
-            sums, numbers = after["ema_sums"], after["ema_counts"]
-            after["embeddings"] = sums / numbers[:, None]
+                step = rate if batch_value.ndim == 1 else rate[:, None]
+                new[name] = old[name] + step * (batch_value - old[name])
+            new["embeddings"] = new["ema_sums"] / new["ema_counts"][:, None]
         if self.reset_unused_after is not None:
-            idle = ops.where(used, 0.0, before["idle_steps"] + 1.0)
-            dead = idle >= self.reset_unused_after
-            picked = _evenly(dead, ops.shape(latents)[0])
-            picked = ops.take(latents, picked, axis=0)  # (K, d)
-            restarted = {"embeddings": picked, "idle_steps": 0.0 * idle}
+            idle_steps = ops.where(used, 0.0, old["idle_steps"] + 1.0)
+            unused = idle_steps >= self.reset_unused_after  # (K,)
+            indices = _evenly_spaced(unused, ops.shape(latents)[0])
+            replacements = ops.take(latents, indices, axis=0)  # (K, d)
+            reset = {"embeddings": replacements, "idle_steps": 0.0 * idle_steps}
             if self.ema_decay is not None:
                 ones = ops.ones_like(counts)
-                restarted |= {"ema_sums": picked, "ema_counts": ones}
-            after["idle_steps"] = idle
-            for name, fresh in restarted.items():
-                where = dead if fresh.ndim == 1 else dead[:, None]
-                after[name] = ops.where(where, fresh, after[name])
+                reset |= {"ema_sums": replacements, "ema_counts": ones}
+            new["idle_steps"] = idle_steps
+            for name, value in reset.items():
+                mask = unused if value.ndim == 1 else unused[:, None]
+                new[name] = ops.where(mask, value, new[name])
         for name in names:
-            value = ops.where(condition, after[name], before[name])
+            value = ops.where(condition, new[name], old[name])
             getattr(self, name).assign(value)
 
     def set_codes(self, codes):
-        """Makes `codes`, float `(codebook_size, code_dim)`, the codebook."""
+        """Sets the codebook, and resets the moving averages if it has any.
+
+        Args:
+            codes: Float array `(codebook_size, code_dim)`.
+        """
         self.embeddings.assign(codes)
         if self.ema_decay is not None:
-            self._start_averages()
+            self._initialize_averages()
 
-    def _start_averages(self):
-        """Averages as if each code had been taken by one latent, itself."""
-        # A copy: JAX's steps write into the buffers of variables.
+    def _initialize_averages(self):
+        """Sets the averages as if one latent, equal to it, used each code."""
+        # Copy, since train steps on JAX donate the buffers of variables.
         codes = ops.copy(ops.convert_to_tensor(self.embeddings))
         self.ema_sums.assign(codes)
         self.ema_counts.assign(ops.ones(self.codebook_size))
@@ -306,23 +339,31 @@ class VectorQuantizer(layers.Layer):
 
 
 def unit_length(x):
-    """`x` over its length on the last axis, where that is above 1e-12."""
+    """L2-normalizes the last axis; norms below 1e-12 count as 1e-12."""
     squares = ops.sum(x * x, axis=-1, keepdims=True)
     return x * ops.rsqrt(clamp_min(squares, 1e-24))
 
 
-def _evenly(chosen, count):
-    """For each `chosen` of a boolean vector an index below `count`, which lie
-    evenly; for the others any."""
-    chosen = ops.cast(chosen, "int32")
-    stride = ops.maximum(count // ops.maximum(ops.sum(chosen), 1), 1)
-    return (ops.cumsum(chosen) - chosen) * stride % count
+def _evenly_spaced(mask, count):
+    """Evenly spaced indices in [0, count) for the `True` entries of a mask.
+
+    Args:
+        mask: Boolean tensor `(K,)`.
+        count: Integer.
+
+    Returns:
+        int32 tensor `(K,)`. Entries where `mask` is `False` are arbitrary.
+    """
+    mask = ops.cast(mask, "int32")
+    stride = ops.maximum(count // ops.maximum(ops.sum(mask), 1), 1)
+    return (ops.cumsum(mask) - mask) * stride % count
 
 
 def _entropy_loss(logits):
     """Mean entropy of the distributions minus the entropy of their mean."""
-    logits = ops.reshape(logits, (-1, logits.shape[-1]))
+    logits = ops.reshape(logits, (-1, logits.shape[-1]))  # (B * N, K)
     probabilities = ops.softmax(logits)
-    each = -ops.mean(ops.sum(probabilities * ops.log_softmax(logits), -1))
-    mean = ops.mean(probabilities, axis=0)
-    return each + ops.sum(mean * ops.log(mean + 1e-5))
+    log_probabilities = ops.log_softmax(logits)
+    entropies = -ops.sum(probabilities * log_probabilities, -1)
+    mean = ops.mean(probabilities, axis=0)  # (K,)
+    return ops.mean(entropies) + ops.sum(mean * ops.log(mean + 1e-5))

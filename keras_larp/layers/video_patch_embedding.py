@@ -1,29 +1,36 @@
 import keras
 from keras import layers
 
-from keras_larp.layers.patches import patch_grid, patchify, three_sizes
+from keras_larp.layers.patches import check_patch_size, patch_grid, patchify
 from keras_larp.layers.position_table import GridPositions
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
 class VideoPatchEmbedding(layers.Layer):
-    """Cuts a clip into patches, maps them linearly and adds positions.
+    """Embeds video patches linearly and adds position embeddings.
 
-    The convolution with kernel = stride = patch of the paper, written as the
-    matrix product that it is.
+    Equivalent to the convolution of the paper whose kernel size and stride
+    are the patch size, computed as a matrix product.
 
     Args:
         video_size: `(frames, height, width)` of the clips.
-        patch_size: `(frames, height, width)` of a patch; divides them.
-        hidden_dim: Integer, width of the embedding, divisible by 4.
-        learned_positions: Boolean, learned instead of sine-cosine positions.
-        use_type_embedding: Boolean, whether a learned vector marks all patches.
+        patch_size: `(frames, height, width)` of a patch; must divide
+            `video_size`.
+        hidden_dim: Integer. Embedding dimension, divisible by 4.
+        learned_positions: Boolean. `True` for learned positions, `False` for
+            fixed sine-cosine positions. Defaults to `False`.
+        use_type_embedding: Boolean. Whether to add one learned vector to all
+            patches. Defaults to `False`.
 
     Call arguments:
-        video: float `(B, T, H, W, C)`.
+        video: Float tensor `(B, T, H, W, C)`.
 
     Returns:
-        float `(B, P, hidden_dim)`, patches in the order time, row, column.
+        Float tensor `(B, P, hidden_dim)`, patches ordered by time, row,
+        column.
+
+    Raises:
+        ValueError: If `patch_size` does not divide `video_size`.
 
     Example:
 
@@ -49,7 +56,7 @@ class VideoPatchEmbedding(layers.Layer):
     ):
         super().__init__(**kwargs)
         self.video_size = tuple(video_size)
-        self.patch_size = three_sizes(patch_size)
+        self.patch_size = check_patch_size(patch_size)
         self.hidden_dim = hidden_dim
         self.learned_positions = learned_positions
         self.use_type_embedding = use_type_embedding

@@ -1,4 +1,4 @@
-"""Losses, each a function of tensors, computed in float32."""
+"""Loss functions, computed in float32."""
 
 from keras_larp.losses.adversarial import (
     adversarial_loss,

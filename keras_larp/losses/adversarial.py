@@ -1,31 +1,38 @@
-"""Losses of a discriminator and of the generator that it judges."""
+"""Adversarial losses of the discriminator and of the tokenizer."""
 
 from keras import ops
 
 from keras_larp.backend.clamp import clamp_max
+from keras_larp.utils.typing import Tensor
 
 ADVERSARIAL_LOSSES = ("non_saturating_smooth", "non_saturating", "hinge")
 
 
 def discriminator_loss(
-    logits_real, logits_fake, kind="non_saturating_smooth", noise=None
-):
-    """How badly a discriminator tells real clips from generated ones.
+    logits_real: Tensor,
+    logits_fake: Tensor,
+    kind: str = "non_saturating_smooth",
+    noise: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """Loss of a discriminator between real and reconstructed clips.
 
     Args:
-        logits_real: float `(B, 1)`, of real clips.
-        logits_fake: float `(B, 1)`, of generated clips.
-        kind: `"non_saturating"` (cross-entropy with 1 and 0), `"hinge"`, or
-            `"non_saturating_smooth"`: cross-entropy with targets that are
-            moved by `0.15 |noise|`, by 0.3 at most.
-        noise: Pair of float tensors like the logits, standard normal; `None`
-            leaves the targets where they are.
+        logits_real: Float tensor `(B, 1)`. Logits of real clips.
+        logits_fake: Float tensor `(B, 1)`. Logits of reconstructed clips.
+        kind: String. `"non_saturating"` (binary cross-entropy with targets 1
+            and 0), `"non_saturating_smooth"` (the same with noisy label
+            smoothing: targets move towards each other by `0.15 * |noise|`, at
+            most 0.3), or `"hinge"`. Defaults to `"non_saturating_smooth"`.
+        noise: Pair of standard normal tensors with the shapes of
+            `logits_real` and `logits_fake`, for
+            `kind="non_saturating_smooth"`. `None` disables the smoothing.
+            Defaults to `None`.
 
     Returns:
         float32 scalar.
 
     Raises:
-        ValueError: for an unknown `kind`.
+        ValueError: If `kind` is unknown.
 
     Example:
 
@@ -33,31 +40,46 @@ def discriminator_loss(
     real, fake = keras.random.normal((2, 1)), keras.random.normal((2, 1))
     loss = keras_larp.losses.discriminator_loss(real, fake, "hinge")
     ```
+
+    Reference:
+        - [LARP](https://arxiv.org/abs/2410.21264), section 3.1
     """
     check_kind(kind)
     real, fake = _float32(logits_real), _float32(logits_fake)
     if kind == "hinge":
         return 0.5 * ops.mean(ops.relu(1.0 - real) + ops.relu(1.0 + fake))
-    true, false = ops.ones_like(real), ops.zeros_like(fake)
+    target_real, target_fake = ops.ones_like(real), ops.zeros_like(fake)
     if kind == "non_saturating_smooth" and noise is not None:
-        true = true - clamp_max(0.15 * ops.abs(noise[0]), 0.3)
-        false = false + clamp_max(0.15 * ops.abs(noise[1]), 0.3)
-    return _cross_entropy(real, true) + _cross_entropy(fake, false)
+        target_real = target_real - clamp_max(0.15 * ops.abs(noise[0]), 0.3)
+        target_fake = target_fake + clamp_max(0.15 * ops.abs(noise[1]), 0.3)
+    return _cross_entropy(real, target_real) + _cross_entropy(fake, target_fake)
 
 
-def adversarial_loss(logits_fake, kind="non_saturating_smooth"):
-    """How far generated clips are from being taken for real ones.
+def adversarial_loss(
+    logits_fake: Tensor, kind: str = "non_saturating_smooth"
+) -> Tensor:
+    """Adversarial loss of the tokenizer.
 
     Args:
-        logits_fake: float `(B, 1)`, the discriminator's, of generated clips.
-        kind: As in `discriminator_loss`.
+        logits_fake: Float tensor `(B, 1)`. Discriminator logits of
+            reconstructed clips.
+        kind: String. See `discriminator_loss`.
 
     Returns:
-        float32 scalar: `-mean(log sigmoid(logits))`, or `-mean(logits)` for
-        `"hinge"`.
+        float32 scalar: `-mean(log_sigmoid(logits_fake))`, or
+        `-mean(logits_fake)` for `"hinge"`.
 
     Raises:
-        ValueError: for an unknown `kind`.
+        ValueError: If `kind` is unknown.
+
+    Example:
+
+    ```python
+    loss = keras_larp.losses.adversarial_loss(keras.random.normal((2, 1)))
+    ```
+
+    Reference:
+        - [LARP](https://arxiv.org/abs/2410.21264), section 3.1
     """
     check_kind(kind)
     logits = _float32(logits_fake)
@@ -66,17 +88,32 @@ def adversarial_loss(logits_fake, kind="non_saturating_smooth"):
     return ops.mean(ops.softplus(-logits))
 
 
-def lecam_penalty(logits_real, logits_fake, average_real, average_fake):
-    """Keeps a discriminator that saw few clips from being too sure.
+def lecam_penalty(
+    logits_real: Tensor,
+    logits_fake: Tensor,
+    average_real: Tensor,
+    average_fake: Tensor,
+) -> Tensor:
+    """LeCam regularization of a discriminator that is trained on few clips.
+
+    Penalizes the distance of the mean logits of each kind of clip from the
+    moving average of the other kind.
 
     Args:
-        logits_real: float `(B, 1)`.
-        logits_fake: float `(B, 1)`.
-        average_real: Scalar, moving average of the means of `logits_real`.
-        average_fake: Scalar, the same of `logits_fake`.
+        logits_real: Float tensor `(B, 1)`. Logits of real clips.
+        logits_fake: Float tensor `(B, 1)`. Logits of reconstructed clips.
+        average_real: Scalar. Moving average of the mean of `logits_real`.
+        average_fake: Scalar. Moving average of the mean of `logits_fake`.
 
     Returns:
         float32 scalar.
+
+    Example:
+
+    ```python
+    real, fake = keras.random.normal((2, 1)), keras.random.normal((2, 1))
+    penalty = keras_larp.losses.lecam_penalty(real, fake, 0.5, -0.5)
+    ```
 
     Reference:
         - [LeCam regularization](https://arxiv.org/abs/2104.03310)
@@ -89,16 +126,16 @@ def lecam_penalty(logits_real, logits_fake, average_real, average_fake):
 
 
 def check_kind(kind):
-    """Raises a `ValueError` for an adversarial loss that is not known."""
+    """Raises `ValueError` if `kind` is not a known adversarial loss."""
     if kind not in ADVERSARIAL_LOSSES:
         raise ValueError(
-            "An adversarial loss is one of "
+            "Expected the adversarial loss to be one of "
             f"{', '.join(ADVERSARIAL_LOSSES)}. Received: {kind!r}"
         )
 
 
 def _cross_entropy(logits, targets):
-    """Mean binary cross-entropy: softplus(x) - target x."""
+    """Mean binary cross-entropy, `softplus(logits) - targets * logits`."""
     return ops.mean(ops.softplus(logits) - targets * logits)
 
 

@@ -1,17 +1,20 @@
 from keras import ops
 
+from keras_larp.utils.typing import Tensor
 
-def token_cross_entropy(logits, token_ids):
-    """Cross-entropy of token predictions and their top-1 and top-5 accuracy.
+
+def token_cross_entropy(
+    logits: Tensor, token_ids: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Cross-entropy, top-1 and top-5 accuracy of token predictions.
 
     Args:
-        logits: float `(..., K)`.
-        token_ids: int `(...)`, the true ids.
+        logits: Float tensor `(..., K)`.
+        token_ids: Integer tensor `(...)` in [0, K). Target ids.
 
     Returns:
-        Three float32 scalars: the mean cross-entropy in nats, and the shares
-        of positions whose true id is the likeliest, or among the five
-        likeliest, in [0, 1].
+        Tuple of three float32 scalars: the mean cross-entropy in nats, and
+        the top-1 and top-5 accuracies in [0, 1].
 
     Example:
 
@@ -22,14 +25,14 @@ def token_cross_entropy(logits, token_ids):
     ```
     """
     logits = ops.cast(logits, "float32")
-    true_logits = ops.take_along_axis(logits, token_ids[..., None], axis=-1)
-    loss = ops.mean(ops.logsumexp(logits, -1) - ops.squeeze(true_logits, -1))
-    # The true id is among the k likeliest if fewer than k come before it; of
-    # equal logits the first, as everywhere.
-    true_ids = ops.cast(token_ids, "int32")[..., None]
-    first = ops.arange(logits.shape[-1], dtype="int32") < true_ids
-    before = (logits > true_logits) | ((logits == true_logits) & first)
-    likelier = ops.sum(ops.cast(before, "int32"), axis=-1)
-    top1 = ops.mean(ops.cast(likelier < 1, "float32"))
-    top5 = ops.mean(ops.cast(likelier < 5, "float32"))
+    target_logits = ops.take_along_axis(logits, token_ids[..., None], axis=-1)
+    loss = ops.mean(ops.logsumexp(logits, -1) - ops.squeeze(target_logits, -1))
+    # The target is in the top k if fewer than k ids rank above it. Ties rank
+    # by id, as in `argmax` and `top_k`.
+    targets = ops.cast(token_ids, "int32")[..., None]
+    lower_id = ops.arange(logits.shape[-1], dtype="int32") < targets
+    above = (logits > target_logits) | ((logits == target_logits) & lower_id)
+    rank = ops.sum(ops.cast(above, "int32"), axis=-1)
+    top1 = ops.mean(ops.cast(rank < 1, "float32"))
+    top5 = ops.mean(ops.cast(rank < 5, "float32"))
     return loss, top1, top5

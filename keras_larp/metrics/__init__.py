@@ -1,4 +1,4 @@
-"""Metrics of reconstructions and of token statistics."""
+"""Metrics of reconstructions, generated video and codebook usage."""
 
 from keras_larp.metrics.code_statistics import CodeStatistics
 from keras_larp.metrics.feature_statistics import FeatureStatistics

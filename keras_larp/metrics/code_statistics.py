@@ -8,25 +8,31 @@ from keras_larp.backend.clamp import clamp_min
 
 @keras.saving.register_keras_serializable(package="keras_larp")
 class CodeStatistics(keras.metrics.Metric):
-    """How the codebook is used by all tokens seen since the last reset.
+    """Codebook usage, perplexity and KL divergence of token frequencies.
+
+    Accumulates the frequency of each code over all tokens since the last
+    reset.
 
     Args:
-        codebook_size: Integer, number of codes.
+        codebook_size: Integer. Number of codes.
+        name: String. Defaults to `"codes"`.
+        dtype: Data type of the counts. Defaults to `"float32"`.
 
     Call arguments (of `update_state`):
-        token_ids: int, any shape, ids in [0, codebook_size).
+        token_ids: Integer tensor of any shape, in [0, codebook_size).
 
     Returns (of `result`):
-        A dictionary of float32 scalars: `codebook_usage`, the share of codes
-        that occurred, in [0, 1]; `perplexity`, exp of the entropy of the code
-        frequencies, in [1, codebook_size]; `kl_from_uniform`, in nats.
+        Dictionary of float32 scalars: `codebook_usage`, the fraction of codes
+        that occurred, in [0, 1]; `perplexity`, the exponential of the entropy
+        of the code frequencies, in [1, codebook_size]; and `kl_from_uniform`,
+        the KL divergence from the uniform distribution in nats.
 
     Example:
 
     ```python
-    metric = keras_larp.metrics.CodeStatistics(codebook_size=128)
-    metric.update_state(tokenizer.encode(video))
-    metric.result()["perplexity"]
+    metric = keras_larp.metrics.CodeStatistics(codebook_size=4)
+    metric.update_state(keras.ops.array([[0, 1], [1, 1]]))
+    metric.result()["codebook_usage"]  # 0.5
     ```
     """
 
@@ -47,9 +53,9 @@ class CodeStatistics(keras.metrics.Metric):
         self.counts.assign_add(counts)
 
     def result(self):
-        counts = ops.convert_to_tensor(self.counts)
-        shares = counts / clamp_min(ops.sum(counts), 1.0)
-        entropy = -ops.sum(shares * ops.log(clamp_min(shares, 1e-30)))
+        counts = ops.convert_to_tensor(self.counts)  # (K,)
+        frequencies = counts / clamp_min(ops.sum(counts), 1.0)
+        entropy = -ops.sum(frequencies * ops.log(clamp_min(frequencies, 1e-30)))
         used = ops.cast(counts > 0, "float32")
         return {
             "codebook_usage": ops.mean(used),

@@ -4,37 +4,52 @@ import keras
 from keras import ops
 
 from keras_larp.backend.clamp import clamp_min
+from keras_larp.utils.typing import Tensor
 
 
-def psnr(videos, reconstructions):
+def psnr(videos: Tensor, reconstructions: Tensor) -> Tensor:
     """Peak signal-to-noise ratio of clips in [0, 1].
 
     Args:
-        videos: float `(B, ...)`.
-        reconstructions: float `(B, ...)`.
+        videos: Float tensor `(B, ...)` in [0, 1].
+        reconstructions: Float tensor of the same shape, in [0, 1].
 
     Returns:
-        float32 `(B,)`, in decibels: -10 log10 of a clip's mean squared error.
+        float32 tensor `(B,)` in decibels, `-10 * log10(mse)` per clip, at
+        most 120.
+
+    Example:
+
+    ```python
+    video = keras.random.uniform((2, 4, 32, 32, 3))
+    decibels = keras_larp.metrics.psnr(video, 0.9 * video)  # (2,)
+    ```
     """
     error = ops.cast(videos, "float32") - ops.cast(reconstructions, "float32")
     axes = tuple(range(1, len(error.shape)))
-    squares = clamp_min(ops.mean(error * error, axis=axes), 1e-12)
-    return -10.0 / math.log(10.0) * ops.log(squares)
+    mse = clamp_min(ops.mean(error * error, axis=axes), 1e-12)
+    return -10.0 / math.log(10.0) * ops.log(mse)
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
 class PSNR(keras.metrics.Mean):
-    """Mean over clips of their peak signal-to-noise ratio, in decibels.
+    """Mean peak signal-to-noise ratio over clips, in decibels; see `psnr`.
+
+    Args:
+        name: String. Defaults to `"psnr"`.
+        dtype: Data type of the mean. Defaults to `"float32"`.
 
     Call arguments (of `update_state`):
-        y_true: float `(B, ...)` in [0, 1].
-        y_pred: float `(B, ...)`.
+        y_true: Float tensor `(B, ...)` in [0, 1].
+        y_pred: Float tensor of the same shape, in [0, 1].
+        sample_weight: Float tensor `(B,)`, or `None`.
 
     Example:
 
     ```python
     metric = keras_larp.metrics.PSNR()
-    metric.update_state(video, reconstruction)
+    video = keras.random.uniform((2, 4, 32, 32, 3))
+    metric.update_state(video, 0.9 * video)
     metric.result()
     ```
     """

@@ -3,27 +3,30 @@ import numpy as np
 from keras import ops
 
 from keras_larp.utils.input_checks import check_pair
+from keras_larp.utils.typing import Tensor
 
 WINDOW_SIZE, SIGMA = 11, 1.5
 
 
-def ssim(videos, reconstructions):
-    """Structural similarity of clips in [0, 1], frame by frame.
+def ssim(videos: Tensor, reconstructions: Tensor) -> Tensor:
+    """Structural similarity of clips in [0, 1], averaged over frames.
 
-    Means, variances and covariance are those of an 11 x 11 Gaussian window
-    (deviation 1.5) at each place where it lies inside the frame, and of each
-    channel; the constants are 0.01^2 and 0.03^2.
+    Statistics are computed per frame and channel in an 11 x 11 Gaussian
+    window (standard deviation 1.5) at each position at which the window lies
+    inside the frame. The constants are `0.01 ** 2` and `0.03 ** 2`.
 
     Args:
-        videos: float `(B, T, H, W, C)` or frames `(B, H, W, C)`, in [0, 1];
-            `H` and `W` are 11 or more.
-        reconstructions: float of the same shape, in [0, 1].
+        videos: Float tensor `(B, T, H, W, C)` of clips, or `(B, H, W, C)` of
+            frames, in [0, 1]; `H` and `W` are at least 11.
+        reconstructions: Float tensor of the same shape, in [0, 1].
 
     Returns:
-        float32 `(B,)`, the mean over places, channels and frames, at most 1.
+        float32 tensor `(B,)`, at most 1: the mean over positions, channels
+        and frames.
 
     Raises:
-        ValueError: for another rank, smaller frames or unequal shapes.
+        ValueError: If shapes differ, the rank is wrong or frames are too
+            small.
 
     Example:
 
@@ -49,12 +52,12 @@ def ssim(videos, reconstructions):
 
 
 def _window_means(x):
-    """Gaussian means over height and width: `(..., H - 10, W - 10, C)`."""
-    places = np.arange(WINDOW_SIZE) - WINDOW_SIZE // 2
-    weights = np.exp(-(places**2) / (2 * SIGMA**2))
+    """Gaussian-weighted means over windows: `(..., H - 10, W - 10, C)`."""
+    offsets = np.arange(WINDOW_SIZE) - WINDOW_SIZE // 2
+    weights = np.exp(-(offsets**2) / (2 * SIGMA**2))
     weights = (weights / weights.sum()).astype("float32")
-    # Sums of shifted frames, in float32 on every device: convolutions may
-    # round to 10 bits there, which the differences of squares do not bear.
+    # Sum shifted frames in float32. Convolutions may use TF32, which is too
+    # coarse for differences of squares.
     height, width = (size - WINDOW_SIZE + 1 for size in x.shape[-3:-1])
     x = sum(w * x[..., i : i + height, :, :] for i, w in enumerate(weights))
     return sum(w * x[..., i : i + width, :] for i, w in enumerate(weights))
@@ -62,17 +65,23 @@ def _window_means(x):
 
 @keras.saving.register_keras_serializable(package="keras_larp")
 class SSIM(keras.metrics.Mean):
-    """Mean over clips of their structural similarity; see `ssim`.
+    """Mean structural similarity over clips; see `ssim`.
+
+    Args:
+        name: String. Defaults to `"ssim"`.
+        dtype: Data type of the mean. Defaults to `"float32"`.
 
     Call arguments (of `update_state`):
-        y_true: float `(B, T, H, W, C)` or `(B, H, W, C)`, in [0, 1].
-        y_pred: float of the same shape.
+        y_true: Float tensor `(B, T, H, W, C)` or `(B, H, W, C)`, in [0, 1].
+        y_pred: Float tensor of the same shape, in [0, 1].
+        sample_weight: Float tensor `(B,)`, or `None`.
 
     Example:
 
     ```python
     metric = keras_larp.metrics.SSIM()
-    metric.update_state(video, reconstruction)
+    video = keras.random.uniform((2, 4, 32, 32, 3))
+    metric.update_state(video, 0.9 * video)
     metric.result()
     ```
     """

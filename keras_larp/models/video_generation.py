@@ -242,7 +242,7 @@ class VideoGeneration:
                 x,
                 cache=cache,
                 index=position,
-                product=packed_matmul,
+                matmul=packed_matmul,
                 kernels=own,
             )
             written.append(cache)

@@ -1,8 +1,10 @@
+from typing import Any
+
 import numpy as np
 from keras import ops
 
 
-def pad_batch(batch, batch_size):
+def pad_batch(batch: Any, batch_size: int) -> Any:
     """Pads a batch to a fixed size by repeating its last item.
 
     A constant batch size avoids recompilation for a smaller last batch. Slice

@@ -1,9 +1,13 @@
 """Checks of numbers and names that users pass as arguments."""
 
 import operator
+from collections.abc import Collection
+from typing import Any
 
 
-def check_integer(name, value, minimum, maximum=None):
+def check_integer(
+    name: str, value: Any, minimum: int, maximum: int | None = None
+) -> int:
     """Checks that an argument is an integer within a range.
 
     Args:
@@ -38,7 +42,7 @@ def check_integer(name, value, minimum, maximum=None):
     return integer
 
 
-def check_choice(name, value, choices):
+def check_choice(name: str, value: Any, choices: Collection) -> Any:
     """Checks that an argument is one of `choices` and returns it.
 
     Raises:
@@ -52,7 +56,9 @@ def check_choice(name, value, choices):
     return value
 
 
-def check_range(name, value, maximum=None):
+def check_range(
+    name: str, value: Any, maximum: float | None = None
+) -> tuple[float, float]:
     """Checks that an argument is a range `(low, high)` of positive numbers.
 
     Args:

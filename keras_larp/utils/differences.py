@@ -1,7 +1,14 @@
 """Reports of what differs between something stored and something requested."""
 
+from collections.abc import Mapping
+from typing import Any
 
-def describe_differences(stored, requested, labels=("stored", "requested")):
+
+def describe_differences(
+    stored: Mapping[str, Any],
+    requested: Mapping[str, Any],
+    labels: tuple[str, str] = ("stored", "requested"),
+) -> str:
     """Lists the settings that differ.
 
     Args:
@@ -24,7 +31,9 @@ def describe_differences(stored, requested, labels=("stored", "requested")):
     )
 
 
-def describe_mismatch(stored, expected):
+def describe_mismatch(
+    stored: Mapping[str, tuple], expected: Mapping[str, tuple]
+) -> str:
     """Lists the weights of a file that do not match those of a model.
 
     Args:

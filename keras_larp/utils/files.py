@@ -5,12 +5,15 @@ import os
 import pathlib
 import secrets
 import shutil
+from collections.abc import Iterator
+
+Path = str | os.PathLike[str]
 
 _PREFIX = ".part-"
 
 
 @contextlib.contextmanager
-def atomic_write(path):
+def atomic_write(path: Path) -> Iterator[pathlib.Path]:
     """Writes a file atomically.
 
     Yields a temporary path in the same folder, with the same suffix. On a
@@ -38,14 +41,16 @@ def atomic_write(path):
         temporary.unlink(missing_ok=True)
 
 
-def atomic_write_text(path, text):
+def atomic_write_text(path: Path, text: str) -> None:
     """Writes a text file atomically; see `atomic_write`."""
     with atomic_write(path) as temporary:
         temporary.write_text(text)
 
 
 @contextlib.contextmanager
-def atomic_folder(path, overwrite=False):
+def atomic_folder(
+    path: Path, overwrite: bool = False
+) -> Iterator[pathlib.Path]:
     """Writes a folder atomically.
 
     Yields a temporary empty folder next to `path`. On a normal exit, its files
@@ -80,7 +85,7 @@ def atomic_folder(path, overwrite=False):
         raise
 
 
-def atomic_rmtree(path):
+def atomic_rmtree(path: Path) -> None:
     """Removes a folder atomically: it loses its name before its files."""
     path = pathlib.Path(path)
     temporary = _temporary_path(path)
@@ -88,7 +93,7 @@ def atomic_rmtree(path):
     shutil.rmtree(temporary)
 
 
-def replace_symlink(link, target):
+def replace_symlink(link: Path, target: Path) -> None:
     """Creates or replaces a symbolic link atomically.
 
     Args:
@@ -100,7 +105,7 @@ def replace_symlink(link, target):
     os.replace(temporary, link)
 
 
-def remove_temporary_files(folder):
+def remove_temporary_files(folder: Path) -> None:
     """Removes what interrupted atomic writes left behind in a folder."""
     for path in pathlib.Path(folder).glob(f"{_PREFIX}*"):
         if path.is_dir() and not path.is_symlink():
@@ -109,13 +114,13 @@ def remove_temporary_files(folder):
             path.unlink()
 
 
-def _temporary_path(path):
+def _temporary_path(path: pathlib.Path) -> pathlib.Path:
     # Unique per call, so that concurrent writers do not share it. The original
     # name comes last: writers infer the format from the suffix.
     return path.with_name(f"{_PREFIX}{secrets.token_hex(4)}-{path.name}")
 
 
-def _flush(path):
+def _flush(path: pathlib.Path) -> None:
     """Flushes a file, or the entries of a folder, to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:

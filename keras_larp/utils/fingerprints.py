@@ -2,14 +2,18 @@
 
 import hashlib
 import json
+import os
+from collections.abc import Iterable
+from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
 from keras_larp.utils.setting_names import to_format_1_names
 
 
-def model_fingerprint(model):
+def model_fingerprint(model: keras.Model) -> str:
     """Returns the SHA-256 checksum of a model's configuration and weights.
 
     It is equal on every backend, whether or not the model is compiled. The
@@ -29,20 +33,20 @@ def model_fingerprint(model):
     return digest.hexdigest()
 
 
-def arrays_sha256(arrays):
+def arrays_sha256(arrays: Iterable[Any]) -> str:
     """Returns the SHA-256 checksum of the bytes of arrays or tensors."""
     digest = hashlib.sha256()
     _add_arrays(digest, arrays)
     return digest.hexdigest()
 
 
-def file_sha256(path):
+def file_sha256(path: str | os.PathLike[str]) -> str:
     """Returns the SHA-256 checksum of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _add_arrays(digest, arrays):
+def _add_arrays(digest: Any, arrays: Iterable[Any]) -> None:
     for array in arrays:
         array = np.ascontiguousarray(ops.convert_to_numpy(array))
         digest.update(array.tobytes())

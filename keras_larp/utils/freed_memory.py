@@ -5,7 +5,7 @@ _TRIM_THRESHOLD = -1
 _MMAP_THRESHOLD = -3
 
 
-def reuse_freed_memory():
+def reuse_freed_memory() -> bool:
     """Lets glibc reuse freed memory instead of returning it to the system.
 
     By default, glibc returns blocks as large as a clip to the system when they

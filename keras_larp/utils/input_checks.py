@@ -1,9 +1,11 @@
 """Checks of video and ids that users pass to models and metrics."""
 
+from typing import Any
+
 import numpy as np
 
 
-def check_video(video, shape):
+def check_video(video: Any, shape: tuple[int, ...]) -> None:
     """Checks the shape and dtype of a batch of clips.
 
     Args:
@@ -34,7 +36,9 @@ def check_video(video, shape):
         )
 
 
-def check_ids(ids, name, size, shape):
+def check_ids(
+    ids: Any, name: str, size: int, shape: tuple[int | None, ...]
+) -> np.ndarray:
     """Checks the shape, dtype and range of integer ids.
 
     Args:
@@ -73,7 +77,12 @@ def check_ids(ids, name, size, shape):
     return ids.astype("int32")
 
 
-def check_pair(videos, reconstructions, min_size, channels="channels"):
+def check_pair(
+    videos: Any,
+    reconstructions: Any,
+    min_size: int,
+    channels: int | str = "channels",
+) -> None:
     """Checks that both tensors are clips, or both frames, of equal shape.
 
     Args:

@@ -1,12 +1,13 @@
 """Imports of optional dependencies."""
 
 import importlib
+from typing import Any
 
 # Module name: name of its package, if they differ.
 _PACKAGES = {"PIL": "pillow", "ale_py": "ale-py"}
 
 
-def require(module, extra="data"):
+def require(module: str, extra: str = "data") -> Any:
     """Imports an optional dependency.
 
     Args:

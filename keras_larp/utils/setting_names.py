@@ -4,6 +4,8 @@ Presets and fingerprints of format 1 contain earlier argument names. This table
 keeps them valid.
 """
 
+from typing import Any
+
 # Name in format 1: current name.
 _RENAMED = {
     "condition": "conditioning",
@@ -22,17 +24,17 @@ _RENAMED = {
 _FORMAT_1 = {current: name for name, current in _RENAMED.items()}
 
 
-def to_current_names(config):
+def to_current_names(config: dict[str, Any]) -> dict[str, Any]:
     """Renames the settings of a stored config, including nested ones."""
     return _rename(config, _RENAMED)
 
 
-def to_format_1_names(config):
+def to_format_1_names(config: dict[str, Any]) -> dict[str, Any]:
     """Renames the settings of a config to the names that fingerprints use."""
     return _rename(config, _FORMAT_1)
 
 
-def _rename(config, names):
+def _rename(config: Any, names: dict[str, str]) -> Any:
     if not isinstance(config, dict):
         return config
     return {

@@ -1,7 +1,8 @@
 import difflib
+from collections.abc import Iterable
 
 
-def did_you_mean(name, choices):
+def did_you_mean(name: object, choices: Iterable[str]) -> str:
     """Suggests known names that are similar to an unknown one.
 
     Args:
