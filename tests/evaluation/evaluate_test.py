@@ -227,9 +227,7 @@ def test_complete_shard_is_repeated_only_with_overwrite(
     assert evaluation.merge(tmp_path)[0]["num_real_clips"] == NUM_CLIPS
 
 
-def test_other_settings_are_rejected(
-    models, extractor, tmp_path
-):
+def test_other_settings_are_rejected(models, extractor, tmp_path):
     run("reconstruction", tmp_path, models, extractor, (0, 2))
     with pytest.raises(ValueError, match="shard_0000_of_0002 has.*'seed': 0"):
         run(

@@ -89,7 +89,5 @@ def test_i3d_name_has_the_checksum(tmp_path, monkeypatch):
 
 def test_features_of_another_shape_are_rejected():
     extractor = evaluation.FeatureExtractor(lambda clips: clips, "itself")
-    with pytest.raises(
-        ValueError, match="extractor itself.*shape=.2, 4, 8"
-    ):
+    with pytest.raises(ValueError, match="extractor itself.*shape=.2, 4, 8"):
         extractor(np.zeros((2, 4, 8, 8, 3)))
