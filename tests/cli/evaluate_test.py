@@ -72,7 +72,7 @@ def test_three_processes_one_killed_equal_a_single_one(presets, tmp_path):
         time.sleep(0.005)
     processes[1].send_signal(signal.SIGKILL)
     assert [process.wait() for process in processes] == [0, -9, 0]
-    with pytest.raises(FileNotFoundError, match="0001_of_0003 .begun and not"):
+    with pytest.raises(FileNotFoundError, match="0001_of_0003 .started, not"):
         command_line.main(["evaluate", "merge", str(parts)])
 
     run(*command, f"--output={parts}", "--shard=1/3")
