@@ -85,7 +85,7 @@ def run_loop():
 
     files = video_files()
     reformatter = av.video.reformatter.VideoReformatter()
-    totals = [data.count_frames(file.path) for file in files]
+    totals = [files.num_frames(i) for i in range(len(files))]
     for place in range(WARM_UP + FLAGS.clips):
         if place == WARM_UP:
             start, busy = time.perf_counter(), busy_seconds()
@@ -94,7 +94,7 @@ def run_loop():
         wanted = data.frame_indices(
             totals[index], NUM_FRAMES, "random", generator
         )
-        with av.open(files[index].path) as container:
+        with av.open(files.path(index)) as container:
             container.streams.video[0].codec_context.thread_count = 1
             frames = itertools.islice(
                 container.decode(video=0), int(wanted[-1]) + 1
@@ -167,7 +167,7 @@ def busy_seconds():
 def video_files():
     from keras_larp import data
 
-    return list(data.UCF101(FLAGS.data, split="all"))
+    return data.UCF101(FLAGS.data, split="all")
 
 
 def clips_per_second(child, resize, cores):

@@ -46,7 +46,7 @@ def main(_):
 
 def encode(tokenizer, source, start):
     stop = min(start + 16, len(source))
-    clips = [source[index]["video"] for index in range(start, stop)]
+    clips = [source.render(index) for index in range(start, stop)]
     return ops.convert_to_numpy(tokenizer.encode(np.stack(clips)))
 
 

@@ -69,7 +69,7 @@ def show_preset(output):
     )
     sizes = tokenizer.num_frames, tokenizer.image_size
     source = data.MovingShapes(NUM_CLIPS, *sizes, seed=1000 + FLAGS.seed)
-    videos = np.stack([clip["video"] for clip in source])
+    videos = np.stack([source.render(i) for i in range(len(source))])
     names = source.class_names
 
     token_ids = tokenizer.encode(videos)

@@ -108,5 +108,5 @@ def shapes_folder(tmp_path):
     source = data.MovingShapes(4, num_frames=8, image_size=32)
     for i in range(4):
         name = f"class_{i % 2}/{i}.mp4"
-        data.write_video(tmp_path / "videos" / name, source[i]["video"])
+        data.write_video(tmp_path / "videos" / name, source.render(i))
     return tmp_path / "videos"

@@ -1,4 +1,4 @@
-"""Adversarial training against the numbers of the authors' code."""
+"""Adversarial training against golden numbers of the reference code."""
 
 import importlib
 import json
@@ -53,7 +53,7 @@ def test_discriminator_logits_and_losses(discriminator_case):
     for kind in ("hinge", "non_saturating"):
         loss = losses.discriminator_loss(real, fake, kind)
         assert_close(loss, case[f"{kind}_discriminator_loss"])
-        loss = losses.generator_loss(fake, kind)
+        loss = losses.adversarial_loss(fake, kind)
         assert_close(loss, case[f"{kind}_generator_loss"])
     averages = float(case["lecam_ema_real"]), float(case["lecam_ema_fake"])
     penalty = losses.lecam_penalty(real, fake, *averages)
@@ -78,7 +78,7 @@ def test_training_trajectory(golden_dir, monkeypatch):
     config = json.loads((folder / "config.json").read_text())
     case = dict(np.load(folder / "arrays.npz", allow_pickle=False))
     state = golden.golden_state_dict(folder)
-    judge = {
+    discriminator_state = {
         name.removeprefix("discriminator."): state.pop(name)
         for name in list(state)
         if name.startswith("discriminator.")
@@ -86,12 +86,15 @@ def test_training_trajectory(golden_dir, monkeypatch):
     model = build_from_larp_config(config["tokenizer"])
     discriminator = make_discriminator(config["discriminator"])
     load_larp_state(model, state)
-    load_larp_state(discriminator, judge)
+    load_larp_state(discriminator, discriminator_state)
 
-    # Argmax codes, and the case's uniform numbers, which come as "labels".
+    # Codes are not sampled, and the uniform random numbers of scheduled
+    # sampling are those of the golden case, passed as "labels".
     model.quantizer.stochastic = False
-    given = {}
-    monkeypatch.setattr(keras.random, "uniform", lambda *_, **__: given["u"])
+    uniforms = {}
+    monkeypatch.setattr(
+        keras.random, "uniform", lambda *_, **__: uniforms["current"]
+    )
     rounds = tokenizer_training.prior_rounds
     monkeypatch.setattr(
         tokenizer_training,
@@ -100,11 +103,11 @@ def test_training_trajectory(golden_dir, monkeypatch):
             *args, **{**options, "draw_uniforms": None}
         ),
     )
-    outputs_of = model.step_outputs
+    original_step_outputs = model.step_outputs
 
     def step_outputs(data, training):
-        given["u"] = ops.convert_to_tensor(data[1])
-        return outputs_of(data[0], training)
+        uniforms["current"] = ops.convert_to_tensor(data[1])
+        return original_step_outputs(data[0], training)
 
     monkeypatch.setattr(model, "step_outputs", step_outputs)
 
@@ -133,12 +136,13 @@ def test_training_trajectory(golden_dir, monkeypatch):
         data = golden_video(shape, step), case["sampling_uniforms"][step]
         logs = model.train_on_batch(*data, return_dict=True)
         model.reset_metrics()
-        # From 1e-4 at first to 1e-3 in the end: differences add up.
+        # From 1e-4 to 1e-3: rounding differences accumulate over the steps.
         tolerance = 1e-4 * 10 ** (step / (steps - 1))
-        terms = ["pixel_loss", "generator_loss", "quantizer_loss"]
-        terms += ["prior_loss", "discriminator_loss", "lecam_loss"]
+        terms = ["pixel_loss", "quantizer_loss", "prior_loss"]
+        terms += ["discriminator_loss", "lecam_loss"]
         expected = {name: case[name][step] for name in terms}
-        expected |= {"loss": case["total_loss"][step]}
+        expected["adversarial_loss"] = case["generator_loss"][step]
+        expected["loss"] = case["total_loss"][step]
         for name, value in expected.items():
             if np.isfinite(value):
                 np.testing.assert_allclose(
@@ -151,8 +155,8 @@ def test_training_trajectory(golden_dir, monkeypatch):
     np.testing.assert_array_equal(
         ops.convert_to_numpy(model.encode(video)), case["final_token_ids"][:1]
     )
-    # Keras' Adam adds its epsilon before the correction of the second moment,
-    # PyTorch's after it; single pixels of small gradients show it.
+    # Keras' Adam adds epsilon before the bias correction of the second moment,
+    # PyTorch's after it, which is visible in pixels with small gradients.
     expected = case["final_reconstruction"][:1]
     error = np.linalg.norm(ops.convert_to_numpy(model(video)) - expected)
     assert error < 1e-3 * np.linalg.norm(expected)

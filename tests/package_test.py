@@ -42,7 +42,7 @@ def test_models_import_without_extras():
         "from keras_larp import callbacks, cli, data, layers, losses\n"
         "from keras_larp import metrics, models, training\n"
         "from keras_larp import presets\n"
-        "data.MovingShapes(1)[0]; print('imported')"
+        "data.MovingShapes(1).render(0); print('imported')"
     )
     output = subprocess.check_output([sys.executable, "-c", code], text=True)
     assert output.strip().endswith("imported")

@@ -1,18 +1,19 @@
-"""What one backend needs, behind functions that are equal on all.
+"""Backend-specific code behind a common interface.
 
-The drivers (`jax_driver`, `tensorflow_driver`, `torch_driver`) are the only
-modules that import a backend. Each defines
+Only the drivers (`jax_driver`, `tensorflow_driver`, `torch_driver`) and
+`compat` import a backend. Each driver defines
 
-- `StepDriver`, a mixin with `train_step` and `test_step` for models that
-  define `train_on(data)` and `test_on(data)`, and with the operations that
-  those need: `differentiate`, `input_gradient`, `conditionally`, `apply_if`,
-  `all_finite` and `current_step`;
-- `compile_function(model, function)`, which compiles a function of tensors
-  that reads the model's weights, without gradients;
-- `compile_loop(body)`, for a loop inside such a function;
-- `fused_attention`, attention in one kernel if the backend has one;
-- `pack_kernel` and `packed_matmul`, see
-  `keras_larp.backend.packed_matmul`.
+- `StepDriver`: a mixin with the `train_step` and `test_step` that Keras calls
+  (they call the model's `train_on(data)` and `test_on(data)`), and with the
+  operations that a train step needs: `differentiate`, `input_gradient`,
+  `conditionally`, `apply_if`, `all_finite` and `current_step`;
+- `register_dataclass`: a class decorator that makes a dataclass of tensors
+  a valid output of differentiated functions;
+- `compile_function(model, function)`: compiles a function of tensors that
+  reads the model's weights, for inference;
+- `compile_loop(body)`: a loop inside such a function;
+- `fused_attention`: attention in one kernel, if the backend has one;
+- `pack_kernel` and `packed_matmul`: see `keras_larp.backend.packed_matmul`.
 """
 
 import importlib
@@ -23,6 +24,7 @@ _driver = importlib.import_module(
     f"keras_larp.backend.{keras.backend.backend()}_driver"
 )
 StepDriver = _driver.StepDriver
+register_dataclass = _driver.register_dataclass
 compile_function = _driver.compile_function
 compile_loop = _driver.compile_loop
 fused_attention = _driver.fused_attention

@@ -1,4 +1,8 @@
-"""How parts of a model are run: as they are, compiled, or computed twice."""
+"""How blocks run: directly, compiled, or rematerialized.
+
+Rematerialization (gradient checkpointing) discards the activations inside a
+block after the forward pass and recomputes them in the backward pass.
+"""
 
 import contextlib
 import contextvars
@@ -11,12 +15,12 @@ _COMPILER = contextvars.ContextVar("compiler", default=None)
 
 @contextlib.contextmanager
 def compiling_with(compiler):
-    """Inside of it, blocks and functions are run through a compiler.
+    """Context in which blocks and functions run through a compiler.
 
     Args:
-        compiler: Function of a key and a function of tensors, which returns
-            a function of the same tensors, for one key always the same; or
-            `None`.
+        compiler: Function of a hashable key and a function of tensors that
+            returns a compiled version of the function, cached by the key; or
+            `None` to disable compilation.
     """
     token = _COMPILER.set(compiler)
     try:
@@ -26,7 +30,7 @@ def compiling_with(compiler):
 
 
 def apply_function(function, *tensors):
-    """`function(*tensors)`, of a module's function that keeps no state."""
+    """Applies a stateless module-level function, compiled if enabled."""
     compiler = _COMPILER.get()
     if compiler is None:
         return function(*tensors)
@@ -34,15 +38,17 @@ def apply_function(function, *tensors):
 
 
 def apply_block(block, x, checkpoint=False, compilable=True, **options):
-    """A block's output, with or without keeping what is inside it.
+    """Applies a block, optionally rematerialized and compiled.
 
     Args:
-        block: A built layer that maps one tensor to one.
-        x: Its input.
-        checkpoint: Boolean, whether the gradient computes the inside of the
-            block again from `x`, which saves memory for a third more time.
-        compilable: Boolean, whether a compiler may record the block, which
-            then must not look at the numbers of a tensor.
+        block: A built layer that maps one tensor to one tensor.
+        x: Input tensor.
+        checkpoint: Boolean. Whether to rematerialize the block in the
+            backward pass, which saves memory and costs about a third more
+            time. Defaults to `False`.
+        compilable: Boolean. Whether the block may be traced by a compiler:
+            its Python code must not depend on the values of tensors.
+            Defaults to `True`.
         **options: Further arguments of the block, none of them a tensor.
 
     Returns:
@@ -52,25 +58,28 @@ def apply_block(block, x, checkpoint=False, compilable=True, **options):
     if not checkpoint and compiler is None:
         return block(x, **options)
     trainable = block.trainable_variables
-    others = block.non_trainable_variables  # The seeds of dropout.
+    non_trainable = block.non_trainable_variables  # Seeds of dropout.
 
-    # A function of explicit state, so that both times draw the same numbers,
-    # and the states of random generators move on once.
+    # A pure function of all state: both forward passes draw the same random
+    # numbers, and the random states advance once.
     def pure(x, *values):
-        own, rest = values[: len(trainable)], values[len(trainable) :]
-        return block.stateless_call(own, rest, x, **options)
+        split = len(trainable)
+        return block.stateless_call(
+            values[:split], values[split:], x, **options
+        )
 
     function = pure
     if compiler is not None:
-        # Blocks that are alike share the code.
+        # Blocks of equal configuration share the compiled code.
         config = {**block.get_config(), "name": None}
         key = (type(block), repr(config), repr(options))
         function = compiler(key, pure)
     if checkpoint:
         function = keras.remat(function)
-    # Copies of states, which change before the gradient needs them.
-    values = [v.value for v in trainable] + [ops.copy(v.value) for v in others]
-    y, changed = function(ops.convert_to_tensor(x), *values)
-    for variable, value in zip(others, changed, strict=True):
+    # State is copied: it changes in place before the backward pass reads it.
+    values = [v.value for v in trainable]
+    values += [ops.copy(v.value) for v in non_trainable]
+    y, new_state = function(ops.convert_to_tensor(x), *values)
+    for variable, value in zip(non_trainable, new_state, strict=True):
         variable.assign(value)
     return y

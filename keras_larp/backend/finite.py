@@ -2,10 +2,13 @@ from keras import ops
 
 
 def all_finite(tensors):
-    """Returns a boolean scalar: whether all values of all tensors are finite.
+    """Whether all values of all tensors are finite.
 
     Args:
         tensors: List of tensors; `None` entries are skipped.
+
+    Returns:
+        Boolean scalar.
     """
     # A sum is finite only if all its terms are: reducing each tensor to a
     # scalar avoids a mask of its size. The sum itself overflows at 1e38.

@@ -1,6 +1,7 @@
-"""Differentiating and applying on JAX: pure functions of explicit state."""
+"""Train step operations on JAX: pure functions of explicit state."""
 
 import contextvars
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -17,15 +18,25 @@ __all__ = [
     "packed_matmul",
     "fused_attention",
     "pack_kernel",
+    "register_dataclass",
 ]
 
 FUSED_ATTENTION = "cudnn"
+# Whether fused attention is disabled.
 _PLAIN = contextvars.ContextVar("plain", default=False)
 
 
+def register_dataclass(cls):
+    """Class decorator: makes a dataclass of tensors a pytree."""
+    names = [field.name for field in dataclasses.fields(cls)]
+    return jax.tree_util.register_dataclass(cls, names, [])
+
+
 class StepDriver:
-    """One jitted, stateless train step; see
-    `keras_larp.training.step`."""
+    """Keras' train and test step: one jitted, stateless function each.
+
+    The order of a train step is in `keras_larp.training.step`.
+    """
 
     def train_step(self, state, data):
         groups = (
@@ -49,39 +60,52 @@ class StepDriver:
         return logs, tuple(_values(scope, group) for group in groups)
 
     def _state(self):
-        """All variables of a step, with their values at this point of it."""
+        """Pairs of each variable of a step and its current value."""
         variables = [*self.variables, *self.non_trainable_variables]
         variables += [*self.optimizer.variables, *self.metrics_variables]
         return [(v, v.value) for v in {id(v): v for v in variables}.values()]
 
     def differentiate(self, function, variables):
-        """`function()`, a loss and a dictionary, and its pull-back to
-        gradients of `variables`."""
+        """Calls a function and prepares its gradient.
+
+        Args:
+            function: Function without arguments that returns a list of
+                tensors to differentiate, and a structure of other tensors.
+            variables: List of variables.
+
+        Returns:
+            The list of tensors, the structure, and `vjp`: a function of a
+            list of cotangents, one for each tensor, that returns the list of
+            gradients with respect to `variables`.
+        """
         state = self._state()
         changing = [*variables, *self.non_trainable_variables]
 
         def pure(values):
-            own = zip(variables, values, strict=True)
-            with keras.StatelessScope([*state, *own]) as scope:
-                loss, outputs = function()
-            changes = _values(scope, changing)
-            return (loss, outputs.get("reconstruction")), (outputs, changes)
+            current = zip(variables, values, strict=True)
+            with keras.StatelessScope([*state, *current]) as scope:
+                tensors, outputs = function()
+            return tensors, (outputs, _values(scope, changing))
 
-        (loss, reconstruction), vjp, (outputs, changes) = jax.vjp(
+        tensors, pull_back, (outputs, new_values) = jax.vjp(
             pure, [v.value for v in variables], has_aux=True
         )
-        _assign(changing, changes)
-
-        def gradients(scale, through_reconstruction=None):
-            if reconstruction is not None and through_reconstruction is None:
-                through_reconstruction = jnp.zeros_like(reconstruction)
-            return vjp((scale, through_reconstruction))[0]
-
-        return loss, outputs, gradients
+        _assign(changing, new_values)
+        return tensors, outputs, lambda cotangents: pull_back(cotangents)[0]
 
     def input_gradient(self, function, x, differentiable=False):
-        """Gradient of the first of `function(x)`, a scalar and anything else,
-        and that else; `differentiable` for a gradient of the gradient."""
+        """Gradient of a function with respect to its input.
+
+        Args:
+            function: Function of `x` that returns a scalar and a structure
+                of other tensors.
+            x: Tensor.
+            differentiable: Boolean. Whether the gradient is differentiated
+                again. Defaults to `False`.
+
+        Returns:
+            The gradient of the scalar, and the structure.
+        """
         # Fused attention has no second derivative.
         token = _PLAIN.set(differentiable)
         try:
@@ -89,9 +113,19 @@ class StepDriver:
         finally:
             _PLAIN.reset(token)
 
-    def conditionally(self, condition, function, variables):
-        """`function()`, a dictionary of scalars, if the condition holds, with
-        what it does to `variables`; zeros otherwise."""
+    def conditionally(self, condition, function, variables, otherwise):
+        """Calls a function if a condition holds.
+
+        Args:
+            condition: Boolean scalar, or a Python boolean.
+            function: Function without arguments that returns a registered
+                dataclass of tensors.
+            variables: List of the variables that the function changes.
+            otherwise: The result if the condition does not hold.
+
+        Returns:
+            The function's result, or `otherwise`.
+        """
         state = self._state()
 
         def run():
@@ -99,56 +133,68 @@ class StepDriver:
                 outputs = function()
             return outputs, _values(scope, variables)
 
-        shapes, _ = jax.eval_shape(run)
+        def skip():
+            return otherwise, [v.value for v in variables]
 
-        def rest():
-            zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-            return zeros, [v.value for v in variables]
-
-        outputs, values = jax.lax.cond(condition, run, rest)
+        outputs, values = jax.lax.cond(condition, run, skip)
         _assign(variables, values)
         return outputs
 
     def apply_if(self, condition, optimizer, gradients, variables):
-        """Lets the optimizer update the variables if the condition holds."""
-        own = [v.value for v in optimizer.variables]
+        """Applies the optimizer's update if a condition holds."""
+        state = [v.value for v in optimizer.variables]
         values = [v.value for v in variables]
 
         def run():
-            return optimizer.stateless_apply(own, gradients, values)
+            return optimizer.stateless_apply(state, gradients, values)
 
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-            values, own = run()  # It looks itself, and changes its scale.
+            # It skips non-finite updates itself, and lowers its scale.
+            values, state = run()
         else:
-            values, own = jax.lax.cond(condition, run, lambda: (values, own))
+            values, state = jax.lax.cond(
+                condition, run, lambda: (values, state)
+            )
         _assign(variables, values)
-        _assign(optimizer.variables, own)
+        _assign(optimizer.variables, state)
 
     def all_finite(self, tensors):
         return all_finite(tensors)
 
     def current_step(self):
+        """The index of the current training step, an int32 scalar."""
         return self.training_state.step.value
 
 
 def fused_attention(query, key, value, mask, causal, dropout_rate):
-    """Attention of heads `(B, H, N, d)` by cuDNN: half precision on GPUs,
-    without mask and dropout; `None` for all else."""
+    """Attention by cuDNN: half precision on GPUs, without mask or dropout.
+
+    Args:
+        query: Tensor `(B, H, N, d)`.
+        key: Tensor `(B, H, M, d)`.
+        value: Tensor `(B, H, M, d)`.
+        mask: Optional tensor.
+        causal: Boolean.
+        dropout_rate: Float.
+
+    Returns:
+        Tensor `(B, H, N, d)`, or `None` if cuDNN does not support the case.
+    """
     has_options = mask is not None or dropout_rate > 0
     if has_options or _PLAIN.get() or not _cudnn_takes(query):
         return None
     length, key_length = query.shape[2], key.shape[2]
 
-    def even(x):
+    def pad_to_even(x):
         # (B, H, N, d); cuDNN has no gradient for odd lengths.
         return jnp.pad(x, ((0, 0), (0, 0), (0, x.shape[2] % 2), (0, 0)))
 
-    # Of causal attention, nobody but the padded queries sees padded keys.
+    # In causal attention, only padded queries attend to padded keys.
     lengths = None
     if key_length % 2 and not causal:
         lengths = jnp.full(query.shape[:1], key_length, jnp.int32)
     x = jax.nn.dot_product_attention(
-        *(even(x).swapaxes(1, 2) for x in (query, key, value)),
+        *(pad_to_even(x).swapaxes(1, 2) for x in (query, key, value)),
         is_causal=causal,
         key_value_seq_lengths=lengths,
         implementation=FUSED_ATTENTION,
@@ -168,7 +214,7 @@ def _cudnn_takes(query):
 
 
 def compile_function(model, function):
-    """A jitted `function` of tensors that reads the model's variables."""
+    """Jits a function of tensors that reads the model's variables."""
 
     @jax.jit
     def stateless(values, *args):
@@ -182,8 +228,11 @@ def compile_function(model, function):
 
 
 def _scope(*pairs):
+    """A stateless scope of pairs of variables and values."""
     mapping = [
-        p for refs, values in pairs for p in zip(refs, values, strict=True)
+        pair
+        for variables, values in pairs
+        for pair in zip(variables, values, strict=True)
     ]
     return keras.StatelessScope(state_mapping=mapping)
 

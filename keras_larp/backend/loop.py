@@ -1,11 +1,19 @@
-"""The loop of compilers that have one; PyTorch's driver has its own."""
+"""Loops on backends whose compiler supports them; see also `torch_driver`."""
 
 from keras import ops
 
 
 def compile_loop(body):
-    """`loop(start, stop, state, inputs)`, which runs the state through
-    `body(step, state, inputs)`; for use inside a compiled function."""
+    """Makes a loop for use inside a compiled function.
+
+    Args:
+        body: Function of the step (an int32 scalar), the state and the
+            inputs that returns the next state.
+
+    Returns:
+        `loop(start, stop, state, inputs)`, which returns the state after the
+        steps from `start` to `stop - 1`.
+    """
 
     def loop(start, stop, state, inputs):
         return ops.fori_loop(

@@ -1,28 +1,30 @@
-"""Linear layers on a handful of rows, as in each step of sampling.
+"""Linear layers applied to a few rows, as in each step of sampling.
 
-A step of sampling multiplies a handful of rows by every kernel: reading the
-kernels is what takes the time. So kernels are laid out once, before all
-steps, as the backend's library of products reads them fastest. This is how
-XLA does; the driver of PyTorch has functions of its own.
+A sampling step multiplies a few rows by every kernel, so that its time is
+dominated by reading the kernels. They are therefore packed once, before the
+first step, in the layout that the backend's matrix multiplication reads
+fastest. This is the implementation for XLA; `torch_driver` has another one.
 """
 
 from keras import ops
 
 
 def pack_kernel(kernel):
-    """A kernel `(inputs, units)` as `packed_matmul` takes it."""
+    """Packs a kernel `(inputs, units)` for `packed_matmul`."""
     inputs, units = kernel.shape
-    # As two halves: XLA swaps the factors of a plain product whose result is
-    # transposed, and would read the kernel in its slow order again.
+    # XLA rewrites a product whose result is transposed as the product of the
+    # swapped factors, which would read the kernel in the slow order again. It
+    # does not for a batch of two products.
     halves = 1 if units % 2 else 2
     shape = (halves, units // halves, inputs)
     return ops.reshape(ops.transpose(kernel), shape)
 
 
 def packed_matmul(x, kernel):
-    """`x` `(B, 1, inputs)` times a kernel that was laid out:
-    `(B, 1, units)`."""
-    halves, part, _ = kernel.shape
+    """Multiplies `x` `(B, 1, inputs)` by a packed kernel: `(B, 1, units)`."""
+    halves, half_units, _ = kernel.shape
     columns = ops.transpose(x, (1, 2, 0))  # (1, inputs, B)
     y = ops.matmul(kernel, ops.repeat(columns, halves, axis=0))
-    return ops.transpose(ops.reshape(y, (1, halves * part, -1)), (2, 0, 1))
+    return ops.transpose(
+        ops.reshape(y, (1, halves * half_units, -1)), (2, 0, 1)
+    )

@@ -1,4 +1,6 @@
-"""Differentiating and applying on TensorFlow: gradient tapes."""
+"""Train step operations on TensorFlow: gradient tapes."""
+
+import dataclasses
 
 import keras
 import tensorflow as tf
@@ -14,12 +16,21 @@ __all__ = [
     "packed_matmul",
     "fused_attention",
     "pack_kernel",
+    "register_dataclass",
 ]
 
 
+def register_dataclass(cls):
+    """Class decorator; TensorFlow needs no registration."""
+    return cls
+
+
 class StepDriver:
-    """One train step inside Keras' `tf.function`; see
-    `keras_larp.training.step`."""
+    """Keras' train and test step, inside its `tf.function`.
+
+    The order of a train step is in `keras_larp.training.step`; the methods
+    are documented in `keras_larp.backend.jax_driver`.
+    """
 
     def train_step(self, data):
         return self.train_on(data)
@@ -28,57 +39,57 @@ class StepDriver:
         return self.test_on(data)
 
     def differentiate(self, function, variables):
-        """`function()`, a loss and a dictionary, and its pull-back to
-        gradients of `variables`."""
+        """Calls a function and prepares its gradient."""
         with tf.GradientTape() as tape:
-            loss, outputs = function()
+            tensors, outputs = function()
 
-        def gradients(scale, through_reconstruction=None):
-            targets, weights = [loss], [scale]
-            if through_reconstruction is not None:
-                targets.append(outputs["reconstruction"])
-                weights.append(through_reconstruction)
+        def vjp(cotangents):
             values = [v.value for v in variables]
-            found = tape.gradient(targets, values, output_gradients=weights)
-            # Of embeddings they come as a list of rows, whose squares Keras'
-            # optimizers add up where they should square the sum.
-            return [g if g is None else tf.convert_to_tensor(g) for g in found]
+            gradients = tape.gradient(
+                tensors, values, output_gradients=cotangents
+            )
+            # Embeddings have sparse gradients, `tf.IndexedSlices`. For rows
+            # that occur more than once, Keras' optimizers would sum the
+            # squares instead of squaring the sum.
+            return [
+                g if g is None else tf.convert_to_tensor(g) for g in gradients
+            ]
 
-        return loss, outputs, gradients
+        return tensors, outputs, vjp
 
     def input_gradient(self, function, x, differentiable=False):
-        """Gradient of the first of `function(x)`, a scalar and anything else,
-        and that else; all of it is `differentiable`."""
+        """Gradient of a function with respect to its input; on TensorFlow it
+        is always `differentiable`."""
         x = tf.convert_to_tensor(x)
         with tf.GradientTape() as tape:
             tape.watch(x)
-            result, rest = function(x)
-        return tape.gradient(result, x), rest
+            scalar, outputs = function(x)
+        return tape.gradient(scalar, x), outputs
 
-    def conditionally(self, condition, function, variables):
-        """`function()`, a dictionary of scalars, if the condition holds, with
-        what it does to `variables`; zeros otherwise."""
-        names = []
+    def conditionally(self, condition, function, variables, otherwise):
+        """Calls a function if a condition holds."""
 
-        def run():
-            outputs = function()
-            names.extend(sorted(outputs))
-            return [outputs[name] for name in names]
+        def tensors_of(outputs):
+            fields = dataclasses.fields(outputs)
+            return [getattr(outputs, field.name) for field in fields]
 
-        def rest():
-            return [tf.zeros(()) for _ in names]
-
-        return dict(zip(names, tf.cond(condition, run, rest), strict=True))
+        tensors = tf.cond(
+            condition,
+            lambda: tensors_of(function()),
+            lambda: tensors_of(otherwise),
+        )
+        return type(otherwise)(*tensors)
 
     def apply_if(self, condition, optimizer, gradients, variables):
-        """Lets the optimizer update the variables if the condition holds."""
+        """Applies the optimizer's update if a condition holds."""
 
         def run():
             optimizer.apply(gradients, variables)
             return tf.constant(0)
 
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-            run()  # It looks itself, and changes its scale.
+            # It skips non-finite updates itself, and lowers its scale.
+            run()
         else:
             tf.cond(condition, run, lambda: tf.constant(0))
 
@@ -86,13 +97,15 @@ class StepDriver:
         return all_finite(tensors)
 
     def current_step(self):
+        """The index of the current training step, an int32 scalar."""
         return self.training_state.step.value
 
 
 def fused_attention(query, key, value, mask, causal, dropout_rate):
-    """`None`: TensorFlow has no kernel for all of it."""
+    """Returns `None`: TensorFlow has no fused attention kernel."""
 
 
 def compile_function(model, function):
-    """`function` compiled by XLA; TensorFlow itself finds the variables."""
+    """Compiles a function of tensors with XLA; TensorFlow tracks the
+    variables that it reads."""
     return tf.function(function, reduce_retracing=False, jit_compile=True)

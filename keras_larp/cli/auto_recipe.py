@@ -4,10 +4,10 @@ import math
 import statistics
 import time
 
+import numpy as np
 from keras import ops
 
-from keras_larp.data import VideoDecodeError, count_frames
-from keras_larp.data.video.frame_index import open_video
+from keras_larp.data import VideoDecodeError
 
 # Videos that are looked at, spread over the list.
 _LOOKED_AT = 12
@@ -98,7 +98,7 @@ def _look_at(source):
     sizes, error = [], None
     for i in range(0, count, -(-count // _LOOKED_AT)):
         try:
-            sizes.append(_size(source[i]))
+            sizes.append(_size(source, i))
         except VideoDecodeError as found:
             error = found  # Training leaves it out, or ends with it.
     if not sizes:
@@ -107,14 +107,10 @@ def _look_at(source):
     return count, statistics.median_low(sides), statistics.median_low(lengths)
 
 
-def _size(item):
-    """Length of a video's shorter side, and its frames."""
-    if isinstance(item, dict):
-        frames, height, width = item["video"].shape[:3]
-        return min(height, width), frames
-    with open_video(item.path) as (_, stream):
-        context = stream.codec_context
-        return min(context.height, context.width), count_frames(item.path)
+def _size(source, index):
+    """Length of the shorter side and number of frames of a video."""
+    _, height, width, _ = source.read(index, np.array([0])).shape
+    return min(height, width), source.num_frames(index)
 
 
 def _accelerator():

@@ -175,7 +175,7 @@ def check_overlap(values, clips):
         String; also printed where there are such.
     """
     source = clips.loader.source
-    if isinstance(source[0], dict):
+    if source.path(0) is None:
         return "none, clips are computed"
     has_split = data_flags.data_format(values) == "ucf101"
     if not has_split and not values.test_data:

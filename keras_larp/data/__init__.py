@@ -1,4 +1,4 @@
-"""Video sources, reading and writing clips, transforms and pipelines."""
+"""Video sources, transforms, input pipelines and token data sets."""
 
 import importlib
 
@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from keras_larp.data.sources.atari_gameplay import AtariGameplay
     from keras_larp.data.sources.cached_source import CachedSource
     from keras_larp.data.sources.concat_source import ConcatSource
+    from keras_larp.data.sources.file_source import FileSource, VideoFile
     from keras_larp.data.sources.kinetics600 import Kinetics600
     from keras_larp.data.sources.moving_shapes import MovingShapes
     from keras_larp.data.sources.ucf101 import UCF101
-    from keras_larp.data.sources.video_file import VideoFile
     from keras_larp.data.sources.video_folder import VideoFolder
     from keras_larp.data.sources.video_list import VideoList
+    from keras_larp.data.sources.video_source import VideoSource
     from keras_larp.data.tokens.token_pipeline import (
         TokenDataset,
         token_dataset,
@@ -61,6 +62,7 @@ _MODULES = {
     "BatchDataset": "keras_larp.data.pipelines.batch_dataset",
     "CachedSource": "keras_larp.data.sources.cached_source",
     "ConcatSource": "keras_larp.data.sources.concat_source",
+    "FileSource": "keras_larp.data.sources.file_source",
     "Kinetics600": "keras_larp.data.sources.kinetics600",
     "LayerAugmentation": "keras_larp.data.pipelines.layer_augmentation",
     "MovingShapes": "keras_larp.data.sources.moving_shapes",
@@ -70,9 +72,10 @@ _MODULES = {
     "UCF101": "keras_larp.data.sources.ucf101",
     "VideoDataset": "keras_larp.data.pipelines.grain_pipeline",
     "VideoDecodeError": "keras_larp.data.video.video_decode_error",
-    "VideoFile": "keras_larp.data.sources.video_file",
+    "VideoFile": "keras_larp.data.sources.file_source",
     "VideoFolder": "keras_larp.data.sources.video_folder",
     "VideoList": "keras_larp.data.sources.video_list",
+    "VideoSource": "keras_larp.data.sources.video_source",
     "center_crop": "keras_larp.data.video.transforms",
     "count_frames": "keras_larp.data.video.video_reader",
     "film_strips": "keras_larp.data.video.video_writer",
@@ -101,6 +104,7 @@ __all__ = [
     "BatchDataset",
     "CachedSource",
     "ConcatSource",
+    "FileSource",
     "Kinetics600",
     "LayerAugmentation",
     "MovingShapes",
@@ -113,6 +117,7 @@ __all__ = [
     "VideoFile",
     "VideoFolder",
     "VideoList",
+    "VideoSource",
     "center_crop",
     "count_frames",
     "film_strips",

@@ -125,7 +125,7 @@ def load_or_train_classifier(
     classifier.accuracy  # about 1.0
     ```
     """
-    names = [getattr(source, "class_names", ()) for source in (train, test)]
+    names = [source.class_names for source in (train, test)]
     if not names[0] or names[0] != names[1]:
         raise ValueError(
             "A classifier needs two sources with the same classes. Received: "

@@ -18,7 +18,7 @@ class EvaluationClips:
 
     With `num_clips`, the clips are those that the authors' rule chooses:
     `random.Random(seed).sample` of all the clips there are, in the order of
-    their paths and first frames, whatever the order of the source is. Of
+    their names and first frames, whatever the order of the source is. Of
     training videos, with `frame_sampling="windows"` and a seed of 42, these are the
     real clips of their Fréchet distances.
 
@@ -81,10 +81,7 @@ class EvaluationClips:
             )
         self.indices = list(range(available))
         if num_clips is not None:
-            ordered = self.indices
-            # What is computed has no paths, and takes long to look at.
-            if not isinstance(source[0], dict):
-                ordered = sorted(self.indices, key=self._path_and_start)
+            ordered = sorted(self.indices, key=self._name_and_start)
             self.indices = random.Random(seed).sample(ordered, num_clips)
 
     def __len__(self):
@@ -109,10 +106,7 @@ class EvaluationClips:
 
     def labels(self):
         """int32 `(num_clips,)`, the class of each clip, -1 for none."""
-        windows = self.loader.windows
-        videos = [windows[i][0] if windows else i for i in self.indices]
-        items = [self.loader.source[i] for i in videos]
-        labels = [x["label"] if isinstance(x, dict) else x.label for x in items]
+        labels = [self.loader.label(index) for index in self.indices]
         return np.array(labels, "int32")
 
     def batches(self, ranges):
@@ -161,16 +155,16 @@ class EvaluationClips:
         labels = np.array([clip["label"] for _, clip in kept], "int32")
         return videos, labels, [number for number, _ in kept]
 
-    def _path_and_start(self, index):
-        windows = self.loader.windows
-        return self.loader.name(index), windows[index][1] if windows else 0
+    def _name_and_start(self, index):
+        return self.loader.name(index), self.loader.start(index) or 0
 
     def _names_checksum(self):
         digest = hashlib.sha256()
         for index in self.indices:
             # Without the folders that differ between machines.
             parts = pathlib.PurePath(self.loader.name(index)).parts[-2:]
-            start = self.loader.windows[index][1] if self.loader.windows else ""
+            start = self.loader.start(index)
+            start = "" if start is None else start
             digest.update(f"{'/'.join(parts)} {start}\n".encode())
         return digest.hexdigest()
 
@@ -188,13 +182,16 @@ def overlapping_files(source, training):
     Returns:
         List of strings, sorted paths; empty for sources that are computed.
     """
-    if isinstance(source[0], dict) or isinstance(training[0], dict):
-        return []
     known = set()
-    for i in range(len(training)):
-        known |= _marks(training[i].path)
-    paths = {source[i].path for i in range(len(source))}
-    return sorted(path for path in paths if _marks(path) & known)
+    for path in _paths(training):
+        known |= _marks(path)
+    return sorted(path for path in _paths(source) if _marks(path) & known)
+
+
+def _paths(source):
+    """The paths of all files of a source, without those of computed clips."""
+    paths = {source.path(index) for index in range(len(source))}
+    return paths - {None}
 
 
 def _marks(path):

@@ -1,1 +1,1 @@
-"""How models are trained: the train step, loss terms, schedules, state."""
+"""Training: the order of a step, loss terms, schedules, optimizer, state."""

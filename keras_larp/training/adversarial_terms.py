@@ -7,49 +7,68 @@ from keras_larp.losses.adversarial import (
     lecam_penalty,
 )
 from keras_larp.training.schedules import value_at
-
-# What is measured of the discriminator, at its own steps only.
-DISCRIMINATOR_TERMS = ("discriminator_loss", "lecam_loss", "gradient_penalty")
-DISCRIMINATOR_TERMS += ("logits_real", "logits_fake")
+from keras_larp.training.step_outputs import DiscriminatorOutputs
 
 
 class AdversarialTerms:
-    """The losses of a tokenizer and of the discriminator that judges it, as
-    functions of tensors; a part of `TokenizerTraining`."""
+    """Losses of the tokenizer and of its discriminator, as functions of
+    tensors; a part of `TokenizerTraining`."""
 
-    def adversarial_terms(self, reconstruction, step=None):
-        """What the discriminator adds to the loss, weighted, and its terms;
-        of a training `step`, counted from 0, or of an evaluation."""
+    def adversarial_terms(self, reconstruction, step):
+        """The tokenizer's adversarial loss.
+
+        Args:
+            reconstruction: float32 `(B, T, H, W, C)`.
+            step: Integer or int32 scalar, the index of the training step, or
+                of the next one in an evaluation. Before `adversarial_start`
+                the weight of the loss is zero.
+
+        Returns:
+            The weighted loss, and a dictionary of the unweighted one.
+        """
         logits = self.discriminator(reconstruction)
         loss = adversarial_loss(logits, self.adversarial_loss)
         weight = value_at(
             self.loss_weights["adversarial_loss"], self.optimizer.iterations
         )
-        if step is not None and self.adversarial_start:
-            weight = weight * ops.cast(
-                step >= self.adversarial_start, "float32"
-            )
+        if self.adversarial_start:
+            has_started = step >= self.adversarial_start
+            weight = weight * ops.cast(has_started, "float32")
         return weight * loss, {"adversarial_loss": loss}
 
     def discriminator_is_due(self, step):
-        """Whether a training step, counted from 0, trains the discriminator.
+        """Whether to update the discriminator at a training step.
 
-        A Boolean of the host where the step is a number of the host.
+        Args:
+            step: Integer or int32 scalar, the index of the step.
+
+        Returns:
+            Boolean, of the same kind as `step`.
         """
-        is_turn = (step + 1) % self.discriminator_every == 0
-        return is_turn & (step >= self.discriminator_start)
+        is_due = (step + 1) % self.discriminator_every == 0
+        return is_due & (step >= self.discriminator_start)
 
     def discriminator_terms(self, video, reconstruction):
-        """The discriminator's loss on a batch, and its parts."""
-        terms = self._judgement(video, reconstruction, training=True)
-        loss = (
-            terms["discriminator_loss"]
-            + self.lecam_weight * terms["lecam_loss"]
-            + self.gradient_penalty_weight * terms["gradient_penalty"]
-        )
-        return loss, terms
+        """The discriminator's loss.
 
-    def _judgement(self, video, reconstruction, training=False):
+        Args:
+            video: float32 `(B, T, H, W, C)`, real clips.
+            reconstruction: float32 `(B, T, H, W, C)`.
+
+        Returns:
+            The weighted sum of the terms, and `DiscriminatorOutputs`.
+        """
+        outputs = self._discriminator_outputs(
+            video, reconstruction, training=True
+        )
+        loss = (
+            outputs.discriminator_loss
+            + self.lecam_weight * outputs.lecam_loss
+            + self.gradient_penalty_weight * outputs.gradient_penalty
+        )
+        return loss, outputs
+
+    def _discriminator_outputs(self, video, reconstruction, training=False):
         both = ops.concatenate([video, reconstruction])
         logits = self.discriminator(both, training=training)
         real, fake = ops.split(logits, 2)
@@ -58,24 +77,27 @@ class AdversarialTerms:
             shape = ops.shape(logits)
             noise = keras.random.normal(shape, seed=self.seed_generator)
             noise = ops.split(noise, 2)
-        terms = {
-            "discriminator_loss": discriminator_loss(
+        gradient_penalty = ops.zeros(())
+        if training and self.gradient_penalty_weight:
+            gradient_penalty = self._gradient_penalty(video)
+        one = ops.ones(())
+        return DiscriminatorOutputs(
+            discriminator_loss=discriminator_loss(
                 real, fake, self.adversarial_loss, noise
             ),
-            "lecam_loss": lecam_penalty(
+            lecam_loss=lecam_penalty(
                 real, fake, state.average_real, state.average_fake
             ),
-            "gradient_penalty": ops.zeros(()),
-            "logits_real": ops.mean(real),
-            "logits_fake": ops.mean(fake),
-        }
-        if training and self.gradient_penalty_weight:
-            terms["gradient_penalty"] = self._gradient_penalty(video)
-        return terms
+            gradient_penalty=gradient_penalty,
+            logits_real=ops.mean(real),
+            logits_fake=ops.mean(fake),
+            due=one,
+            updated=one,
+        )
 
     def _gradient_penalty(self, video):
-        """R1: mean over clips of the squared length of the gradient of the
-        discriminator's logit by the clip."""
+        """R1: the squared norm of the gradient of a clip's logit with respect
+        to the clip, averaged over the batch."""
 
         def total(video):
             return ops.sum(self.discriminator(video)), None
@@ -84,7 +106,7 @@ class AdversarialTerms:
         return ops.mean(ops.sum(gradient**2, axis=(1, 2, 3, 4)))
 
     def discriminator_state(self):
-        """All variables that a step of the discriminator changes."""
+        """All variables that a discriminator step changes."""
         state = self.training_state
         return [
             *self.discriminator.variables,

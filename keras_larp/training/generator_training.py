@@ -4,24 +4,29 @@ from keras import ops
 from keras_larp.backend.execution import apply_function
 from keras_larp.layers.frame_condition import repeat_last_frame, with_separator
 from keras_larp.losses import token_cross_entropy
+from keras_larp.training.step_outputs import StepOutputs
 from keras_larp.training.trainable_model import TrainableModel
 from keras_larp.utils.checks import check_integer
 
 
 class GeneratorTraining(TrainableModel):
-    """How an `ARVideoGenerator` is trained: `compile`, `fit` and its loss."""
+    """Training of an `ARVideoGenerator`: `compile`, `fit` and the loss.
+
+    The order of a train step is in `keras_larp.training.step`.
+    """
 
     def compile(self, optimizer="adamw", max_skipped_steps=50, **kwargs):
-        """Prepares training.
+        """Configures the model for training.
 
         Args:
             optimizer: A `keras.optimizers.Optimizer` or its name. Its weight
-                decay acts on linear kernels only.
+                decay applies to the kernels of linear layers only. Defaults
+                to `"adamw"`.
             max_skipped_steps: Integer. A step whose loss or gradients are not
-                finite is skipped and counted; so many in a row end `fit` with
-                an error.
+                finite is skipped and counted; this number of consecutive
+                skipped steps stops `fit` with an error. Defaults to 50.
             **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile`,
-                `auto_scale_loss` of `keras.Model.compile`. On PyTorch
+                `auto_scale_loss` of `keras.Model.compile`. On PyTorch,
                 `jit_compile=True` compiles blocks and losses.
         """
         check_integer("max_skipped_steps", max_skipped_steps, 1)
@@ -63,25 +68,52 @@ class GeneratorTraining(TrainableModel):
     def fit(self, *args, tokenizer=None, **kwargs):
         """Trains on tokens, or on video through a frozen tokenizer.
 
-        As `keras.Model.fit`.
+        The other arguments are those of `keras.Model.fit`.
 
         Args:
-            tokenizer: Optional `LARPTokenizer`. Without it the data are
-                dictionaries of `token_ids` and `class_ids` (or
-                `condition_ids`); with it they are
-                pairs of clips `(B, T, H, W, C)` and labels `(B,)`, or, for
-                frame prediction, clips with or without labels.
+            tokenizer: Optional `LARPTokenizer`. Without it, the data are
+                dictionaries of `token_ids`, int `(B, num_tokens)`, and
+                `class_ids`, int `(B,)` (or, for frame prediction,
+                `condition_ids`, int `(B, num_tokens + 1)`). With it, they are
+                pairs of clips `(B, T, H, W, C)` and labels `(B,)`; for frame
+                prediction, clips with or without labels.
+
+        Returns:
+            A `keras.callbacks.History`.
+
+        Raises:
+            FloatingPointError: if `max_skipped_steps` consecutive steps were
+                not finite.
+            ValueError: if the model was not compiled, if the tokenizer does
+                not match the generator, or if clips without a label (-1) are
+                given to a generator with `class_dropout=0`.
         """
         self._set_tokenizer(tokenizer)
         return super().fit(*args, **kwargs)
 
     def evaluate(self, *args, tokenizer=None, **kwargs):
-        """Loss and accuracies; the arguments are those of `fit`, whose
-        tokenizer counts where none is given."""
-        # `fit` itself evaluates, and does not know of tokenizers.
+        """Returns loss and accuracies.
+
+        The arguments are those of `fit`; `tokenizer` defaults to that of the
+        last call of `fit`.
+        """
+        # `fit` calls this method without a tokenizer.
         if tokenizer is not None:
             self._set_tokenizer(tokenizer)
         return super().evaluate(*args, **kwargs)
+
+    def before_fit(self, x, y, validation_data, num_steps):
+        if self.conditioning != "class" or self.class_dropout:
+            return
+        unpack = keras.utils.unpack_x_y_sample_weight
+        for data, labels in ((x, y), unpack(validation_data)[:2]):
+            if _has_unlabeled(data, labels):
+                raise ValueError(
+                    "The data contain clips without a class (label -1), which "
+                    "a generator with class_dropout=0 cannot be trained on: "
+                    'it has no embedding of "no class". Use labeled clips, '
+                    "or a generator with a positive `class_dropout`."
+                )
 
     def _set_tokenizer(self, tokenizer):
         if tokenizer is self.frozen_model():
@@ -96,18 +128,27 @@ class GeneratorTraining(TrainableModel):
             return
         if not 0 < self.num_condition_frames < num_frames:
             raise ValueError(
-                "Frame prediction goes on from at least one frame, and from "
+                "Frame prediction needs at least one condition frame, and "
                 "fewer than a clip has. Received: a generator with "
                 f"num_condition_frames={self.num_condition_frames} and a "
                 f"tokenizer with num_frames={num_frames}"
             )
 
     def step_outputs(self, data, training):
-        """Mean cross-entropy of a batch, top-1 and top-5 accuracy."""
+        """Computes the mean cross-entropy of a batch, top-1 and top-5
+        accuracy.
+
+        Args:
+            data: A batch; see `fit`.
+            training: Boolean.
+
+        Returns:
+            `StepOutputs`.
+        """
         if isinstance(data, tuple | list) and isinstance(data[0], dict):
             data = data[0]
         elif self.frozen_model() is not None and not isinstance(data, dict):
-            data = self._tokens_of(data)
+            data = self._tokenize(data)
         names = {"token_ids", self.condition_name}
         if not isinstance(data, dict) or set(data) != names:
             raise ValueError(
@@ -120,13 +161,13 @@ class GeneratorTraining(TrainableModel):
         loss, top1, top5 = apply_function(
             token_cross_entropy, logits, token_ids
         )
-        return loss, {"loss": loss, "top1": top1, "top5": top5}
+        return StepOutputs(loss=loss, terms={"top1": top1, "top5": top5})
 
     def update_metrics(self, outputs):
         self.update_term_metrics(outputs)
 
-    def _tokens_of(self, data):
-        """What a batch of video is as tokens and condition."""
+    def _tokenize(self, data):
+        """Tokens and condition of a batch of video."""
         tokenizer = self.frozen_model()
         has_labels = isinstance(data, tuple | list) and len(data) > 1
         video = data[0] if isinstance(data, tuple | list) else data
@@ -146,3 +187,23 @@ class GeneratorTraining(TrainableModel):
                 f"Received: {type(data).__name__}"
             )
         return {"token_ids": token_ids, self.condition_name: condition}
+
+
+def _has_unlabeled(data, labels):
+    """Whether clips have a negative class id: any of an array, or any of the
+    first batch of a data set."""
+    if labels is None and _is_dataset(data):
+        batch = next(iter(data), None)
+        data, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
+    if isinstance(data, dict):
+        labels = data.get("class_ids")
+    if labels is None:
+        return False
+    return bool((ops.convert_to_numpy(labels) < 0).any())
+
+
+def _is_dataset(data):
+    """Whether data are batches that can be iterated over more than once."""
+    if isinstance(data, dict | tuple | list) or hasattr(data, "shape"):
+        return False
+    return hasattr(data, "__iter__") and not hasattr(data, "__next__")

@@ -1,25 +1,27 @@
-"""Schedules: numbers that depend on the step."""
+"""Schedules: values that depend on the step."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
 
-from keras_larp.backend.clamp import clamp_max, clamp_min
+from keras_larp.backend.clamp import clamp
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
 class LinearRamp(keras.optimizers.schedules.LearningRateSchedule):
-    """Goes in a straight line from one value to another, and stays there.
+    """Interpolates linearly between two values, and is constant outside.
 
-    For loss weights (a warm-up of the codebook loss, a prior loss that sets
-    in later) and for the quantizer's temperature.
+    For loss weights (such as a warm-up of the quantizer loss, or a prior loss
+    that starts later) and for the quantizer's temperature.
 
     Args:
-        start_value: Float, the value before and at the first step.
-        end_value: Float, the value at the end of the ramp and after it.
-        num_steps: Integer, length of the ramp.
-        first_step: Integer, step at which the ramp begins.
+        start_value: Float. The value up to the first step.
+        end_value: Float. The value from the end of the ramp on.
+        num_steps: Integer. Length of the ramp.
+        first_step: Integer. Step at which the ramp begins. Defaults to 0.
 
     Example:
 
@@ -29,10 +31,17 @@ class LinearRamp(keras.optimizers.schedules.LearningRateSchedule):
     ```
     """
 
-    def __init__(self, start_value, end_value, num_steps, first_step=0):
+    def __init__(
+        self,
+        start_value: float,
+        end_value: float,
+        num_steps: int,
+        first_step: int = 0,
+    ):
         if num_steps < 1:
             raise ValueError(
-                f"A ramp takes at least one step. Received: {num_steps}"
+                "A ramp must have at least one step. Received: "
+                f"num_steps={num_steps}"
             )
         self.start_value = start_value
         self.end_value = end_value
@@ -40,9 +49,9 @@ class LinearRamp(keras.optimizers.schedules.LearningRateSchedule):
         self.first_step = first_step
 
     def __call__(self, step):
-        passed = ops.cast(step, "float32") - self.first_step
-        part = _share(passed / self.num_steps)
-        return self.start_value + part * (self.end_value - self.start_value)
+        steps = ops.cast(step, "float32") - self.first_step
+        progress = clamp(steps / self.num_steps, 0.0, 1.0)
+        return self.start_value + progress * (self.end_value - self.start_value)
 
     def get_config(self):
         return {
@@ -55,17 +64,19 @@ class LinearRamp(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable(package="keras_larp")
 class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
-    """The authors' learning rate: a linear warm-up, then half a cosine.
+    """Linear warm-up followed by cosine decay, as in the reference
+    implementation.
 
-    Both begin and end at a share of the peak. (Keras' `CosineDecay` with a
-    warm-up counts its steps from 0 where the authors count from 1, and has
-    no lower end of the warm-up.)
+    Both start or end at `min_lr_ratio * peak`. (Keras' `CosineDecay` counts
+    the steps of its warm-up from 0 instead of 1, and its warm-up has no
+    configurable lower end.)
 
     Args:
-        peak: Float, the highest learning rate.
-        total_steps: Integer, steps of the whole run.
-        warmup_steps: Integer, steps up to the peak.
-        min_lr_ratio: Float, lowest value over the peak, at both ends.
+        peak: Float. The highest learning rate.
+        total_steps: Integer. Number of steps of the run.
+        warmup_steps: Integer. Number of steps of the warm-up. Defaults to 0.
+        min_lr_ratio: Float. Ratio of the lowest learning rate to the highest.
+            Defaults to 0.01.
 
     Example:
 
@@ -78,10 +89,16 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         - [LARP](https://arxiv.org/abs/2410.21264), section 4.1
     """
 
-    def __init__(self, peak, total_steps, warmup_steps=0, min_lr_ratio=0.01):
+    def __init__(
+        self,
+        peak: float,
+        total_steps: int,
+        warmup_steps: int = 0,
+        min_lr_ratio: float = 0.01,
+    ):
         if not 0 <= warmup_steps < total_steps:
             raise ValueError(
-                "A warm-up is shorter than the run. Received: "
+                "The warm-up must be shorter than the run. Received: "
                 f"warmup_steps={warmup_steps}, total_steps={total_steps}"
             )
         self.peak = peak
@@ -90,14 +107,14 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         self.min_lr_ratio = min_lr_ratio
 
     def __call__(self, step):
-        number = ops.cast(step, "float32") + 1.0
-        up = number / max(self.warmup_steps, 1)
-        rest = self.total_steps - self.warmup_steps
-        part = _share((number - self.warmup_steps) / rest)
-        down = 0.5 * (ops.cos(math.pi * part) + 1.0)
-        share = ops.where(number <= self.warmup_steps, up, down)
+        step = ops.cast(step, "float32") + 1.0  # Counted from 1.
+        warmup = step / max(self.warmup_steps, 1)
+        decay_steps = self.total_steps - self.warmup_steps
+        progress = clamp((step - self.warmup_steps) / decay_steps, 0.0, 1.0)
+        decay = 0.5 * (ops.cos(math.pi * progress) + 1.0)
+        factor = ops.where(step <= self.warmup_steps, warmup, decay)
         return self.peak * (
-            self.min_lr_ratio + (1.0 - self.min_lr_ratio) * share
+            self.min_lr_ratio + (1.0 - self.min_lr_ratio) * factor
         )
 
     def get_config(self):
@@ -111,36 +128,43 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable(package="keras_larp")
 class StridedSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule over a run's steps, for an optimizer that acts on few of them.
+    """A schedule over the steps of a run, for an optimizer that is applied
+    only every few steps.
 
-    Keras asks an optimizer's schedule for its value by the number of updates
-    that the optimizer made. That of a discriminator makes one at each
-    `every`-th step, while the authors' schedules count all steps.
+    Keras evaluates a schedule at the number of updates of its optimizer. The
+    discriminator's optimizer makes one update every `every` steps, whereas
+    schedules of the reference implementation count all steps.
 
     Args:
         schedule: A schedule over the steps of the run.
-        every: Integer, steps from one turn to the next; turns are at steps
-            `every - 1`, `2 * every - 1` and so on.
-        start: Integer, steps before which there is no turn.
+        every: Integer. Steps between two updates, which take place at steps
+            `every - 1`, `2 * every - 1`, and so on.
+        start: Integer. First step at which an update may take place. Defaults
+            to 0.
 
     Example:
 
     ```python
     warmup = keras_larp.training.schedules.WarmupCosine(1e-4, 1000, 100)
     schedule = keras_larp.training.schedules.StridedSchedule(warmup, every=5)
-    schedule(19)  # 1e-4: the twentieth turn is at the hundredth step
+    schedule(19)  # 1e-4: the 20th update is at the 100th step
     ```
     """
 
-    def __init__(self, schedule, every, start=0):
+    def __init__(
+        self,
+        schedule: keras.optimizers.schedules.LearningRateSchedule,
+        every: int,
+        start: int = 0,
+    ):
         self.schedule = schedule
         self.every = every
         self.start = start
 
-    def __call__(self, turn):
-        missed = self.start // self.every
-        number = ops.cast(turn, "float32") + missed + 1.0
-        return self.schedule(number * self.every - 1.0)
+    def __call__(self, update):
+        skipped_updates = self.start // self.every
+        update = ops.cast(update, "float32") + skipped_updates + 1.0
+        return self.schedule(update * self.every - 1.0)
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
@@ -156,11 +180,6 @@ class StridedSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return cls(schedule, config["every"], config["start"])
 
 
-def value_at(weight, step):
-    """A loss weight at a step: a number, or a schedule's value."""
+def value_at(weight: float | Callable[[Any], Any], step: Any) -> Any:
+    """The value of a loss weight, a float or a schedule, at a step."""
     return weight(step) if callable(weight) else weight
-
-
-def _share(x):
-    """`x`, at least 0 and at most 1."""
-    return clamp_max(clamp_min(x, 0.0), 1.0)

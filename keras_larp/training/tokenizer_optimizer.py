@@ -5,16 +5,18 @@ import keras
 class TokenizerOptimizer(keras.optimizers.Optimizer):
     """The optimizers of a tokenizer, of its prior and of its discriminator.
 
-    The prior's variables get an optimizer of their own, equal to the given
-    one but for its learning rate, which is at each step a multiple of the
-    other's: schedules and learning-rate callbacks reach both. The
-    discriminator's optimizer is only kept here, where Keras finds and saves
-    its state; the train step applies it.
+    The prior is optimized by a copy of the given optimizer. At each step, its
+    learning rate is a multiple of the tokenizer's, so that schedules and
+    learning-rate callbacks affect both. The discriminator's optimizer is only
+    stored here, so that Keras finds and saves its state; it is applied by the
+    train step.
 
     Args:
-        optimizer: A `keras.optimizers.Optimizer`, not yet built.
-        multiplier: Float, learning rate of the prior over the tokenizer's.
+        optimizer: A `keras.optimizers.Optimizer` that is not built.
+        multiplier: Float. Ratio of the prior's learning rate to the
+            tokenizer's. Defaults to 1.0.
         discriminator_optimizer: Optional `keras.optimizers.Optimizer`.
+        name: String.
     """
 
     def __init__(
@@ -31,46 +33,54 @@ class TokenizerOptimizer(keras.optimizers.Optimizer):
         config["name"] = f"prior_{config['name']}"
         self.prior_optimizer = type(optimizer).from_config(config)
         self.discriminator_optimizer = discriminator_optimizer
-        self._prior_keys = set()
+        self._groups = [], []  # Variables of tokenizer and prior.
 
     def build_groups(self, variables, prior_variables, discriminator_variables):
-        """Makes all state: `prior_variables` are some of `variables`."""
-        self._prior_keys = {self._var_key(v) for v in prior_variables}
+        """Creates all optimizer state.
+
+        Args:
+            variables: List of the trainable variables of the tokenizer,
+                including the prior.
+            prior_variables: List of those that belong to the prior.
+            discriminator_variables: List of the trainable variables of the
+                discriminator.
+        """
+        prior_ids = {id(v) for v in prior_variables}
+        main_variables = [v for v in variables if id(v) not in prior_ids]
+        self._groups = main_variables, list(prior_variables)
         self.build(variables)
-        self.main_optimizer.build(
-            [v for v in variables if self._var_key(v) not in self._prior_keys]
-        )
+        self.main_optimizer.build(main_variables)
         self.prior_optimizer.build(prior_variables)
         if self.discriminator_optimizer is not None:
             self.discriminator_optimizer.build(discriminator_variables)
 
     def apply(self, grads, trainable_variables=None):
-        groups = ([], []), ([], [])
-        variables = trainable_variables or self._trainable_variables
-        for gradient, variable in zip(grads, variables, strict=True):
-            group = groups[self._var_key(variable) in self._prior_keys]
-            group[0].append(gradient)
-            group[1].append(variable)
-        # Before the main optimizer's step moves its schedule on.
+        if trainable_variables is None:
+            trainable_variables = self._trainable_variables
+        pairs = zip(trainable_variables, grads, strict=True)
+        gradients = {id(variable): gradient for variable, gradient in pairs}
+        # Must precede the main optimizer's update, which advances its
+        # schedule.
         self.prior_optimizer.learning_rate = (
             self.multiplier * self.main_optimizer.learning_rate
         )
-        for optimizer, group in zip(self.optimizers, groups, strict=True):
-            if group[1]:
-                optimizer.apply(*group)
-        self._iterations.assign_add(keras.ops.ones((), "int32"))
+        for optimizer, group in zip(self.optimizers, self._groups, strict=True):
+            if group:
+                optimizer.apply([gradients[id(v)] for v in group], group)
+        self.iterations.assign_add(keras.ops.ones((), "int32"))
 
     @property
     def optimizers(self):
-        """Those of tokenizer and prior, where `SwapEMAWeights` looks."""
+        """The optimizers of tokenizer and prior, for `SwapEMAWeights`."""
         return [self.main_optimizer, self.prior_optimizer]
 
     @property
     def variables(self):
-        found = [*self._variables]
+        variables = super().variables
         for optimizer in [*self.optimizers, self.discriminator_optimizer]:
-            found += [] if optimizer is None else optimizer.variables
-        return found
+            if optimizer is not None:
+                variables = [*variables, *optimizer.variables]
+        return variables
 
     @property
     def learning_rate(self):
@@ -81,16 +91,15 @@ class TokenizerOptimizer(keras.optimizers.Optimizer):
         self.main_optimizer.learning_rate = learning_rate
 
     def finalize_variable_values(self, trainable_variables):
-        for optimizer in self.optimizers:
-            # pylint: disable=protected-access
-            optimizer.finalize_variable_values(optimizer._trainable_variables)
+        for optimizer, group in zip(self.optimizers, self._groups, strict=True):
+            optimizer.finalize_variable_values(group)
 
     # The inner optimizers save their own state.
     def save_own_variables(self, store):
-        store["iterations"] = keras.ops.convert_to_numpy(self._iterations)
+        store["iterations"] = keras.ops.convert_to_numpy(self.iterations)
 
     def load_own_variables(self, store):
-        self._iterations.assign(store["iterations"])
+        self.iterations.assign(store["iterations"])
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object

@@ -1,13 +1,10 @@
 import keras
 from keras import ops
 
-from keras_larp.backend.clamp import clamp_max, clamp_min
+from keras_larp.backend.clamp import clamp
 from keras_larp.losses.adversarial import check_kind
 from keras_larp.metrics import PSNR, SSIM, CodeStatistics
-from keras_larp.training.adversarial_terms import (
-    DISCRIMINATOR_TERMS,
-    AdversarialTerms,
-)
+from keras_larp.training.adversarial_terms import AdversarialTerms
 from keras_larp.training.codebook_init import codebook_from_clips
 from keras_larp.training.prior_loss import (
     prior_loss,
@@ -15,20 +12,21 @@ from keras_larp.training.prior_loss import (
     sampling_ratio,
 )
 from keras_larp.training.schedules import value_at
+from keras_larp.training.step_outputs import (
+    DiscriminatorOutputs,
+    StepOutputs,
+)
 from keras_larp.training.tokenizer_optimizer import TokenizerOptimizer
-from keras_larp.training.trainable_model import TrainableModel, count_steps
+from keras_larp.training.trainable_model import TrainableModel
 from keras_larp.utils.checks import check_integer
 
-# What may not be finite, in the order in which it is computed.
-_TERMS = ["clips", "quantizer_loss", "pixel_loss", "perceptual_loss"]
-_TERMS += ["prior_loss", "adversarial_loss"]
 PIXEL_LOSSES = {"l1": ops.abs, "l2": ops.square}
 
 
 class TokenizerTraining(AdversarialTerms, TrainableModel):
-    """How a `LARPTokenizer` is trained: `compile`, `fit` and the loss terms.
+    """Training of a `LARPTokenizer`: `compile`, `fit` and the loss terms.
 
-    The order of a step is in `keras_larp.training.step`.
+    The order of a train step is in `keras_larp.training.step`.
     """
 
     def compile(
@@ -53,61 +51,78 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         temperature_schedule=None,
         total_steps=None,
         max_skipped_steps=50,
+        loss_weights=None,
         **kwargs,
     ):
-        """Prepares training.
+        """Configures the model for training.
 
-        Every loss weight is a float or a
+        Each loss weight is a float, or a
         `keras.optimizers.schedules.LearningRateSchedule` of the step, such as
         `keras_larp.training.schedules.LinearRamp`.
 
         Args:
-            optimizer: A `keras.optimizers.Optimizer` or its name.
-            prior_learning_rate_multiplier: Float, learning rate of the prior
-                over the tokenizer's (50 in the paper).
-            pixel_loss: `"l1"`, the mean absolute error of the paper, or
-                `"l2"`, the mean squared error, which learns small
-                objects on a plain ground sooner.
-            pixel_loss_weight: Weight of the pixel loss.
+            optimizer: A `keras.optimizers.Optimizer` or its name. Defaults to
+                `"adam"`.
+            prior_learning_rate_multiplier: Float. Ratio of the prior's
+                learning rate to the tokenizer's (50 in the paper). Defaults
+                to 1.0.
+            pixel_loss: String. `"l1"`, the mean absolute error used in the
+                paper, or `"l2"`, the mean squared error, which learns small
+                objects on a plain background sooner. Defaults to `"l1"`.
+            pixel_loss_weight: Weight of the pixel loss. Defaults to 1.0.
             perceptual_model: Optional frozen model or layer that maps clips
                 and reconstructions, both `(B, T, H, W, C)`, to distances
                 `(B,)`, such as `LPIPS`. It is not saved with the tokenizer.
-            perceptual_loss_weight: Weight of its mean.
-            quantizer_loss_weight: Weight of commitment and codebook loss.
-            prior_loss_weight: Weight of the prior's cross-entropy.
+            perceptual_loss_weight: Weight of the mean perceptual distance.
+                Defaults to 1.0.
+            quantizer_loss_weight: Weight of the quantizer's commitment and
+                codebook loss. Defaults to 0.1.
+            prior_loss_weight: Weight of the prior's cross-entropy. Defaults
+                to 0.06.
             discriminator: Optional `VideoDiscriminator`, or any Keras model
-                of clips that returns logits `(B, 1)`.
+                that maps clips to logits `(B, 1)`.
             discriminator_optimizer: A `keras.optimizers.Optimizer` or its
-                name. A learning-rate schedule of it counts its own updates;
-                `keras_larp.training.schedules.StridedSchedule` makes one of the
-                run's steps.
-            discriminator_every: Integer, the discriminator is trained on
-                every so-many-th step.
-            discriminator_start: Integer, steps before it is trained.
-            adversarial_loss: `"non_saturating_smooth"`, `"non_saturating"`
-                or `"hinge"`; see `keras_larp.losses.discriminator_loss`.
+                name. Its learning-rate schedule counts the discriminator's
+                updates; to use a schedule over the steps of the run, wrap it
+                in `keras_larp.training.schedules.StridedSchedule`. Defaults
+                to `"adam"`.
+            discriminator_every: Integer. The discriminator is updated every
+                `discriminator_every` steps. Defaults to 5.
+            discriminator_start: Integer. First step at which the
+                discriminator may be updated. Defaults to 0.
+            adversarial_loss: String. `"non_saturating_smooth"`,
+                `"non_saturating"` or `"hinge"`; see
+                `keras_larp.losses.discriminator_loss`. Defaults to
+                `"non_saturating_smooth"`.
             adversarial_loss_weight: Weight of the tokenizer's adversarial
-                loss.
-            adversarial_start: Integer, steps before that loss counts.
-            lecam_weight: Float, of the LeCam regularization of the
-                discriminator.
-            gradient_penalty_weight: Float, of its R1 penalty. Not with
-                gradient checkpointing of the discriminator, through which
-                PyTorch and TensorFlow have no second derivative.
-            temperature_schedule: Optional schedule that gives the quantizer's
-                temperature at each step.
-            total_steps: Integer, steps of the whole run, for the ramp of
-                scheduled sampling. Taken from `fit` where `None`.
+                loss. Defaults to 0.3.
+            adversarial_start: Integer. First step at which the adversarial
+                loss counts. Defaults to 0.
+            lecam_weight: Float. Weight of the LeCam regularization of the
+                discriminator. Defaults to 1e-6.
+            gradient_penalty_weight: Float. Weight of the R1 gradient penalty
+                of the discriminator. It cannot be combined with gradient
+                checkpointing of the discriminator, through which PyTorch and
+                TensorFlow compute no second derivative. Defaults to 0.0.
+            temperature_schedule: Optional schedule of the quantizer's
+                sampling temperature over the steps.
+            total_steps: Integer. Number of steps of the run, for the ramp of
+                scheduled sampling. Defaults to the number of steps of the
+                call of `fit`.
             max_skipped_steps: Integer. A step whose loss or gradients are not
-                finite is skipped and counted; so many in a row end `fit` with
-                an error.
+                finite is skipped and counted; this number of consecutive
+                skipped steps stops `fit` with an error. Defaults to 50.
+            loss_weights: Optional dictionary of the weights of further loss
+                terms, by the names under which a subclass returns them from
+                `loss_terms`. A weight of 0 logs a term without training on
+                it.
             **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile`,
-                `auto_scale_loss` of `keras.Model.compile`. On PyTorch
+                `auto_scale_loss` of `keras.Model.compile`. On PyTorch,
                 `jit_compile=True` compiles blocks and losses.
 
         Raises:
-            ValueError: for an unknown loss, or a discriminator for other
-                clips or that R1 cannot be taken of.
+            ValueError: if a loss is unknown, or if the discriminator expects
+                clips of another shape or does not support the R1 penalty.
         """
         arguments = {
             name: value
@@ -133,16 +148,26 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             "optimizer": optimizer,
             "discriminator_optimizer": discriminator_optimizer,
         }
-        self._own_compile_config = {**_serialized(arguments), **kwargs}
+        self._own_compile_config = {**_serialize(arguments), **kwargs}
 
         self.pixel_loss = pixel_loss
-        self.loss_weights = {
+        weights = {
             "pixel_loss": pixel_loss_weight,
             "perceptual_loss": perceptual_loss_weight,
             "quantizer_loss": quantizer_loss_weight,
             "prior_loss": prior_loss_weight,
             "adversarial_loss": adversarial_loss_weight,
         }
+        loss_weights = dict(loss_weights or {})
+        if set(loss_weights) & set(weights):
+            raise ValueError(
+                "`loss_weights` is for the terms that a subclass adds. Pass "
+                "the weights of the built-in terms by their own arguments, "
+                "such as `pixel_loss_weight`. Received: "
+                f"loss_weights={loss_weights}"
+            )
+        self.loss_weights = {**weights, **loss_weights}
+        self.custom_terms = list(loss_weights)
         self.discriminator_every = discriminator_every
         self.discriminator_start = discriminator_start
         self.adversarial_loss = adversarial_loss
@@ -163,11 +188,11 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             ),
             **kwargs,
         )
-        # All state is made now, so that a checkpoint can be restored.
-        self.optimizer.build(self.generator_variables)
+        # Creates all state now, so that a checkpoint can be restored.
+        self.optimizer.build(self.model_trainable_variables)
 
     def _prepare_training(self, discriminator):
-        names = ["loss", "pixel_loss", "quantizer_loss"]
+        names = ["pixel_loss", "quantizer_loss"]
         names += ["commitment_loss", "codebook_loss"]
         if self.quantizer.entropy_weight:
             names += ["entropy_loss"]
@@ -175,23 +200,36 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             names += ["perceptual_loss"]
         if self.prior is not None:
             names += ["prior_loss", "prior_top1", "prior_top5"]
-        if discriminator is not None:
-            names += ["adversarial_loss", *DISCRIMINATOR_TERMS]
-            if not self.gradient_penalty_weight:
-                names.remove("gradient_penalty")
+        self.logged_terms = [*names, *self.custom_terms]
+
+        names = ["loss", *self.logged_terms]
         names += ["clip_codebook_usage", "batch_codebook_usage"]
-        metrics = {name: keras.metrics.Mean(name=name) for name in names}
+        skipped_metric, discriminator_metrics = None, {}
+        if discriminator is not None:
+            names += ["adversarial_loss"]
+            skipped_metric = keras.metrics.Sum("skipped_discriminator_steps")
+            discriminator_metrics = {
+                name: keras.metrics.Mean(name=name)
+                for name in DiscriminatorOutputs.TERMS
+                if name != "gradient_penalty" or self.gradient_penalty_weight
+            }
         self.prepare_training(
-            _TERMS,
-            metrics,
+            # In the order in which they are computed.
+            [
+                "input_mean",
+                "quantizer_loss",
+                "pixel_loss",
+                "perceptual_loss",
+                "prior_loss",
+                *self.custom_terms,
+                "adversarial_loss",
+            ],
+            {name: keras.metrics.Mean(name=name) for name in names},
             discriminator=discriminator,
-            skipped_turns_metric=(
-                keras.metrics.Sum("skipped_discriminator_steps")
-                if discriminator is not None
-                else None
-            ),
+            discriminator_metrics=discriminator_metrics,
+            skipped_discriminator_metric=skipped_metric,
             psnr_metric=PSNR(),
-            # Frames must hold the filter of 11 x 11 pixels.
+            # A frame must be as large as the 11 x 11 filter of SSIM.
             ssim_metric=SSIM() if self.image_size >= 11 else None,
             code_metric=CodeStatistics(self.codebook_size),
         )
@@ -200,15 +238,16 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         optimizer = TokenizerOptimizer(
             optimizer, multiplier, discriminator_optimizer
         )
-        judge, prior = self.discriminator, self.prior
-        if judge is not None and self.dtype_policy.name == "mixed_float16":
+        discriminator, prior = self.discriminator, self.prior
+        is_float16 = self.dtype_policy.name == "mixed_float16"
+        if discriminator is not None and is_float16:
             optimizer.discriminator_optimizer = (
                 keras.optimizers.LossScaleOptimizer(discriminator_optimizer)
             )
         optimizer.build_groups(
-            self.generator_variables,
+            self.model_trainable_variables,
             [] if prior is None else prior.trainable_variables,
-            [] if judge is None else judge.trainable_variables,
+            [] if discriminator is None else discriminator.trainable_variables,
         )
         return optimizer
 
@@ -235,80 +274,71 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
     def metrics(self):
         if not self.compiled:
             return []
-        own = [self.psnr_metric, self.ssim_metric, self.code_metric]
-        own += [self.skipped_metric, self.skipped_turns_metric]
-        metrics = [*self.term_metrics.values(), *own]
+        metrics = [
+            *self.term_metrics.values(),
+            *self.discriminator_metrics.values(),
+            self.psnr_metric,
+            self.ssim_metric,
+            self.code_metric,
+            self.skipped_metric,
+            self.skipped_discriminator_metric,
+        ]
         return [metric for metric in metrics if metric is not None]
 
-    def fit(
-        self,
-        x=None,
-        y=None,
-        batch_size=None,
-        epochs=1,
-        *args,
-        initial_epoch=0,
-        steps_per_epoch=None,
-        **kwargs,
-    ):
+    def fit(self, *args, **kwargs):
         """Trains on clips `(B, T, H, W, C)` or pairs of clips and labels.
 
-        As `keras.Model.fit`; the labels are not used. The ramp of scheduled
-        sampling spans all steps of this call, unless `compile` was given
-        `total_steps`.
+        The arguments are those of `keras.Model.fit`; labels are ignored. The
+        ramp of scheduled sampling spans all steps of this call, unless
+        `total_steps` was passed to `compile`.
+
+        Returns:
+            A `keras.callbacks.History`.
 
         Raises:
-            ValueError: where the length of the run is needed and not known.
-            FloatingPointError: where too many steps in a row were not finite.
+            FloatingPointError: if `max_skipped_steps` consecutive steps were
+                not finite.
+            ValueError: if the model was not compiled, or if the length of the
+                data is needed and unknown.
         """
-        if self.compiled and self.lacks_perceptual_model:
+        return super().fit(*args, **kwargs)
+
+    def before_fit(self, x, y, validation_data, num_steps):
+        if self.lacks_perceptual_model:
             raise ValueError(
                 "This tokenizer was trained with a perceptual loss, whose "
-                "model is not saved with it. Pass it once more: "
-                "`tokenizer.compile(perceptual_model=...)`, or go on without "
-                "it: `tokenizer.lacks_perceptual_model = False`."
+                "model is not saved with it. Pass the model again: "
+                "`tokenizer.compile(perceptual_model=...)`. To continue "
+                "without it, set `tokenizer.lacks_perceptual_model = False`."
             )
-        if self.compiled and self.prior is not None:
-            steps = self.given_total_steps
-            if steps is None:
-                steps = count_steps(
-                    x, epochs, initial_epoch, steps_per_epoch, batch_size
+        if self.prior is None:
+            return
+        total_steps = self.given_total_steps
+        if total_steps is None:
+            if num_steps is None:
+                raise ValueError(
+                    "The length of this data set is unknown, but scheduled "
+                    "sampling depends on the number of training steps. Pass "
+                    "`steps_per_epoch` to `fit` or `total_steps` to `compile`."
                 )
-                if steps is None:
-                    raise ValueError(
-                        "The length of this data set is not known, and "
-                        "scheduled sampling needs the length of the run. Pass "
-                        "`steps_per_epoch` to `fit` or `total_steps` to "
-                        "`compile`."
-                    )
-                steps += int(ops.convert_to_numpy(self.optimizer.iterations))
-            self.training_state.total_steps.assign(max(steps, 1))
-        return super().fit(
-            x,
-            y,
-            batch_size,
-            epochs,
-            *args,
-            initial_epoch=initial_epoch,
-            steps_per_epoch=steps_per_epoch,
-            **kwargs,
-        )
+            past_steps = int(ops.convert_to_numpy(self.optimizer.iterations))
+            total_steps = past_steps + num_steps
+        self.training_state.total_steps.assign(max(total_steps, 1))
 
     def initialize_codebook(self, clips, num_clips=256, seed=0):
-        """Makes cluster centres (k-means) of the latents of some clips the
-        codes, so that training begins with codes where the latents are.
+        """Initializes the codebook with k-means centers of latents.
 
-        Call it before `fit`; a run that goes on from a checkpoint takes the
-        codes of that.
+        Call it before `fit`. A run that resumes from a checkpoint restores
+        the codebook of the checkpoint.
 
         Args:
             clips: float `(B, T, H, W, C)` in [0, 1], or an iterable of
                 such batches or of pairs of a batch and labels.
-            num_clips: Integer, how many of them to look at.
-            seed: Integer, seed of the clustering.
+            num_clips: Integer. Number of clips to encode. Defaults to 256.
+            seed: Integer. Seed of the clustering. Defaults to 0.
 
         Raises:
-            ValueError: where there are no clips, or clips of another shape.
+            ValueError: if there are no clips, or clips of another shape.
 
         Example:
 
@@ -319,18 +349,25 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         codes = codebook_from_clips(self, clips, num_clips, 10, seed)
         self.quantizer.set_codes(codes)
 
-    # The terms of the loss, as functions of tensors.
+    # The loss, as functions of tensors.
 
     def step_outputs(self, data, training):
-        """The loss of a batch, and all that is measured of it.
+        """Computes the loss of a batch and everything that is measured.
 
-        In training, codes are sampled, the prior goes through its rounds of
-        scheduled sampling, and the step adds the adversarial loss. Otherwise
-        codes are the nearest and the prior is teacher-forced, so that nothing
-        is random.
+        In training, codes are sampled and the prior runs its rounds of
+        scheduled sampling; the train step adds the adversarial loss.
+        Otherwise the nearest codes are used and the prior is teacher-forced,
+        so that nothing is random.
+
+        Args:
+            data: A batch of clips, or a pair of clips and labels.
+            training: Boolean.
+
+        Returns:
+            `StepOutputs`.
         """
         video = data[0] if isinstance(data, tuple | list) else data
-        # `train_on_batch` hands on NumPy arrays.
+        # `train_on_batch` passes NumPy arrays.
         video = ops.convert_to_tensor(video)
         step = self.optimizer.iterations
         temperature = None
@@ -341,51 +378,120 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             self.reconstruct(codes["quantized"], training), "float32"
         )
         video = ops.cast(video, "float32")
-        outputs = {
-            "video": video,
-            "clips": ops.mean(video),
-            "reconstruction": reconstruction,
-            "latents": codes["latents"],
-            "token_ids": codes["token_ids"],
-            "pixel_loss": ops.mean(
-                PIXEL_LOSSES[self.pixel_loss](reconstruction - video)
-            ),
+        terms = self.loss_terms(video, reconstruction, codes, training)
+        terms = {name: ops.cast(t, "float32") for name, t in terms.items()}
+        self._check_terms(terms)
+        loss = sum(
+            value_at(weight, step) * terms[name]
+            for name, weight in self.loss_weights.items()
+            if name in terms
+        )
+        discriminator = None
+        if self.discriminator is not None and not training:
+            adversarial_loss, adversarial_terms = self.adversarial_terms(
+                reconstruction, ops.convert_to_tensor(self.training_state.step)
+            )
+            loss = loss + adversarial_loss
+            terms = {**terms, **adversarial_terms}
+            discriminator = self._discriminator_outputs(video, reconstruction)
+        return StepOutputs(
+            loss=loss,
+            terms=terms,
+            input_mean=ops.mean(video),
+            video=video,
+            reconstruction=reconstruction,
+            latents=codes["latents"],
+            token_ids=codes["token_ids"],
+            discriminator=discriminator,
+        )
+
+    def loss_terms(self, video, reconstruction, codes, training=False):
+        """The terms of the loss, unweighted. Override it to add terms.
+
+        Each term is multiplied by its weight and added to the loss, and
+        logged under its name. The adversarial loss is not among them: it is
+        added by the train step.
+
+        A subclass adds a term to the dictionary that `super()` returns, and
+        its weight is passed to `compile(loss_weights=...)`. It can also
+        replace a term, such as `terms["pixel_loss"]`.
+
+        Args:
+            video: float32 `(B, T, H, W, C)`, the input clips in [0, 1].
+            reconstruction: float32 `(B, T, H, W, C)`, not clipped to [0, 1].
+            codes: Dictionary, the outputs of `compute_codes`, with
+                `quantized` and `latents`, both `(B, N, d)`, and `token_ids`,
+                int32 `(B, N)`.
+            training: Boolean. Whether this is a train step. Defaults to
+                `False`.
+
+        Returns:
+            Dictionary of float32 scalars: `pixel_loss`, `quantizer_loss`,
+            `perceptual_loss` with a perceptual model, `prior_loss` with a
+            prior; and scalars that are only logged: `commitment_loss`,
+            `codebook_loss`, `entropy_loss`, `prior_top1` and `prior_top5`.
+
+        Example:
+
+        ```python
+        class MotionTokenizer(keras_larp.models.LARPTokenizer):
+            def loss_terms(self, video, reconstruction, codes, training=False):
+                terms = super().loss_terms(
+                    video, reconstruction, codes, training
+                )
+                motion = video[:, 1:] - video[:, :-1]
+                received = reconstruction[:, 1:] - reconstruction[:, :-1]
+                error = keras.ops.abs(received - motion)
+                terms["motion_loss"] = keras.ops.mean(error)
+                return terms
+
+        tokenizer = MotionTokenizer(num_frames=8, image_size=32)
+        tokenizer.compile("adam", loss_weights={"motion_loss": 0.5})
+        ```
+        """
+        error = PIXEL_LOSSES[self.pixel_loss](reconstruction - video)
+        terms = {
+            "pixel_loss": ops.mean(error),
             "quantizer_loss": codes["loss"],
             "commitment_loss": codes["commitment_loss"],
             "codebook_loss": codes["codebook_loss"],
-            "entropy_loss": codes["entropy_loss"],
         }
+        if self.quantizer.entropy_weight:
+            terms["entropy_loss"] = codes["entropy_loss"]
         if self.frozen_model() is not None:
             distances = self.frozen_model()(video, reconstruction)
-            outputs["perceptual_loss"] = ops.mean(distances)
+            terms["perceptual_loss"] = ops.mean(distances)
         if self.prior is not None:
-            names = "prior_loss", "prior_top1", "prior_top5"
-            terms = self.prior_terms(codes, training)
-            outputs |= dict(zip(names, terms, strict=True))
-        loss = sum(
-            value_at(weight, step) * outputs[name]
-            for name, weight in self.loss_weights.items()
-            if name in outputs
-        )
-        if self.discriminator is not None and not training:
-            added, terms = self.adversarial_terms(reconstruction)
-            loss = loss + added
-            outputs |= {**terms, **self._judgement(video, reconstruction)}
-            outputs["discriminator_updates"] = ops.ones(())
-        return loss, {**outputs, "loss": loss}
+            loss, top1, top5 = self.prior_terms(codes, training)
+            terms["prior_loss"] = loss
+            terms["prior_top1"], terms["prior_top5"] = top1, top5
+        return terms
 
-    @property
-    def forward_statistics(self):
-        norm = self.code_norm
-        return [] if norm is None else norm.non_trainable_variables
-
-    def after_update(self, outputs):
-        self.quantizer.update(
-            outputs["latents"], outputs["token_ids"], outputs["finite"]
-        )
+    def _check_terms(self, terms):
+        """Raises an error if `loss_terms` of a subclass and `loss_weights` do
+        not match."""
+        unweighted = [n for n in terms if n not in self.logged_terms]
+        if unweighted:
+            raise ValueError(
+                "`loss_terms` returned terms without a weight. Pass "
+                "`loss_weights` to `compile`, with 0 for a term that is only "
+                f"logged. Terms without a weight: {', '.join(unweighted)}"
+            )
+        missing = [n for n in self.custom_terms if n not in terms]
+        if missing:
+            raise ValueError(
+                "`loss_weights` has weights of terms that `loss_terms` did "
+                f"not return: {', '.join(missing)}"
+            )
+        for name, term in terms.items():
+            if len(term.shape):
+                raise ValueError(
+                    "Loss terms must be scalars. Received: "
+                    f"{name} with shape {tuple(term.shape)}"
+                )
 
     def prior_terms(self, codes, training):
-        """The prior's loss, top-1 and top-5 accuracy on quantized codes."""
+        """The prior's loss, top-1 and top-5 accuracy on quantized latents."""
         ratio = 1.0
         if training and self.prior_scheduled_sampling:
             ratio = sampling_ratio(
@@ -412,45 +518,76 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         )
         return prior_loss(rounds, codes["token_ids"], self.prior_average_rounds)
 
+    @property
+    def forward_statistics(self):
+        norm = self.code_norm
+        return [] if norm is None else norm.non_trainable_variables
+
+    def after_update(self, outputs):
+        """Updates the codebook, if it is trained by moving averages."""
+        self.quantizer.update(
+            outputs.latents, outputs.token_ids, outputs.finite
+        )
+
     def update_metrics(self, outputs):
-        ids = outputs["token_ids"]
-        outputs |= {
-            "clip_codebook_usage": ops.mean(
-                codebook_usage(ids, self.codebook_size)
-            ),
-            "batch_codebook_usage": codebook_usage(
-                ops.reshape(ids, (1, -1)), self.codebook_size
-            )[0],
+        """Adds a step to all metrics.
+
+        Args:
+            outputs: The `StepOutputs` of the step.
+        """
+        ids = outputs.token_ids
+        usage_by_clip = codebook_usage(ids, self.codebook_size)
+        usage_by_batch = codebook_usage(
+            ops.reshape(ids, (1, -1)), self.codebook_size
+        )
+        usage = {
+            "clip_codebook_usage": ops.mean(usage_by_clip),
+            "batch_codebook_usage": usage_by_batch[0],
         }
-        # Of a step without an update of the discriminator, nothing is
-        # measured.
-        updates = outputs.get("discriminator_updates", ops.zeros(()))
-        if self.skipped_turns_metric is not None:
-            turns = outputs.get("discriminator_turns", updates)
-            self.skipped_turns_metric.update_state(turns - updates)
-        outputs["weights"] = dict.fromkeys(DISCRIMINATOR_TERMS, updates)
-        self.update_term_metrics(outputs)
-        finite, video = outputs["finite"], outputs["video"]
-        clipped = clamp_max(clamp_min(outputs["reconstruction"], 0.0), 1.0)
-        clipped = ops.where(finite, clipped, video)
+        self.update_term_metrics(
+            outputs.replace(terms={**outputs.terms, **usage})
+        )
+        if outputs.discriminator is not None:
+            self._update_discriminator_metrics(outputs)
+        finite, video = outputs.finite, outputs.video
+        reconstruction = clamp(outputs.reconstruction, 0.0, 1.0)
+        reconstruction = ops.where(finite, reconstruction, video)
         weight = ops.cast(finite, "float32")
         weight = ops.broadcast_to(weight, ops.shape(video)[:1])
-        self.psnr_metric.update_state(video, clipped, weight)
+        self.psnr_metric.update_state(video, reconstruction, weight)
         if self.ssim_metric is not None:
-            self.ssim_metric.update_state(video, clipped, weight)
+            self.ssim_metric.update_state(video, reconstruction, weight)
         self.code_metric.update_state(ids)
+
+    def _update_discriminator_metrics(self, outputs):
+        due, updated = outputs.discriminator.due, outputs.discriminator.updated
+        self.skipped_discriminator_metric.update_state(due - updated)
+        finite = outputs.finite
+        weight = ops.cast(finite, "float32") * updated
+        zero = ops.zeros(())
+        for name, metric in self.discriminator_metrics.items():
+            value = ops.where(finite, outputs.discriminator.terms[name], zero)
+            metric.update_state(value, weight)
 
 
 def codebook_usage(token_ids, codebook_size):
-    """Share of the codes that occurs in each row of ids `(R, n)`: `(R,)`."""
+    """Fraction of the codebook that occurs in each row of token ids.
+
+    Args:
+        token_ids: int `(R, n)`.
+        codebook_size: Integer.
+
+    Returns:
+        float32 `(R,)`, in (0, 1].
+    """
     ordered = ops.sort(token_ids, axis=1)
     changes = ops.cast(ordered[:, 1:] != ordered[:, :-1], "float32")
     return (1.0 + ops.sum(changes, axis=1)) / codebook_size
 
 
-def _serialized(arguments):
-    """The arguments of `compile` as JSON; the perceptual model, which is
-    frozen and large, only as the fact that there was one."""
+def _serialize(arguments):
+    """The arguments of `compile` for JSON. Of the perceptual model, which is
+    frozen and large, only whether there was one."""
     arguments = dict(arguments)
     had_one = arguments.pop("perceptual_model") is not None
     serialize = keras.saving.serialize_keras_object
@@ -462,14 +599,15 @@ def _check_discriminator(discriminator, video_shape, penalty_weight):
     expected = getattr(discriminator, "video_shape", video_shape)
     if tuple(expected) != tuple(video_shape):
         raise ValueError(
-            f"The discriminator must take the tokenizer's clips, {video_shape} "
-            f"(frames, height, width, channels). Received: one for {expected}"
+            "The discriminator must accept the tokenizer's clips of shape "
+            f"{video_shape} (frames, height, width, channels). Received: a "
+            f"discriminator of shape {expected}"
         )
     if penalty_weight and getattr(discriminator, "gradient_checkpointing", 0):
         raise ValueError(
-            "The R1 penalty is a gradient's gradient, which PyTorch and "
-            "TensorFlow cannot take of blocks that are computed twice. "
-            f"Received: gradient_penalty_weight={penalty_weight} and a "
-            "discriminator with gradient_checkpointing=True; leave one of "
-            "them out."
+            "The R1 penalty needs second derivatives, which PyTorch and "
+            "TensorFlow cannot compute through rematerialized blocks. Use "
+            "either the penalty or gradient checkpointing. Received: "
+            f"gradient_penalty_weight={penalty_weight} and a discriminator "
+            "with gradient_checkpointing=True"
         )

@@ -1,6 +1,9 @@
+import contextlib
+
 import keras
 import numpy as np
 
+from keras_larp.backend import compat
 from keras_larp.training.step import TrainStep
 from keras_larp.training.training_state import (
     StopWhenNotFinite,
@@ -9,8 +12,8 @@ from keras_larp.training.training_state import (
 
 
 class TrainableModel(TrainStep, keras.Model):
-    """What tokenizer and generator share: saving of all state, presets, the
-    length of a run, and steps that are not finite."""
+    """Base class of tokenizer and generator: `fit` and `evaluate`, saving of
+    the complete training state, and handling of non-finite steps."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -21,75 +24,79 @@ class TrainableModel(TrainStep, keras.Model):
     def seed_states(self):
         """The states of all random number generators, in a fixed order."""
         weights = {id(v) for v in self.weights}
-        own = super().non_trainable_variables
-        return [v for v in own if id(v) not in weights]
+        variables = super().non_trainable_variables
+        return [v for v in variables if id(v) not in weights]
 
     @property
     def model_weights(self):
-        """All weights but those that only training needs."""
+        """All weights without those that are needed in training only."""
         parts = [self.training_state, self.discriminator]
         weights = [part.weights for part in parts if part is not None]
-        others = {id(w) for group in weights for w in group}
-        return [w for w in self.weights if id(w) not in others]
+        excluded = {id(w) for group in weights for w in group}
+        return [w for w in self.weights if id(w) not in excluded]
 
-    # What only training needs.
+    # State that is needed in training only.
 
-    def prepare_training(self, terms, metrics, **parts):
-        """Makes the state of training, anew at each `compile`.
+    def prepare_training(self, terms, metrics, **attributes):
+        """Creates the training state, anew at each `compile`.
 
         Args:
-            terms: List of strings, the loss terms among `metrics`, in the
-                order in which they are computed.
-            metrics: Dictionary of `keras.metrics.Mean`s, one a scalar of
-                `step_outputs`.
-            **parts: Further attributes: layers, metrics.
+            terms: List of strings. The scalars to check for non-finite
+                values; see `TrainingState`.
+            metrics: Dictionary of a `keras.metrics.Mean` for the loss and
+                for each scalar of `StepOutputs.terms`.
+            **attributes: Further layers and metrics to set on the model.
         """
-        parts = {
-            "training_state": TrainingState(terms, name="training_state"),
-            "term_metrics": metrics,
-            "skipped_metric": keras.metrics.Sum("skipped_steps"),
-            **parts,
-        }
-        # Keras takes no new parts of a model that is built, and keeps those
-        # of an earlier `compile` among its layers.
-        self._tracker.unlock()
-        for name, part in parts.items():
-            old = getattr(self, name, None)
-            if old is not None:
-                for item in keras.tree.flatten(old):
-                    self._tracker.untrack(item)
-                delattr(self, name)
-            setattr(self, name, part)
-        self._tracker.lock()
+        compat.replace_attributes(
+            self,
+            {
+                "training_state": TrainingState(terms, name="training_state"),
+                "term_metrics": metrics,
+                "skipped_metric": keras.metrics.Sum("skipped_steps"),
+                **attributes,
+            },
+        )
 
     def update_term_metrics(self, outputs):
-        """Adds a step to the means of the terms, unless it was skipped."""
-        finite = keras.ops.cast(outputs["finite"], "float32")
+        """Adds a step to the means of the loss terms, unless the step was
+        skipped."""
+        finite = keras.ops.cast(outputs.finite, "float32")
         zero = keras.ops.zeros(())
         self.skipped_metric.update_state(1.0 - finite)
+        scalars = {**outputs.terms, "loss": outputs.loss}
         for name, metric in self.term_metrics.items():
-            if name in outputs:
-                value = keras.ops.where(outputs["finite"], outputs[name], zero)
-                weight = outputs.get("weights", {}).get(name, 1.0)
-                metric.update_state(value, finite * weight)
+            if name in scalars:
+                value = keras.ops.where(outputs.finite, scalars[name], zero)
+                metric.update_state(value, finite)
 
     @property
     def non_trainable_variables(self):
-        # Frozen models that a step calls are state of it (JAX is given all
-        # state explicitly), but no weights of this model.
+        # On JAX, a step is given all state explicitly, so the variables of a
+        # frozen model belong here. They are no weights of this model.
         own = super().non_trainable_variables
         return own + [v for model in self._frozen for v in model().variables]
 
     def freeze(self, model):
-        """Takes a model that steps call but do not train; `None` for none."""
-        # Behind a function, so that Keras does not take it for a part.
+        """Sets a model that the steps call but do not train, or `None`."""
+        # The lambda hides the model from Keras' attribute tracking.
         self._frozen = () if model is None else (lambda: model,)
         self.train_function = self.test_function = None
 
     def frozen_model(self):
-        """The model that was given to `freeze`, or `None`."""
-        # A method, since Keras saves what properties return.
+        """The model that was passed to `freeze`, or `None`."""
+        # Not a property: Keras would save the model it returns.
         return self._frozen[0]() if self._frozen else None
+
+    def before_fit(self, x, y, validation_data, num_steps):
+        """Hook that `fit` of a compiled model calls before training.
+
+        Args:
+            x: The data, as given to `fit`.
+            y: The labels, as given to `fit`.
+            validation_data: The validation data, as given to `fit`.
+            num_steps: Integer, number of training steps of this call of
+                `fit`, or `None` if the length of the data is unknown.
+        """
 
     def fit(
         self,
@@ -97,91 +104,156 @@ class TrainableModel(TrainStep, keras.Model):
         y=None,
         batch_size=None,
         epochs=1,
-        *args,
+        verbose="auto",
         callbacks=None,
-        steps_per_epoch=None,
+        validation_split=0.0,
         validation_data=None,
+        shuffle=True,
+        class_weight=None,
+        sample_weight=None,
+        initial_epoch=0,
+        steps_per_epoch=None,
         validation_steps=None,
-        **kwargs,
+        validation_batch_size=None,
+        validation_freq=1,
     ):
-        """Trains the model, as `keras.Model.fit`.
+        """Trains the model; the arguments are those of `keras.Model.fit`.
 
-        A `keras_larp.data.VideoDataset` knows how many batches an epoch has,
-        so that `steps_per_epoch` and `validation_steps` need not be given.
+        `steps_per_epoch` and `validation_steps` default to the length of a
+        `keras_larp.data.VideoDataset` or `TokenDataset`, which shuffle
+        themselves.
+
+        Returns:
+            A `keras.callbacks.History`.
 
         Raises:
-            FloatingPointError: where too many steps in a row were not finite.
+            FloatingPointError: if `max_skipped_steps` consecutive steps were
+                not finite.
+            ValueError: if the model was not compiled, or the data set ends
+                before the last epoch.
         """
-        if _known_steps(x):
+        if _steps_per_epoch(x):
             if epochs > 1 and not x.repeats:
                 raise ValueError(
-                    "This data set ends after one epoch. Make it with "
+                    "This data set ends after one epoch. Create it with "
                     f"`repeat=True`. Received: epochs={epochs}"
                 )
-            steps_per_epoch = steps_per_epoch or _known_steps(x)
-            kwargs.setdefault("shuffle", False)  # It shuffles itself.
-        stop = StopWhenNotFinite(self.max_skipped_steps)
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.append(stop)
-        else:
-            callbacks = [*keras.tree.flatten(callbacks or []), stop]
+            steps_per_epoch = steps_per_epoch or _steps_per_epoch(x)
+            shuffle = False
+        if self.compiled:
+            num_steps = count_steps(
+                x,
+                epochs,
+                initial_epoch,
+                steps_per_epoch,
+                batch_size,
+                0.0 if validation_data is not None else validation_split,
+            )
+            self.before_fit(x, y, validation_data, num_steps)
+            stop = StopWhenNotFinite(self.max_skipped_steps)
+            if isinstance(callbacks, keras.callbacks.CallbackList):
+                callbacks.append(stop)
+            else:
+                callbacks = [*keras.tree.flatten(callbacks or []), stop]
         return super().fit(
             x,
             y,
-            batch_size,
-            epochs,
-            *args,
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
             callbacks=callbacks,
-            steps_per_epoch=steps_per_epoch,
+            validation_split=validation_split,
             validation_data=validation_data,
-            validation_steps=validation_steps or _known_steps(validation_data),
+            shuffle=shuffle,
+            class_weight=class_weight,
+            sample_weight=sample_weight,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=(
+                validation_steps or _steps_per_epoch(validation_data)
+            ),
+            validation_batch_size=validation_batch_size,
+            validation_freq=validation_freq,
+        )
+
+    def evaluate(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        verbose="auto",
+        sample_weight=None,
+        steps=None,
+        callbacks=None,
+        return_dict=False,
+        **kwargs,
+    ):
+        """Returns loss and metrics, as `keras.Model.evaluate`.
+
+        `steps` defaults to one pass over a `keras_larp.data.VideoDataset` or
+        `TokenDataset`. Loss weights are those of the next training step:
+        terms that have not started yet do not count.
+        """
+        return super().evaluate(
+            x,
+            y,
+            batch_size=batch_size,
+            verbose=verbose,
+            sample_weight=sample_weight,
+            steps=steps or _steps_per_epoch(x),
+            callbacks=callbacks,
+            return_dict=return_dict,
             **kwargs,
         )
 
-    def evaluate(self, x=None, *args, steps=None, **kwargs):
-        """Loss and metrics, as `keras.Model.evaluate`; of a
-        `keras_larp.data.VideoDataset`, of one pass."""
-        steps = steps or _known_steps(x)
-        return super().evaluate(x, *args, steps=steps, **kwargs)
+    # Keras saves no seed states; without them, a resumed run would draw other
+    # random numbers.
 
-    # Keras saves no seeds; without them a resumed run draws other numbers.
     def save_own_variables(self, store):
         super().save_own_variables(store)
         for i, state in enumerate(self.seed_states()):
             store[f"seed_{i}"] = keras.ops.convert_to_numpy(state)
 
     def load_own_variables(self, store):
-        seeds = self.seed_states()
-        for i, state in enumerate(seeds):
+        for i, state in enumerate(self.seed_states()):
             if f"seed_{i}" in store:
                 state.assign(np.asarray(store[f"seed_{i}"]))
         own = {k: store[k] for k in store.keys() if not k.startswith("seed_")}
         super().load_own_variables(own)
 
 
-def _known_steps(data):
-    """Batches of one pass, of a data set that says so, or `None`."""
+def _steps_per_epoch(data):
+    """Number of batches of one pass, if the data set knows it, or `None`."""
     return getattr(data, "steps_per_epoch", None)
 
 
-def count_steps(x, epochs, initial_epoch, steps_per_epoch, batch_size):
-    """Steps that a call of `fit` will take; `None` where nobody can know."""
+def count_steps(
+    x,
+    epochs,
+    initial_epoch,
+    steps_per_epoch,
+    batch_size,
+    validation_split=0.0,
+):
+    """Number of training steps of a call of `fit` with these arguments.
+
+    Returns:
+        Integer, or `None` if the length of the data is unknown.
+    """
     if steps_per_epoch is None:
-        steps_per_epoch = _known_steps(x)
+        steps_per_epoch = _steps_per_epoch(x)
     if steps_per_epoch is None:
-        if hasattr(x, "num_batches"):  # PyDataset
+        if hasattr(x, "num_batches"):  # keras.utils.PyDataset
             steps_per_epoch = x.num_batches
-        elif hasattr(x, "cardinality"):  # tf.data
+        elif hasattr(x, "cardinality"):  # tf.data.Dataset
             steps_per_epoch = int(x.cardinality())
         elif isinstance(x, dict | list | tuple) or hasattr(x, "shape"):
-            first = x
-            while isinstance(first, dict | list | tuple):
-                first = next(
-                    iter(first.values() if isinstance(first, dict) else first)
-                )
-            steps_per_epoch = -(-len(first) // (batch_size or 32))
+            count = len(keras.tree.flatten(x)[0])
+            count = int(count * (1.0 - validation_split))
+            steps_per_epoch = -(-count // (batch_size or 32))
         elif hasattr(x, "__len__"):  # Grain, PyTorch DataLoader
-            steps_per_epoch = len(x)
+            with contextlib.suppress(TypeError):  # Of an iterable data set.
+                steps_per_epoch = len(x)
     if steps_per_epoch is None or steps_per_epoch < 0:
         return None
     return steps_per_epoch * (epochs - initial_epoch)

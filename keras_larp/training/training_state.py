@@ -1,28 +1,34 @@
 import keras
 from keras import ops
 
+from keras_larp.backend import compat
+
 
 @keras.saving.register_keras_serializable(package="keras_larp")
 class TrainingState(keras.layers.Layer):
-    """What a run has to remember beside weights and optimizers.
+    """Training state that is neither a weight nor optimizer state.
 
-    A layer, so that Keras saves it with the model that is trained; presets
-    leave it out.
+    It is a layer, so that Keras saves it with a compiled model. Presets leave
+    it out.
 
     Args:
-        terms: List of strings, the loss terms, in the order in which they
-            are computed.
+        terms: List of strings. The names of the scalars that are checked for
+            non-finite values, in the order in which they are computed:
+            `"loss"`, `"input_mean"` and those of `StepOutputs.terms`.
 
     Attributes:
-        step: int32 scalar, training steps taken, skipped ones included.
-        total_steps: float32 scalar, steps of the whole run.
-        skipped: int32 scalar, steps that were skipped as not finite.
-        streaks: int32 `(terms + 2,)`, for how many steps in a row each term
-            and the gradients, and for how many of its own the discriminator,
-            have not been finite.
+        step: int32 scalar, number of training steps so far, including
+            skipped ones.
+        total_steps: float32 scalar, number of steps of the run.
+        skipped: int32 scalar, number of steps that were skipped because
+            they were not finite.
+        nonfinite_counts: int32 `(len(terms) + 2,)`, for how many consecutive
+            steps each term, and the gradients, were not finite; the last
+            entry counts the consecutive skipped discriminator steps.
         average_real: float32 scalar, moving average of the discriminator's
-            logits of real clips.
-        average_fake: float32 scalar, the same of reconstructions.
+            logits of real clips (LeCam).
+        average_fake: float32 scalar, moving average of the discriminator's
+            logits of reconstructions (LeCam).
     """
 
     def __init__(self, terms, **kwargs):
@@ -42,84 +48,106 @@ class TrainingState(keras.layers.Layer):
         self.step = state("step", "int32")
         self.total_steps = state("total_steps", initializer="ones")
         self.skipped = state("skipped", "int32")
-        self.streaks = state("streaks", "int32", (len(self.terms) + 2,))
+        self.nonfinite_counts = state(
+            "nonfinite_counts", "int32", (len(self.terms) + 2,)
+        )
         self.average_real = state("average_real")
         self.average_fake = state("average_fake")
         self.built = True
 
     def record(self, outputs):
-        """Counts a step, and what of it was not finite.
+        """Counts a training step and its non-finite values.
 
         Args:
-            outputs: Dictionary with scalars, those of `terms` that there
-                are; the boolean `finite`, whether the step was taken; and
-                `discriminator_turns` and `discriminator_updates`, 1.0 where
-                it was the discriminator's turn and where that was taken.
+            outputs: The `StepOutputs` of the step.
         """
-        # As tensors: PyTorch copies a number of the host, and waits for it.
+        # Tensors, since PyTorch would synchronize to copy Python numbers.
         zero, one = ops.zeros(()), ops.ones((), "int32")
-        values = [ops.isfinite(outputs.get(name, zero)) for name in self.terms]
-        turn = ops.cast(outputs.get("discriminator_turns", zero), "int32")
-        taken = ops.cast(outputs.get("discriminator_updates", zero), "int32")
-        good = ops.stack([*values, outputs["finite"], taken > 0])
-        counted = ops.stack([*[one] * (len(values) + 1), turn])
-        streaks = (self.streaks + counted) * (1 - ops.cast(good, "int32"))
-        self.streaks.assign(streaks)
-        self.skipped.assign_add(1 - ops.cast(outputs["finite"], "int32"))
+        scalars = {**outputs.terms, "loss": outputs.loss}
+        if outputs.input_mean is not None:
+            scalars["input_mean"] = outputs.input_mean
+        finite = [ops.isfinite(scalars.get(name, zero)) for name in self.terms]
+        due, updated = zero, zero
+        if outputs.discriminator is not None:
+            due = outputs.discriminator.due
+            updated = outputs.discriminator.updated
+        finite = ops.stack([*finite, outputs.finite, updated > 0])
+        counted = [one] * (len(self.terms) + 1)
+        counted = ops.stack([*counted, ops.cast(due, "int32")])
+        self.nonfinite_counts.assign(
+            (self.nonfinite_counts + counted) * (1 - ops.cast(finite, "int32"))
+        )
+        self.skipped.assign_add(1 - ops.cast(outputs.finite, "int32"))
         self.step.assign_add(one)
 
-    def move_averages(self, mean_real, mean_fake, condition, decay=0.999):
-        """Moves the averages of the discriminator's logits towards those of a
-        batch, if the condition, a boolean scalar, holds."""
+    def update_averages(self, mean_real, mean_fake, condition, decay=0.999):
+        """Updates the moving averages of the discriminator's logits.
+
+        Args:
+            mean_real: Scalar, mean logit of a batch of real clips.
+            mean_fake: Scalar, mean logit of a batch of reconstructions.
+            condition: Boolean scalar. Without it, the averages stay as they
+                are.
+            decay: Float. Defaults to 0.999.
+        """
         for average, mean in (
             (self.average_real, mean_real),
             (self.average_fake, mean_fake),
         ):
             old = ops.convert_to_tensor(average)
-            moved = decay * old + (1.0 - decay) * mean
-            average.assign(ops.where(condition, moved, old))
+            new = decay * old + (1.0 - decay) * mean
+            average.assign(ops.where(condition, new, old))
 
     def get_config(self):
         return {**super().get_config(), "terms": self.terms}
 
 
 class StopWhenNotFinite(keras.callbacks.Callback):
-    """Ends a run whose steps are not finite any more.
+    """Stops a run whose steps are no longer finite.
 
     Args:
-        patience: Integer, how many skipped steps in a row are too many.
+        patience: Integer. The number of consecutive skipped steps that stops
+            the run.
 
     Raises:
-        FloatingPointError: that names the loss term that went first.
+        FloatingPointError: names the loss term that was not finite first.
     """
 
     def __init__(self, patience):
         super().__init__()
         self.patience = patience
 
+    def on_train_begin(self, logs=None):
+        self._last_check = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._last_check = 0
+
     def on_train_batch_begin(self, batch, logs=None):
-        # Reading waits for the device, and so is not done at each step. (At
-        # the end of a batch, Keras would read the logs for it.)
-        if batch and batch % self.patience == 0:
+        # Reading the counts synchronizes the device, so it is not done at
+        # each step. With `steps_per_execution`, not every index of a batch
+        # occurs here. (In `on_train_batch_end`, Keras would read the logs.)
+        if batch - self._last_check >= self.patience:
+            self._last_check = batch
             self._check()
 
     def on_epoch_end(self, epoch, logs=None):
         self._check()
 
     def _check(self):
-        if keras.backend.backend() == "jax":
-            self.model.jax_state_sync()
+        compat.sync_state(self.model)
         state = self.model.training_state
-        streaks = ops.convert_to_numpy(state.streaks)
-        if streaks.max() < self.patience:
+        counts = ops.convert_to_numpy(state.nonfinite_counts)
+        if counts.max() < self.patience:
             return
-        # The first of the longest: a term makes all that follow it infinite.
-        names = [*state.terms, "gradients", "the discriminator's gradients"]
-        first = names[int(streaks.argmax())]
+        # The first of the largest counts: a term that is not finite makes
+        # everything computed from it not finite too.
+        names = [*state.terms, "gradients", "discriminator gradients"]
+        first = names[int(counts.argmax())]
         raise FloatingPointError(
-            f"The last {streaks.max()} steps were skipped: their loss or "
-            f"gradients were not finite. What went first: {first}. Try a "
-            "lower learning rate, a longer warm-up, a global_clipnorm of the "
-            "optimizer, or mixed_bfloat16 in place of mixed_float16; and "
-            "look for clips with values that are not finite."
+            f"The last {counts.max()} steps were skipped because their loss "
+            f"or gradients were not finite. First non-finite value: {first}. "
+            "Try a lower learning rate, a longer warm-up, `global_clipnorm` "
+            "of the optimizer, or mixed_bfloat16 instead of mixed_float16, "
+            "and check the data for clips with non-finite values."
         )

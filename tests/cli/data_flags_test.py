@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 import pytest
+from number_clips import ArraySource
 
 from keras_larp import data
 from keras_larp.cli import data_flags, train_tokenizer
@@ -136,17 +137,13 @@ def noise(num_frames=12):
     """A video whose frames, of noise, have their number in the red."""
     video = np.random.default_rng(0).integers(0, 255, (num_frames, 20, 30, 3))
     video[..., 0] = np.arange(num_frames)[:, None, None]
-    return [{"video": video.astype("uint8"), "label": 0}]
-
-
-class Clips(list):
-    flip_changes_label = False
+    return ArraySource([video.astype("uint8")])
 
 
 def batches(*arguments, source=None, training=True, batch_size=1):
     dataset = data_flags.make_dataset(
         parsed(*arguments),
-        source or Clips(noise()),
+        source or noise(),
         4,
         16,
         batch_size,
@@ -187,7 +184,7 @@ def test_crops_and_augmentation_are_drawn_in_training_alone(flag):
 
 
 def test_the_faster_resizing_is_for_training_alone(tmp_path):
-    clip = data.MovingShapes(1, 4, 64)[0]["video"]
+    clip = data.MovingShapes(1, 4, 64).render(0)
     data.write_video(tmp_path / "clip.mp4", clip)
     source = data.VideoFolder(tmp_path)
     fast, _ = next(batches("--resize=ffmpeg", source=source))

@@ -31,7 +31,7 @@ def path(tmp_path_factory):
 
 def test_it_learns_and_states_its_accuracy(path):
     classifier = load(path)
-    clips = np.stack([item["video"] for item in shapes(60, 2)])
+    clips = np.stack([shapes(60, 2).render(i) for i in range(60)])
     labels = np.arange(60) % 12
     found = clip_classifier.predicted_classes(classifier, clips)
     assert classifier.accuracy == pytest.approx(np.mean(found == labels))

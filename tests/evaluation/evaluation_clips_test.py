@@ -29,7 +29,7 @@ def test_windows_are_drawn_by_the_authors_rule(folder):
     windows = [(video, start) for video in range(3) for start in (0, 4)]
     for clip, index in zip(videos, chosen[2:], strict=True):
         video, start = windows[index]
-        frames = data.read_clip(source[video].path, start, 4)
+        frames = data.read_clip(source.path(video), start, 4)
         np.testing.assert_allclose(clip, frames / 255, atol=1e-6)
     settings = clips.settings()
     assert settings["num_available_clips"] == 6
@@ -39,7 +39,7 @@ def test_windows_are_drawn_by_the_authors_rule(folder):
 
 def test_the_order_of_the_source_does_not_matter(folder):
     source = data.VideoFolder(folder / "train")
-    unsorted = [source[i] for i in (2, 0, 1)]
+    unsorted = data.FileSource([source.files[i] for i in (2, 0, 1)])
     expected, clips = (
         EvaluationClips(x, 4, 16, num_clips=4, seed=42)
         for x in (source, unsorted)
@@ -72,11 +72,13 @@ def test_more_clips_than_there_are():
 def test_videos_that_do_not_decode_are_skipped_and_counted(folder):
     broken = folder / "broken.mp4"
     broken.write_bytes(b"no video")
-    source = [
-        data.VideoFile(str(folder / "train" / "0.mp4"), 1),
-        data.VideoFile(str(broken), 2),
-        data.VideoFile(str(folder / "train" / "1.mp4"), 3),
-    ]
+    source = data.FileSource(
+        [
+            data.VideoFile(str(folder / "train" / "0.mp4"), 1),
+            data.VideoFile(str(broken), 2),
+            data.VideoFile(str(folder / "train" / "1.mp4"), 3),
+        ]
+    )
     clips = EvaluationClips(source, 4, 16, "first", on_error="skip")
     ((videos, labels, numbers),) = clips.batches([range(3)])
     assert (len(videos), labels.tolist(), numbers) == (2, [1, 3], [0, 2])

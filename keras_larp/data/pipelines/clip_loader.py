@@ -1,6 +1,9 @@
+import collections.abc
+
 import numpy as np
 from absl import logging
 
+from keras_larp.data.sources.video_source import VideoSource, check_source
 from keras_larp.data.video.frame_sampling import (
     SAMPLINGS,
     frame_indices,
@@ -13,50 +16,56 @@ from keras_larp.data.video.transforms import (
     to_unit_range,
 )
 from keras_larp.data.video.video_decode_error import VideoDecodeError
-from keras_larp.data.video.video_reader import count_frames, read_frames
 from keras_larp.utils.checks import check_choice, check_integer, check_range
 
 
 class ClipLoader:
-    """Makes clips of a source's videos; what every pipeline is built on.
+    """Loads clips from a source; the common part of all pipelines.
 
-    All that is random about a clip (start, mirroring, crop) is drawn from
-    the seed, the epoch and the index, and so does not depend on the order in
-    which clips are made, nor on who makes them.
+    Everything random about a clip (start, mirroring, crop, augmentation) is
+    drawn from the seed, the epoch and the index of the clip. It does not
+    depend on the order in which clips are loaded or on the process that loads
+    them.
 
     Args:
-        source: A sequence of `VideoFile`, or of dictionaries of `video`
-            (`(T, H, W, 3)`) and `label`.
-        num_frames: Integer, or `None` for the source's own, 16 for files.
-        image_size: Integer, or `None` for the source's own, 128 for files.
+        source: `VideoSource`.
+        num_frames: Integer. Defaults to the source's `default_num_frames`.
+        image_size: Integer. Defaults to the source's `default_image_size`.
         frame_sampling: String; see `video_dataset`.
-        horizontal_flip: Boolean, whether half of the clips are mirrored.
-        crop_scale: Optional pair of floats; see `video_dataset`.
+        horizontal_flip: Boolean. Whether to mirror half of the clips.
+        crop_scale: Pair of floats; see `video_dataset`.
         crop_ratio: Pair of floats; see `video_dataset`.
-        augment: Optional function; see `video_dataset`.
+        augment: Function; see `video_dataset`.
         resize: String; see `video_dataset`.
         seed: Integer.
-        on_error: String, `"raise"` or `"skip"`.
+        on_error: String. `"raise"` or `"skip"`.
+
+    Attributes:
+        windows: List of pairs (index of the video, first frame), one per
+            clip, if `frame_sampling="windows"`; otherwise `None`.
+        skipped: Dictionary from the error message of each unreadable video to
+            how often it occurred.
     """
 
     def __init__(
         self,
-        source,
-        num_frames=None,
-        image_size=None,
-        frame_sampling="random",
-        horizontal_flip=False,
-        crop_scale=None,
-        crop_ratio=(3 / 4, 4 / 3),
-        augment=None,
-        resize="pillow",
-        seed=0,
-        on_error="raise",
+        source: VideoSource,
+        num_frames: int | None = None,
+        image_size: int | None = None,
+        frame_sampling: str = "random",
+        horizontal_flip: bool = False,
+        crop_scale: tuple[float, float] | None = None,
+        crop_ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        augment: collections.abc.Callable | None = None,
+        resize: str = "pillow",
+        seed: int = 0,
+        on_error: str = "raise",
     ):
+        self.source = check_source(source)
         if num_frames is None:
-            num_frames = getattr(source, "num_frames", 16)
+            num_frames = source.default_num_frames
         if image_size is None:
-            image_size = getattr(source, "image_size", 128)
+            image_size = source.default_image_size
         self.num_frames = check_integer("num_frames", num_frames, 1)
         self.image_size = check_integer("image_size", image_size, 1)
         self.frame_sampling = check_choice(
@@ -65,9 +74,9 @@ class ClipLoader:
         self.seed = check_integer("seed", seed, 0)
         self.on_error = check_choice("on_error", on_error, ("raise", "skip"))
         if not len(source):
-            raise ValueError("The source holds no video.")
+            raise ValueError("The source has no videos.")
         if horizontal_flip:
-            check_mirroring(source)
+            check_flip(source)
         self.horizontal_flip = horizontal_flip
         self.crop_scale = crop_scale
         if crop_scale is not None:
@@ -82,54 +91,52 @@ class ClipLoader:
         self.resize = check_choice("resize", resize, ("pillow", "ffmpeg"))
         if resize == "ffmpeg" and crop_scale is not None:
             raise ValueError(
-                "Random crops are cut out of frames of full size. Received: "
+                "Random crops need frames of full resolution. Received: "
                 f"resize='ffmpeg' with crop_scale={crop_scale}"
             )
-        self.source = source
-        # What could not be read: the error's text by the video's name.
         self.skipped = {}
-        self.skipped_in_a_row = 0
+        self._num_skipped_in_a_row = 0
         self.windows = None
         if frame_sampling == "windows":
             self.windows = self._list_windows()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.source if self.windows is None else self.windows)
 
-    def load(self, epoch, index):
-        """The clip of an index, or the `VideoDecodeError` that stopped it.
+    def load(self, epoch: int, index: int) -> dict | VideoDecodeError:
+        """Loads a clip.
+
+        Args:
+            epoch: Integer. Random draws differ between epochs.
+            index: Integer. Index of the clip.
 
         Returns:
-            A dictionary of `video`, uint8 `(num_frames, image_size,
-            image_size, 3)` or floats in [0, 1], and the int32 scalars `label`
-            and `start`, the number of the clip's first frame in its video.
-            (Bytes go through queues and memory four times as fast.)
+            Dictionary of `video`, `(num_frames, image_size, image_size, 3)`,
+            uint8, or float32 in [0, 1] after augmentation, and the int32
+            scalars `label` and `start`, the index of the first frame. (uint8
+            is four times as fast to pass between processes.) If the video is
+            not readable, the `VideoDecodeError`.
         """
-        start = None
         generator = np.random.default_rng([self.seed, epoch, index])
-        if self.windows is not None:
-            index, start = self.windows[index]
+        video_index, start = self.video_index(index), self.start(index)
         try:
-            item = self.source[index]
-            total = _count(item)
             if start is None:
-                chosen = frame_indices(
-                    total, self.num_frames, self.frame_sampling, generator
+                indices = frame_indices(
+                    self.source.num_frames(video_index),
+                    self.num_frames,
+                    self.frame_sampling,
+                    generator,
                 )
             else:
-                chosen = start + np.arange(self.num_frames)
-            image_size = self.image_size if self.resize == "ffmpeg" else None
-            frames, label = _read(item, chosen, image_size)
+                indices = start + np.arange(self.num_frames)
+            frames = self._read(video_index, indices)
         except VideoDecodeError as error:
             return error
         flip = self.horizontal_flip and generator.random() < 0.5
         box = None
         if self.crop_scale is not None:
             box = random_crop_box(
-                *np.shape(frames)[1:3],
-                self.crop_scale,
-                self.crop_ratio,
-                generator,
+                *frames.shape[1:3], self.crop_scale, self.crop_ratio, generator
             )
         video = fit_clip(frames, self.image_size, flip, box)
         if self.augment is not None:
@@ -137,22 +144,31 @@ class ClipLoader:
             video = self.augment(to_unit_range(video), seed)
         return {
             "video": video,
-            "label": np.int32(label),
-            "start": np.int32(chosen[0]),
+            "label": np.int32(self.source.label(video_index)),
+            "start": np.int32(indices[0]),
         }
 
-    def name(self, index):
-        """The file of a clip, or the number of a video that is no file."""
-        if self.windows is not None:
-            index, _ = self.windows[index]
-        item = self.source[index]
-        return str(index) if isinstance(item, dict) else item.path
+    def video_index(self, index: int) -> int:
+        """Returns the index in the source of the video of a clip."""
+        return index if self.windows is None else self.windows[index][0]
 
-    def keep(self, clip):
-        """Whether what `load` gave is a clip; raises or counts an error."""
+    def start(self, index: int) -> int | None:
+        """Returns the first frame of a window, `None` for other clips."""
+        return None if self.windows is None else self.windows[index][1]
+
+    def name(self, index: int) -> str:
+        """Returns the name of the video of a clip, without reading it."""
+        return self.source.name(self.video_index(index))
+
+    def label(self, index: int) -> int:
+        """Returns the class id of a clip, without reading it."""
+        return int(self.source.label(self.video_index(index)))
+
+    def keep(self, clip: dict | VideoDecodeError) -> bool:
+        """Whether a result of `load` is a clip; raises or counts errors."""
         if not isinstance(clip, VideoDecodeError):
-            # The last clips of one pass may be the first of the next.
-            self.skipped_in_a_row = -len(self)
+            # The end of this epoch and the start of the next may be adjacent.
+            self._num_skipped_in_a_row = -len(self)
             return True
         if self.on_error == "raise":
             raise clip
@@ -160,20 +176,36 @@ class ClipLoader:
             self.skipped[str(clip)] = 0
             logging.warning("Skipped: %s", clip)
         self.skipped[str(clip)] += 1
-        self.skipped_in_a_row += 1
-        if self.skipped_in_a_row >= len(self):
+        self._num_skipped_in_a_row += 1
+        if self._num_skipped_in_a_row >= len(self):
             raise VideoDecodeError(
                 f"None of the {len(self.source)} videos could be read. "
-                f"The last one: {clip}"
+                f"The last error: {clip}"
             ) from clip
         return False
 
+    def _read(self, video_index, indices):
+        image_size = self.image_size if self.resize == "ffmpeg" else None
+        frames = np.asarray(self.source.read(video_index, indices, image_size))
+        if (
+            frames.dtype != np.uint8
+            or frames.ndim != 4
+            or frames.shape[0] != len(indices)
+            or frames.shape[3] != 3
+        ):
+            raise ValueError(
+                f"`{type(self.source).__name__}.read` must return uint8 "
+                f"frames of shape ({len(indices)}, height, width, 3). "
+                f"Received: dtype={frames.dtype}, shape={frames.shape}"
+            )
+        return frames
+
     def _list_windows(self):
-        """Pairs (index of the video, first frame) of all whole windows."""
+        """Pairs (index of the video, first frame) of all complete windows."""
         windows = []
         for index in range(len(self.source)):
             try:
-                total = _count(self.source[index])
+                total = self.source.num_frames(index)
             except VideoDecodeError as error:
                 self.keep(error)
                 continue
@@ -181,44 +213,34 @@ class ClipLoader:
             windows.extend((index, start) for start in starts)
         if not windows:
             raise ValueError(
-                f"No video has {self.num_frames} frames, so that there is no "
-                'window. Use another `frame_sampling` than "windows", or shorter '
-                "clips."
+                f"No video has {self.num_frames} frames, so there are no "
+                'windows. Use a `frame_sampling` other than "windows", or '
+                "shorter clips."
             )
         return windows
 
 
-def batch_clips(items):
-    """Places and a dictionary of arrays, of pairs of a place and a clip."""
-    places, clips = zip(*items, strict=True)
+def batch_clips(items) -> tuple[np.ndarray, dict]:
+    """Batches pairs of an index and a clip.
+
+    Returns:
+        The indices `(B,)`, and a dictionary of `video`, float32 `(B, T, H, W,
+        3)` in [0, 1], `label` and `start`, int32 `(B,)`.
+    """
+    indices, clips = zip(*items, strict=True)
     batch = {
         name: np.stack([clip[name] for clip in clips])
         for name in ("label", "start")
     }
     batch["video"] = stack_clips([clip["video"] for clip in clips])
-    return np.array(places), batch
+    return np.array(indices), batch
 
 
-def check_mirroring(source):
-    """Raises `ValueError` where a mirrored clip is of another class."""
-    if getattr(source, "flip_changes_label", False):
+def check_flip(source: VideoSource):
+    """Raises `ValueError` if mirroring changes the class of clips."""
+    if source.flip_changes_label:
         raise ValueError(
-            "The classes of this source name directions, which mirroring "
-            "turns round. Received: mirroring asked for with "
+            "Mirroring changes the classes of this source, such as the "
+            "direction of motion. Received: horizontal flips of "
             f"{type(source).__name__}"
         )
-
-
-def _count(item):
-    return (
-        len(item["video"])
-        if isinstance(item, dict)
-        else count_frames(item.path)
-    )
-
-
-def _read(item, chosen, image_size):
-    """Frames and label of a ready clip or of a file."""
-    if isinstance(item, dict):
-        return np.asarray(item["video"])[chosen], item["label"]
-    return read_frames(item.path, chosen, image_size), item.label

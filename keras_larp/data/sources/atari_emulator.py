@@ -4,18 +4,19 @@ import numpy as np
 
 from keras_larp.utils.optional_imports import require
 
-# The player presses anew after so many of the console's 60 frames a second,
-# whatever the frame skip, and keeps what it pressed with this probability.
-_FRAMES_AN_ACTION = 4
-_STICKINESS = 0.25
-# How many frames an opening has, and how many more are played before a clip.
+# The player chooses a new action every 4 of the console's 60 frames per
+# second, whatever the frame skip, and with this probability repeats the last.
+_FRAMES_PER_ACTION = 4
+_REPEAT_PROBABILITY = 0.25
+# Ranges of the number of frames played in an opening, and between the opening
+# and the first frame of a clip.
 _OPENING_FRAMES = (60, 600)
 _LEAD_FRAMES = (1, 60)
 
 
 @functools.cache
-def game_names():
-    """Tuple of the games that one player can play, in alphabetical order."""
+def game_names() -> tuple[str, ...]:
+    """Returns the single-player games in alphabetical order."""
     ale, roms = _ale(), require("ale_py.roms", "atari")
     return tuple(
         name
@@ -25,83 +26,90 @@ def game_names():
 
 
 class AtariEmulator:
-    """A console with a game in it, and a random player.
+    """An Atari 2600 console with a game, and a random player.
 
-    What `film` gives follows from its arguments alone: before each clip the
-    console is set to a stored state, and what is random, sticky actions too,
-    is drawn from generators that are handed in. Making one takes a tenth of
-    a second; setting its state, less than a thousandth.
+    The frames of `record` depend only on its arguments: before each clip the
+    console is restored to a stored state, and all randomness, including
+    sticky actions, comes from generators that the caller passes. Creating an
+    emulator takes 0.1 s, restoring its state less than 1 ms.
 
     Args:
-        game: String, one of `game_names()`.
+        game: String. One of `game_names()`.
     """
 
-    def __init__(self, game):
+    def __init__(self, game: str):
         roms = require("ale_py.roms", "atari")
         self._console = _ale().ALEInterface()
         self._console.setInt("random_seed", 0)
         self._console.setFloat("repeat_action_probability", 0.0)
         self._console.loadROM(roms.get_rom_path(game))
-        self._buttons = self._console.getMinimalActionSet()
+        self._actions = self._console.getMinimalActionSet()
         self._start = self._console.cloneState()
         self._openings = {}
 
-    def film(self, opening, generator, num_frames, frame_skip):
+    def record(
+        self,
+        opening: tuple[int, ...],
+        generator: np.random.Generator,
+        num_frames: int,
+        frame_skip: int,
+    ) -> tuple[np.ndarray, bool]:
         """Plays a clip that begins some frames after an opening.
 
         Args:
-            opening: Tuple of integers, the seed of a playthrough from the
-                game's start. Its end is remembered.
-            generator: NumPy generator, of what is played from there.
-            num_frames: Integer, frames to show.
-            frame_skip: Integer, every how many frames one is shown.
+            opening: Tuple of integers. Seed of a playthrough from the start of
+                the game. Its final state is cached.
+            generator: `np.random.Generator` of the actions after the opening.
+            num_frames: Integer. Number of frames to record.
+            frame_skip: Integer. Record every `frame_skip`-th frame.
 
         Returns:
-            uint8 `(num_frames, height, width, 3)`, each the maximum of two
-            consecutive frames of the console, and whether a game ended (and
-            the next began) in between.
+            uint8 `(num_frames, height, width, 3)`, each frame the maximum of
+            two consecutive console frames, and a boolean: whether a game ended
+            (and the next one started) during the clip.
         """
         if opening not in self._openings:
             self._openings[opening] = self._play_opening(opening)
         self._console.restoreState(self._openings[opening])
         lead = int(generator.integers(*_LEAD_FRAMES, endpoint=True))
-        presses = self._press(
+        actions = self._draw_actions(
             generator, lead + 1 + (num_frames - 1) * frame_skip
         )
-        frames, before, is_cut = [], None, False
-        for number, button in enumerate(presses, start=-lead):
-            has_ended = self._step(button)  # number 0 is the first shown
-            is_cut |= has_ended and number >= 0
-            if number >= -1 and number % frame_skip in (0, frame_skip - 1):
+        frames, previous, is_cut = [], None, False
+        # Step 0 is the first recorded frame.
+        for step, action in enumerate(actions, start=-lead):
+            has_ended = self._step(action)
+            is_cut |= has_ended and step >= 0
+            if step >= -1 and step % frame_skip in (0, frame_skip - 1):
                 screen = self._console.getScreenRGB()
-                if number >= 0 and number % frame_skip == 0:
-                    frames.append(np.maximum(before, screen))
-                before = screen
+                if step >= 0 and step % frame_skip == 0:
+                    frames.append(np.maximum(previous, screen))
+                previous = screen
         return np.stack(frames), is_cut
 
     def _play_opening(self, seed):
-        """The console's state after it."""
+        """Returns the state of the console after an opening."""
         generator = np.random.default_rng(seed)
         self._console.restoreState(self._start)
         length = int(generator.integers(*_OPENING_FRAMES, endpoint=True))
-        for button in self._press(generator, length):
-            self._step(button)
+        for action in self._draw_actions(generator, length):
+            self._step(action)
         return self._console.cloneState()
 
-    def _press(self, generator, num_frames):
-        """The button of each frame."""
-        count = -(-num_frames // _FRAMES_AN_ACTION)
-        chosen = generator.integers(len(self._buttons), size=count)
-        keeps = generator.random(count) < _STICKINESS
-        keeps[0] = False
-        # When the button that is down was pressed.
-        pressed = np.maximum.accumulate(np.where(keeps, 0, np.arange(count)))
-        held = np.repeat(chosen[pressed], _FRAMES_AN_ACTION)[:num_frames]
-        return [self._buttons[i] for i in held]
+    def _draw_actions(self, generator, num_frames):
+        """Draws the action of each frame."""
+        count = -(-num_frames // _FRAMES_PER_ACTION)
+        drawn = generator.integers(len(self._actions), size=count)
+        repeats = generator.random(count) < _REPEAT_PROBABILITY
+        repeats[0] = False
+        # For each action the position of the draw that it repeats.
+        sources = np.maximum.accumulate(np.where(repeats, 0, np.arange(count)))
+        held = np.repeat(drawn[sources], _FRAMES_PER_ACTION)[:num_frames]
+        return [self._actions[i] for i in held]
 
-    def _step(self, button):
-        """Plays a frame; whether the game ended, and another one began."""
-        self._console.act(button)
+    def _step(self, action):
+        """Plays one frame; returns whether the game ended and restarted."""
+        self._console.act(action)
         has_ended = self._console.game_over()
         if has_ended:
             self._console.restoreState(self._start)

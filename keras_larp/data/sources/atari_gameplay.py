@@ -1,55 +1,59 @@
 import collections
+import collections.abc
 import contextlib
-import difflib
 
 import numpy as np
 
 from keras_larp.data.sources.atari_emulator import AtariEmulator, game_names
+from keras_larp.data.sources.computed_source import ComputedSource
 from keras_larp.data.video.transforms import resize_frame, to_unit_range
 from keras_larp.utils.checks import check_choice, check_integer
+from keras_larp.utils.suggestions import did_you_mean
 
 SPLITS = ("train", "test")
-# From how many playthroughs of a game clips begin, for each split and seed.
+# Number of playthroughs per game, split and seed that clips start from.
 _NUM_OPENINGS = 16
-# Share of the pixels that change in a clip that moves, and how often a clip
-# is drawn before the one that moves the most is taken.
+# A clip is redrawn, up to `_MAX_DRAWS` times, until at least this fraction of
+# its pixels changes. Otherwise the draw with the most motion is used.
 _MIN_MOTION = 0.002
 _MAX_DRAWS = 10
-# The process's emulators that are not in use, by game.
+# Emulators of this process that are not in use, by game.
 _idle_emulators = collections.defaultdict(list)
 
 
-class AtariGameplay:
-    """Clips of Atari 2600 games, which a random player plays.
+class AtariGameplay(ComputedSource):
+    """Clips of Atari 2600 games played by a random player.
 
-    The class of a clip is its game. Games are emulated by `ale-py`, whose
-    package brings them, so that nothing else is downloaded and any number of
-    clips, any size and any length can be had. All is computed from the seed,
-    the split and the number of the clip.
+    The class of a clip is its game. `ale-py` emulates the games and includes
+    them, so there is nothing to download, and any number, length and size of
+    clips is available. Clips are computed from the seed, the split and their
+    index.
 
-    The player presses random buttons 15 times a second and keeps what it
-    pressed with the probability 0.25. Each frame is the maximum of two
-    consecutive ones, since many games draw every other object in every other
-    frame. Clips in which nothing moves, or in which a game ends, are drawn
-    again. Whole frames, for the most part 210 high and 160 wide, are resized
-    to squares: the console's pixels are wider than high, and cropping would
-    cut off the player.
+    The player chooses a random action 15 times per second, and with
+    probability 0.25 repeats the last one. Each frame is the maximum of two
+    consecutive console frames, because many games draw alternate objects in
+    alternate frames. Clips without motion, or in which a game ends, are
+    redrawn. Complete frames, mostly 210x160 pixels, are resized to squares:
+    console pixels are wider than high, and cropping could remove the player.
 
     Args:
-        num_clips: Integer. Clip i is of the game `i % len(class_names)`.
-        num_frames: Integer, length of a clip.
-        image_size: Integer, height and width; at least 8.
-        games: Names of the games, such as `["pong", "breakout"]`; by default
-            all 104 that one player can play, in alphabetical order.
-        frame_skip: Integer from 1 to 8: every how many of the console's 60
-            frames a second one is shown.
-        split: String, `"train"` or `"test"`: other playthroughs.
-        seed: Integer.
+        num_clips: Integer. Number of clips. Clip `i` is of game
+            `i % len(class_names)`.
+        num_frames: Integer. Number of frames per clip. Defaults to 16.
+        image_size: Integer. Height and width in pixels, at least 8. Defaults
+            to 64.
+        games: List of strings, such as `["pong", "breakout"]`. Defaults to
+            all 104 single-player games, in alphabetical order.
+        frame_skip: Integer from 1 to 8. Use every `frame_skip`-th of the 60
+            console frames per second. Defaults to 4.
+        split: String. `"train"` or `"test"`; the splits have different
+            playthroughs. Defaults to `"train"`.
+        seed: Integer. Defaults to 0.
 
     Attributes:
-        class_names: Tuple of strings, the games; class ids are places in it.
-        flip_changes_label: `True`: a mirrored game, with its score and its sides
-            the wrong way round, is not the game, and there are clips enough.
+        class_names: Tuple of strings. The games, indexed by class id.
+        flip_changes_label: `True`: mirrored, the score and sides are the
+            wrong way round.
 
     Raises:
         ValueError: If an argument is out of range, or a game is unknown.
@@ -61,9 +65,8 @@ class AtariGameplay:
     source = keras_larp.data.AtariGameplay(
         1000, num_frames=16, image_size=64, games=["breakout", "pong"]
     )
-    clip = source[1]
-    clip["video"].shape  # (16, 64, 64, 3), float32 in [0, 1]
-    source.class_names[clip["label"]]  # "pong"
+    source.render(1).shape  # (16, 64, 64, 3), float32 in [0, 1]
+    source.class_names[source.label(1)]  # "pong"
     ```
 
     Reference:
@@ -71,65 +74,65 @@ class AtariGameplay:
             https://arxiv.org/abs/1709.06009)
     """
 
-    flip_changes_label = True
-
     def __init__(
         self,
-        num_clips,
-        num_frames=16,
-        image_size=64,
-        games=None,
-        frame_skip=4,
-        split="train",
-        seed=0,
+        num_clips: int,
+        num_frames: int = 16,
+        image_size: int = 64,
+        games: collections.abc.Iterable[str] | None = None,
+        frame_skip: int = 4,
+        split: str = "train",
+        seed: int = 0,
     ):
-        self.num_clips = check_integer("num_clips", num_clips, 1)
-        self.num_frames = check_integer("num_frames", num_frames, 1)
-        self.image_size = check_integer("image_size", image_size, 8)
+        super().__init__(num_clips, num_frames, image_size, seed)
         self.frame_skip = check_integer("frame_skip", frame_skip, 1, 8)
         self.split = check_choice("split", split, SPLITS)
-        self.seed = check_integer("seed", seed, 0)
         self.class_names = _check_games(games)
 
-    def __len__(self):
-        return self.num_clips
+    def settings(self) -> dict:
+        return {
+            "split": self.split,
+            "seed": self.seed,
+            "frame_skip": self.frame_skip,
+            "num_frames": self.default_num_frames,
+            "image_size": self.image_size,
+        }
 
-    def __getitem__(self, index):
-        index = check_integer("index", index, 0)
-        if index >= self.num_clips:  # ends `for clip in source`
-            raise IndexError(f"There are {self.num_clips} clips, not {index}")
-        label = index % len(self.class_names)
-        frames = self._draw(self.class_names[label], index)
+    def name(self, index: int) -> str:
+        return f"{super().name(index)}_{self.class_names[self.label(index)]}"
+
+    def render(self, index: int) -> np.ndarray:
+        frames = self._play(self.class_names[self.label(index)], index)
         size = (self.image_size, self.image_size)
         video = np.stack([resize_frame(frame, size) for frame in frames])
-        return {"video": to_unit_range(video), "label": label}
+        return to_unit_range(video)
 
-    def _draw(self, game, index):
-        """uint8 `(T, H, W, 3)`, in the console's own size."""
+    def _play(self, game, index):
+        """uint8 `(T, H, W, 3)` at the resolution of the console."""
         split = SPLITS.index(self.split)
         generator = np.random.default_rng([self.seed, split, index])
-        most, chosen = -np.inf, None
+        best_score, best = -np.inf, None
         with _borrowed_emulator(game) as emulator:
             for _ in range(_MAX_DRAWS):
                 opening = int(generator.integers(_NUM_OPENINGS))
-                frames, is_cut = emulator.film(
+                frames, is_cut = emulator.record(
                     (self.seed, split, opening),
                     generator,
-                    self.num_frames,
+                    self.default_num_frames,
                     self.frame_skip,
                 )
-                # Shares are below 1, so that whole clips come first.
-                worth = _share_of_motion(frames) - is_cut
-                if worth > most:
-                    most, chosen = worth, frames
-                if worth >= _MIN_MOTION or self.num_frames == 1:
+                # Motion is below 1: any uncut clip beats all cut ones.
+                score = _motion(frames) - is_cut
+                if score > best_score:
+                    best_score, best = score, frames
+                if score >= _MIN_MOTION or self.default_num_frames == 1:
                     break
-        return chosen
+        return best
 
 
 @contextlib.contextmanager
 def _borrowed_emulator(game):
-    """An emulator that no other thread uses; one more where all are in use."""
+    """An emulator that no other thread uses, created if all are in use."""
     idle = _idle_emulators[game]
     try:
         emulator = idle.pop()
@@ -139,14 +142,14 @@ def _borrowed_emulator(game):
     idle.append(emulator)
 
 
-def _share_of_motion(frames):
-    """Of the pixels of `(T, H, W, 3)`, those that do not stay as they are."""
+def _motion(frames):
+    """Fraction of the pixels of `(T, H, W, 3)` that change over time."""
     changes = frames.max(axis=0) != frames.min(axis=0)  # (H, W, 3)
     return changes.any(axis=-1).mean()
 
 
 def _check_games(games):
-    """Tuple of known names, each once; all for `None`."""
+    """Returns the games as a tuple of unique known names; all for `None`."""
     known = game_names()
     if games is None:
         return known
@@ -158,15 +161,14 @@ def _check_games(games):
     games = tuple(games)
     for game in games:
         if game not in known:
-            close = difflib.get_close_matches(str(game), known)
-            hint = f"Did you mean {' or '.join(close)}? " if close else ""
             raise ValueError(
-                f"There is no game {game!r}. {hint}A source of all games lists "
-                f"them as `class_names`. Received: games={list(games)}"
+                f"There is no game {game!r}.{did_you_mean(game, known)} "
+                "`AtariGameplay(1).class_names` lists all games. "
+                f"Received: games={list(games)}"
             )
     if len(set(games)) < len(games):
         raise ValueError(
-            "Each game must be named once, as it is a class. "
+            "Games are classes and must be unique. "
             f"Received: games={list(games)}"
         )
     return games

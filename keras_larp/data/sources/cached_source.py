@@ -1,31 +1,34 @@
 import numpy as np
 
+from keras_larp.data.sources.video_source import VideoSource, check_source
 from keras_larp.data.video.transforms import fit_clip
-from keras_larp.data.video.video_reader import count_frames, read_frames
 from keras_larp.utils.checks import check_integer
 
 
-class CachedSource:
-    """The videos of another source, each made once and then kept.
+class CachedSource(VideoSource):
+    """Keeps the videos of another source in memory after reading them once.
 
-    For data that is small, or slow to make, and seen many times: the first
-    epoch takes as long as without it, the others next to nothing. Videos are
-    kept whole, as bytes in the size of the clips: a minute of 30 frames a
-    second takes 22 MB in 64x64 pixels. `video_dataset` gives the same batches
-    as without it, but for random crops, which are cut out of what is kept,
-    and `resize="ffmpeg"`. Each of its workers would keep videos of its own:
-    do without workers.
+    For small or slow data that is read many times: the first epoch takes as
+    long as without the cache, later epochs almost no time. The cache stores
+    all frames of a video as uint8 at the size of the clips. One minute of
+    video at 30 frames per second and 64x64 pixels takes 22 MB.
+
+    `video_dataset` returns the same batches as without the cache, except for
+    random crops, which are taken from the cached frames, and
+    `resize="ffmpeg"`, which has no effect. Each worker process would have its
+    own cache, so do not combine it with `num_workers`.
 
     Args:
-        source: A source, such as `VideoFolder` or `AtariGameplay`.
-        image_size: Integer, height and width of the frames that are kept; by
-            default the source's own, 128 for files.
+        source: `VideoSource`, such as `VideoFolder` or `AtariGameplay`.
+        image_size: Integer. Height and width of the cached frames. Defaults
+            to the `default_image_size` of the source.
 
     Attributes:
-        num_bytes: Integer, what the kept videos take.
+        num_bytes: Integer. The size of the cached videos.
 
     Raises:
-        ValueError: If the size is not a positive integer.
+        TypeError: If `source` is not a `VideoSource`.
+        ValueError: If `image_size` is not a positive integer.
 
     Example:
 
@@ -37,39 +40,45 @@ class CachedSource:
     ```
     """
 
-    def __init__(self, source, image_size=None):
+    def __init__(self, source: VideoSource, image_size: int | None = None):
+        self.source = check_source(source)
         if image_size is None:
-            image_size = getattr(source, "image_size", 128)
-        self.source = source
+            image_size = source.default_image_size
         self.image_size = check_integer("image_size", image_size, 1)
-        # What the pipelines ask a source for.
-        self.flip_changes_label = getattr(source, "flip_changes_label", False)
-        for name in ("num_frames", "class_names"):
-            if hasattr(source, name):
-                setattr(self, name, getattr(source, name))
-        self._kept = {}
-
-    def __len__(self):
-        return len(self.source)
-
-    def __getitem__(self, index):
-        index = range(len(self))[index]  # ends `for clip in source`
-        # Two threads may make the same video, once, which harms nothing.
-        if index not in self._kept:
-            self._kept[index] = self._make(self.source[index])
-        return self._kept[index]
+        self.class_names = source.class_names
+        self.flip_changes_label = source.flip_changes_label
+        self.default_num_frames = source.default_num_frames
+        self.default_image_size = self.image_size
+        self._videos = {}
 
     @property
-    def num_bytes(self):
-        return sum(item["video"].nbytes for item in self._kept.values())
+    def num_bytes(self) -> int:
+        return sum(video.nbytes for video in self._videos.values())
 
-    def _make(self, item):
-        if isinstance(item, dict):
-            video, label = np.asarray(item["video"]), item["label"]
-        else:
-            numbers = np.arange(count_frames(item.path))
-            video, label = read_frames(item.path, numbers), item.label
-        video = fit_clip(video, self.image_size)
-        if video.dtype != np.uint8:
-            video = np.round(255 * video).astype(np.uint8)
-        return {"video": np.ascontiguousarray(video), "label": label}
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def name(self, index: int) -> str:
+        return self.source.name(index)
+
+    def path(self, index: int) -> str | None:
+        return self.source.path(index)
+
+    def label(self, index: int) -> int:
+        return self.source.label(index)
+
+    def num_frames(self, index: int) -> int:
+        return self.source.num_frames(index)
+
+    def read(
+        self,
+        index: int,
+        frame_indices: np.ndarray,
+        image_size: int | None = None,
+    ) -> np.ndarray:
+        # Two threads may read the same video at once, which is harmless.
+        if index not in self._videos:
+            indices = np.arange(self.source.num_frames(index))
+            video = fit_clip(self.source.read(index, indices), self.image_size)
+            self._videos[index] = np.ascontiguousarray(video)
+        return self._videos[index][frame_indices]

@@ -1,32 +1,35 @@
-import dataclasses
+import collections.abc
 
 import numpy as np
 
+from keras_larp.data.sources.video_source import VideoSource, check_source
 from keras_larp.utils.checks import check_integer
 
 
-class ConcatSource:
-    """Several sources as one, to train on all of them.
+class ConcatSource(VideoSource):
+    """Concatenates several sources, to train on all of them.
 
-    One pass has each clip of each source once, or as many times as `repeats`
-    says, in which case each time has a random start of its own. The order is
-    that of the sources; `video_dataset` shuffles all together.
+    One epoch has each clip of each source once, or `repeats` times with a
+    different random start each time. `video_dataset` shuffles the clips of
+    all sources together.
 
-    Class ids are places in the list of all sources' classes one after the
-    other: those of the second source are moved up by the number of classes of
-    the first. Clips of a source without `class_names` have the label -1.
+    Class ids index the concatenated class names: the class ids of the second
+    source are offset by the number of classes of the first. Clips of sources
+    without `class_names` have label -1.
 
     Args:
-        sources: List of sources, such as `UCF101` and `Kinetics600`.
-        repeats: Optional list of integers, how many times a pass has the
-            clips of each source.
+        sources: List of `VideoSource`, such as `UCF101` and `Kinetics600`.
+        repeats: List of integers. How often one epoch has the clips of each
+            source. Defaults to once.
 
     Attributes:
-        class_names: Tuple of strings, all sources' classes.
-        flip_changes_label: Whether mirroring changes a class of any source.
+        class_names: Tuple of strings. The class names of all sources.
+        flip_changes_label: Boolean. Whether mirroring changes the class of
+            clips of any source.
 
     Raises:
-        ValueError: If there are no sources or not as many `repeats`.
+        TypeError: If a source is not a `VideoSource`.
+        ValueError: If `sources` is empty or differs in length from `repeats`.
 
     Example:
 
@@ -36,58 +39,81 @@ class ConcatSource:
             keras_larp.data.UCF101("UCF-101"),
             keras_larp.data.Kinetics600("k600", "k600_train.csv"),
         ],
-        repeats=[4, 1],  # 4 x 9,537 clips beside 380,000
+        repeats=[4, 1],  # 4 x 9,537 clips and 380,000 clips
     )
     ```
     """
 
-    def __init__(self, sources, repeats=None):
-        self.sources = list(sources)
+    def __init__(
+        self,
+        sources: collections.abc.Iterable[VideoSource],
+        repeats: collections.abc.Iterable[int] | None = None,
+    ):
+        self.sources = [check_source(source) for source in sources]
         repeats = [1] * len(self.sources) if repeats is None else list(repeats)
         if not self.sources or len(repeats) != len(self.sources):
             raise ValueError(
-                "`sources` must hold at least one, and `repeats` as many "
-                f"integers. Received: {len(self.sources)} sources and "
-                f"repeats={repeats}"
+                "`sources` must hold at least one source, and `repeats` one "
+                f"integer per source. Received: {len(self.sources)} sources "
+                f"and repeats={repeats}"
             )
         self.repeats = [check_integer("repeats", n, 1) for n in repeats]
-        names = [
-            tuple(getattr(source, "class_names", ())) for source in self.sources
-        ]
-        self.class_names = sum(names, ())
-        self._offsets = [
-            sum(map(len, names[:i])) if own else None
-            for i, own in enumerate(names)
-        ]
+        self.class_names = sum(
+            (tuple(source.class_names) for source in self.sources), ()
+        )
+        num_classes = [len(source.class_names) for source in self.sources]
+        self._label_offsets = np.cumsum([0, *num_classes[:-1]]).tolist()
         lengths = [
             len(source) * count
             for source, count in zip(self.sources, self.repeats, strict=True)
         ]
         self._ends = np.cumsum(lengths)
         self.flip_changes_label = any(
-            getattr(source, "flip_changes_label", False)
-            for source in self.sources
+            source.flip_changes_label for source in self.sources
         )
-        # A size that all sources have is that of the mixture.
-        for size in ("num_frames", "image_size"):
-            found = {getattr(source, size, None) for source in self.sources}
-            if len(found) == 1 and None not in found:
-                setattr(self, size, found.pop())
+        num_frames = {source.default_num_frames for source in self.sources}
+        if len(num_frames) == 1:
+            self.default_num_frames = num_frames.pop()
+        image_sizes = {source.default_image_size for source in self.sources}
+        if len(image_sizes) == 1:
+            self.default_image_size = image_sizes.pop()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return int(self._ends[-1])
 
-    def __getitem__(self, index):
-        index = range(len(self))[index]  # ends `for clip in source`
-        which = int(np.searchsorted(self._ends, index, side="right"))
-        if which:
-            index -= int(self._ends[which - 1])
-        source, offset = self.sources[which], self._offsets[which]
-        item = source[index % len(source)]
-        if isinstance(item, dict):
-            return {**item, "label": _moved(int(item["label"]), offset)}
-        return dataclasses.replace(item, label=_moved(item.label, offset))
+    def name(self, index: int) -> str:
+        position, index = self._locate(index)
+        return f"{position}/{self.sources[position].name(index)}"
 
+    def path(self, index: int) -> str | None:
+        position, index = self._locate(index)
+        return self.sources[position].path(index)
 
-def _moved(label, offset):
-    return -1 if label < 0 or offset is None else label + offset
+    def label(self, index: int) -> int:
+        position, index = self._locate(index)
+        source = self.sources[position]
+        label = int(source.label(index))
+        if label < 0 or not source.class_names:
+            return -1
+        return label + self._label_offsets[position]
+
+    def num_frames(self, index: int) -> int:
+        position, index = self._locate(index)
+        return self.sources[position].num_frames(index)
+
+    def read(
+        self,
+        index: int,
+        frame_indices: np.ndarray,
+        image_size: int | None = None,
+    ) -> np.ndarray:
+        position, index = self._locate(index)
+        return self.sources[position].read(index, frame_indices, image_size)
+
+    def _locate(self, index):
+        """The position of a clip's source in `sources`, and its index there."""
+        index = range(len(self))[index]
+        position = int(np.searchsorted(self._ends, index, side="right"))
+        if position:
+            index -= int(self._ends[position - 1])
+        return position, index % len(self.sources[position])

@@ -1,59 +1,66 @@
+import collections.abc
+import os
 import pathlib
 
-from keras_larp.data.sources.video_file import VideoFile
+from keras_larp.data.sources.file_source import FileSource, VideoFile
 
 EXTENSIONS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
 
 
-class VideoFolder:
-    """The video files in a folder, with a folder a class or without classes.
+class VideoFolder(FileSource):
+    """The video files of a folder, with one subfolder per class or none.
 
-    Where `root` has folders with videos in them, these are the classes, and
-    their ids follow the order of their names. Otherwise the files in `root`
-    itself are taken, with the label -1 ("no class").
+    If `root` has subfolders with videos, these are the classes, with class
+    ids in alphabetical order. Otherwise the files in `root` itself are used,
+    with label -1 ("no class").
 
     Args:
-        root: String or path.
-        class_names: Optional list of strings, all classes in the order of
-            their ids, for a folder that has only some of them.
+        root: String or path. The folder.
+        class_names: List of strings. All class names, indexed by class id,
+            for a folder that has only some of them. Defaults to the names of
+            the subfolders.
 
     Attributes:
         class_names: Tuple of strings, empty without classes.
 
     Raises:
-        FileNotFoundError: If `root` is not there.
-        ValueError: If there is no video, or a folder is not in `class_names`.
+        FileNotFoundError: If `root` does not exist.
+        ValueError: If there is no video, or a subfolder is not in
+            `class_names`.
 
     Example:
 
     ```python
     source = keras_larp.data.VideoFolder("my_videos")
-    source[0].path, source[0].label  # ("my_videos/cats/001.mp4", 0)
+    source.path(0), source.label(0)  # ("my_videos/cats/001.mp4", 0)
     source.class_names  # ("cats", "dogs")
     ```
     """
 
-    flip_changes_label = False
-
-    def __init__(self, root, class_names=None):
+    def __init__(
+        self,
+        root: str | os.PathLike,
+        class_names: collections.abc.Iterable[str] | None = None,
+    ):
         root = pathlib.Path(root)
         if not root.is_dir():
-            raise FileNotFoundError(f"There is no folder {root}.")
+            raise FileNotFoundError(f"The folder {root} does not exist.")
         folders = {
-            folder.name: _videos(folder)
+            folder.name: _list_videos(folder)
             for folder in sorted(root.iterdir())
             if folder.is_dir()
         }
-        folders = {name: files for name, files in folders.items() if files}
+        folders = {name: paths for name, paths in folders.items() if paths}
         if not folders and class_names is None:
-            folders = {None: _videos(root)}
+            folders = {None: _list_videos(root)}
         if not any(folders.values()):
             raise ValueError(
-                f"There are no videos in {root} or in folders in it. Known "
-                f"endings: {', '.join(EXTENSIONS)}."
+                f"There are no videos in {root} or its subfolders. Supported "
+                f"file extensions: {', '.join(EXTENSIONS)}"
             )
         if class_names is None:
             class_names = [name for name in folders if name is not None]
+        class_names = tuple(class_names)
         ids = {name: i for i, name in enumerate(class_names)}
         ids[None] = -1
         unknown = [name for name in folders if name not in ids]
@@ -62,21 +69,15 @@ class VideoFolder:
                 f"The folders {unknown} in {root} are not in `class_names`. "
                 f"Received: class_names={list(class_names)}"
             )
-        self.class_names = tuple(class_names)
-        self.files = [
+        files = [
             VideoFile(str(path), ids[name])
             for name, paths in folders.items()
             for path in paths
         ]
-
-    def __len__(self):
-        return len(self.files)
-
-    def __getitem__(self, index):
-        return self.files[index]
+        super().__init__(files, root, class_names)
 
 
-def _videos(folder):
+def _list_videos(folder):
     return sorted(
         path
         for path in folder.iterdir()

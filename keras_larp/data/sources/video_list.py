@@ -1,42 +1,43 @@
+import collections.abc
 import csv
+import os
 import pathlib
 
-from keras_larp.data.sources.video_file import VideoFile
+from keras_larp.data.sources.file_source import FileSource, VideoFile
 from keras_larp.utils.checks import check_choice
 
 
-class VideoList:
-    """The video files that a csv file lists, as people have for Kinetics.
+class VideoList(FileSource):
+    """The video files listed in a CSV file, as is common for Kinetics.
 
-    The first line names the columns. `path` is needed; `label` is optional
-    and holds either class ids or class names; where it holds ids, `action`
-    may hold the names. Other columns are ignored.
+    The first line names the columns. `path` is required. `label` is optional
+    and holds class ids or class names. If it holds ids, the optional column
+    `action` may hold the names. Other columns are ignored.
 
-    The lists that come with the authors' code (`id,path,action,label`) have
-    paths like `data/ucf101/YoYo/v_YoYo_g08_c01.avi`: leading folders are left
-    out, the same number from all paths, where the files are in `root` without
-    them.
+    The lists of the LARP reference implementation (`id,path,action,label`)
+    have paths like `data/ucf101/YoYo/v_YoYo_g08_c01.avi`. Leading folders are
+    removed, the same number from all paths, if the files are found in `root`
+    without them.
 
     Args:
-        csv_file: String or path.
-        root: Optional string or path, the folder that paths are relative to;
-            that of the csv file where `None`.
-        class_names: Optional list of strings, all classes in the order of
-            their ids. Where `None` and labels are names, the names in the
-            file, sorted.
-        on_error: String, what to do where a file is not there: `"raise"`, or
-            `"skip"` it.
+        csv_file: String or path. The list.
+        root: String or path. The folder that paths are relative to. Defaults
+            to the folder of the CSV file.
+        class_names: List of strings. All class names, indexed by class id.
+            Defaults to the names in the list, sorted.
+        on_error: String. What to do if a listed file does not exist:
+            `"raise"` or `"skip"`. Defaults to `"raise"`.
 
     Attributes:
-        class_names: Tuple of strings, empty where no video has a class; ids
-            as text where a list has nothing but ids, and "" for a class that
-            no line of a list of ids and names has.
-        num_missing: Integer, files of the list that were left out.
+        class_names: Tuple of strings, empty if no video has a class. If the
+            list has ids but no names, the ids as strings. `""` for ids
+            without a name if the list has both.
+        num_missing: Integer. Number of listed files that were skipped.
 
     Raises:
-        FileNotFoundError: If the csv file or a file that it names is not
-            there.
-        ValueError: If a column or a label is not as said; names the line.
+        FileNotFoundError: If the CSV file or a listed file does not exist.
+        ValueError: If a column is missing or a label is invalid; the message
+            names the line.
 
     Example:
 
@@ -44,69 +45,55 @@ class VideoList:
     # path,label
     # train/abc.mp4,arm wrestling
     source = keras_larp.data.VideoList("k600_train.csv", root="/data/k600")
-    source[0].path, source[0].label  # ("/data/k600/train/abc.mp4", 0)
+    source.path(0), source.label(0)  # ("/data/k600/train/abc.mp4", 0)
     ```
     """
 
-    flip_changes_label = False
-
-    def __init__(self, csv_file, root=None, class_names=None, on_error="raise"):
+    def __init__(
+        self,
+        csv_file: str | os.PathLike,
+        root: str | os.PathLike | None = None,
+        class_names: collections.abc.Iterable[str] | None = None,
+        on_error: str = "raise",
+    ):
         csv_file = pathlib.Path(csv_file)
         check_choice("on_error", on_error, ("raise", "skip"))
         if not csv_file.is_file():
-            raise FileNotFoundError(f"There is no file {csv_file}.")
+            raise FileNotFoundError(f"The file {csv_file} does not exist.")
         root = csv_file.parent if root is None else pathlib.Path(root)
-        rows = _read(csv_file)
-        texts = [(row.get("label") or "").strip() for _, row in rows]
+        rows = _read_rows(csv_file)
+        labels = [(row.get("label") or "").strip() for _, row in rows]
         if class_names is None:
-            class_names = _names(texts, [row for _, row in rows])
-        self.class_names = tuple(class_names)
-        self._ids = {name: i for i, name in enumerate(self.class_names)}
+            class_names = _collect_names(labels, [row for _, row in rows])
+        class_names = tuple(class_names)
+        ids = {name: i for i, name in enumerate(class_names)}
         paths = [pathlib.PurePath(row["path"] or "") for _, row in rows]
-        left_out = _folders_to_leave_out(
+        num_removed = _num_folders_to_remove(
             root, paths if on_error == "skip" else paths[:1]
         )
-        self.files = []
-        for (line, _), text, path in zip(rows, texts, paths, strict=True):
-            label = self._label(text, f"line {line} of {csv_file}")
-            path = root.joinpath(*path.parts[left_out:])
+        files = []
+        for (line, _), label, path in zip(rows, labels, paths, strict=True):
+            label = _parse_label(label, ids, line, csv_file)
+            path = root.joinpath(*path.parts[num_removed:])
             if path.is_file():
-                self.files.append(VideoFile(str(path), label))
+                files.append(VideoFile(str(path), label))
             elif on_error == "raise":
                 raise FileNotFoundError(
-                    f"Line {line} of {csv_file} names {path}, which is not "
-                    "there. Paths are relative to the folder of the list, or "
-                    'to `root`. Pass `on_error="skip"`, --on_error=skip in '
-                    "commands, to go on with those that are there."
+                    f"Line {line} of {csv_file} names {path}, which does not "
+                    "exist. Paths are relative to the folder of the list, or "
+                    'to `root`. Pass `on_error="skip"` (--on_error=skip in '
+                    "commands) to skip missing files."
                 )
-        if not self.files:
+        if not files:
             raise FileNotFoundError(
                 f"None of the {len(rows)} files of {csv_file} is in {root}."
             )
-        self.num_missing = len(rows) - len(self.files)
-
-    def _label(self, text, place):
-        if not text:
-            return -1
-        if text in self._ids:
-            return self._ids[text]
-        label = int(text) if _is_number(text) else -1
-        if label < 0 or (self.class_names and label >= len(self.class_names)):
-            raise ValueError(
-                "A label must be a class name or an id from 0 on, of those in "
-                f"`class_names` where given. Received: {text!r} in {place}"
-            )
-        return label
-
-    def __len__(self):
-        return len(self.files)
-
-    def __getitem__(self, index):
-        return self.files[index]
+        self.num_missing = len(rows) - len(files)
+        super().__init__(files, root, class_names)
 
 
-def _read(csv_file):
-    """Pairs of a line's number and its values by column."""
+def _read_rows(csv_file):
+    """Pairs of a line number and a dictionary from column to value."""
     with csv_file.open(newline="", encoding="utf-8-sig") as stream:
         reader = csv.DictReader(stream)
         columns = reader.fieldnames or []
@@ -121,9 +108,9 @@ def _read(csv_file):
     return rows
 
 
-def _names(labels, rows):
-    """The classes that a file names, in the order of their ids."""
-    if not all(_is_number(label) for label in labels if label):
+def _collect_names(labels, rows):
+    """The class names in a list, indexed by class id."""
+    if not all(_is_id(label) for label in labels if label):
         return sorted(set(labels) - {""})
     names = {
         int(label): row["action"].strip()
@@ -133,12 +120,27 @@ def _names(labels, rows):
     count = max((int(label) for label in labels if label), default=-1) + 1
     if not names:
         return [str(i) for i in range(count)]
-    # The authors' `k600_val.csv` has no video of class 293.
+    # The reference implementation's `k600_val.csv` has no video of class 293.
     return [names.get(i, "") for i in range(count)]
 
 
-def _folders_to_leave_out(root, paths):
-    """How many leading folders the first file that is found is without."""
+def _parse_label(text, ids, line, csv_file):
+    if not text:
+        return -1
+    if text in ids:
+        return ids[text]
+    label = int(text) if _is_id(text) else -1
+    if label < 0 or (ids and label >= len(ids)):
+        raise ValueError(
+            "A label must be one of the class names, or a class id of at "
+            f"least 0 and below their number. Received: {text!r} in line "
+            f"{line} of {csv_file}"
+        )
+    return label
+
+
+def _num_folders_to_remove(root, paths):
+    """How many leading folders to remove so that the first file is found."""
     for path in paths:
         for count in range(len(path.parts)):
             if root.joinpath(*path.parts[count:]).is_file():
@@ -146,5 +148,5 @@ def _folders_to_leave_out(root, paths):
     return 0
 
 
-def _is_number(text):
+def _is_id(text):
     return text.isascii() and text.isdigit()

@@ -13,7 +13,7 @@ import pathlib
 import numpy as np
 from safetensors.numpy import load, save
 
-from keras_larp.data.video.video_writer import atomic_write
+from keras_larp.utils.files import atomic_write_text
 
 DESCRIPTION = "tokens.json"
 ENDING = ".array_record"
@@ -80,7 +80,4 @@ def read_description(folder):
 
 def write_description(folder, description):
     text = json.dumps(description, indent=2) + "\n"
-    atomic_write(
-        pathlib.Path(folder) / DESCRIPTION,
-        lambda name: pathlib.Path(name).write_text(text),
-    )
+    atomic_write_text(pathlib.Path(folder) / DESCRIPTION, text)

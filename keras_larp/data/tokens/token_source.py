@@ -56,7 +56,7 @@ class TokenSource:
         missing = [name for name in names if not (folder / name).is_file()]
         strange = [
             path.name
-            for path in sorted(folder.glob(f"*{ENDING}"))
+            for path in sorted(folder.glob(f"tokens-*{ENDING}"))
             if path.name not in names
         ]
         if strange:

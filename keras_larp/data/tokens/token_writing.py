@@ -1,17 +1,20 @@
-import hashlib
 import os
 import pathlib
 
-import numpy as np
 from absl import flags, logging
 from keras import ops
 
 from keras_larp.data.pipelines.clip_loader import (
     ClipLoader,
     batch_clips,
-    check_mirroring,
+    check_flip,
 )
 from keras_larp.data.pipelines.grain_pipeline import decode_in_workers
+from keras_larp.data.sources.video_source import VideoSource
+from keras_larp.data.tokens.source_fingerprint import (
+    path_fingerprint,
+    source_fingerprint,
+)
 from keras_larp.data.tokens.token_records import (
     VERSION,
     pack_record,
@@ -22,52 +25,63 @@ from keras_larp.data.tokens.token_records import (
 from keras_larp.data.tokens.token_source import TokenSource
 from keras_larp.layers.frame_condition import repeat_last_frame
 from keras_larp.utils.checks import check_integer
+from keras_larp.utils.differences import describe_differences
+from keras_larp.utils.files import atomic_write, remove_temporary_files
 from keras_larp.utils.fingerprints import model_fingerprint
 from keras_larp.utils.optional_imports import require
 
+_NUM_THREADS = 4
+
 
 def write_token_dataset(
-    folder,
-    source,
+    folder: str | os.PathLike,
+    source: VideoSource,
     tokenizer,
-    frame_sampling="first",
-    include_flips=False,
-    num_condition_frames=None,
-    batch_size=8,
-    clips_per_shard=1024,
-    seed=0,
-    num_workers=0,
-    on_error="raise",
-):
-    """Tokenizes the clips of a source into files that `token_dataset` reads.
+    frame_sampling: str = "first",
+    include_flips: bool = False,
+    num_condition_frames: int | None = None,
+    batch_size: int = 8,
+    clips_per_shard: int = 1024,
+    seed: int = 0,
+    num_workers: int = 0,
+    on_error: str = "raise",
+) -> TokenSource:
+    """Tokenizes the clips of a source into files for `token_dataset`.
 
-    A shard takes its name when it is whole. Called again after a stop, with
-    the same arguments, the function goes on with the shards that are missing.
+    Each clip is read once. Shards are written atomically. If writing was
+    interrupted, call the function again with the same arguments to write the
+    missing shards. The folder of the videos may have moved in the meantime.
 
     Args:
-        folder: String or path; is made where it is not there.
-        source: As in `video_dataset`.
-        tokenizer: A `LARPTokenizer`, or what has its `encode`, `num_tokens`,
-            `codebook_size`, `num_frames`, `image_size`, `get_config` and
-            `weights`.
-        frame_sampling: String, which frames make a clip; see `video_dataset`. One
-            clip a video, or all `"windows"`.
-        include_flips: Boolean, whether each clip's mirror image is written too.
-        num_condition_frames: Optional integer. Where given, the tokens of the
-            first frames are written too, which a generator for frame
-            prediction is trained on.
-        batch_size: Integer, clips that are encoded at once.
-        clips_per_shard: Integer; copies by `include_flips` are not counted.
-        seed: Integer, for random starts.
-        num_workers: Integer, processes that decode, as in `video_dataset`.
-        on_error: String: `"raise"`, or `"skip"` videos that do not decode.
+        folder: String or path. Folder of the token data set; it is created if
+            it does not exist.
+        source: `VideoSource`, such as `UCF101`.
+        tokenizer: `LARPTokenizer`, or an object with the same `encode`,
+            `num_tokens`, `codebook_size`, `num_frames`, `image_size`,
+            `get_config` and `weights`.
+        frame_sampling: String. Which frames form a clip; see `video_dataset`.
+            One clip per video, or all `"windows"`. Defaults to `"first"`.
+        include_flips: Boolean. Whether to also write the mirrored clips.
+            Defaults to `False`.
+        num_condition_frames: Integer. Also writes the tokens of this many
+            first frames, to train a generator for frame prediction. Defaults
+            to `None`, which writes none.
+        batch_size: Integer. Number of clips per call of the tokenizer.
+            Defaults to 8.
+        clips_per_shard: Integer. Number of clips per shard, not counting
+            mirrored ones. Defaults to 1024.
+        seed: Integer. Seed of random starts. Defaults to 0.
+        num_workers: Integer. Number of decoding processes; see
+            `video_dataset`. Defaults to 0.
+        on_error: String. What to do with videos that do not decode: `"raise"`
+            or `"skip"`. Defaults to `"raise"`.
 
     Returns:
         The `TokenSource` of the folder.
 
     Raises:
-        ValueError: If the folder holds tokens of another tokenizer, source or
-            way of sampling; says which.
+        ValueError: If the folder holds a token data set of another tokenizer,
+            source or frame sampling; the message names the differences.
         VideoDecodeError: If a video does not decode; see `on_error`.
 
     Example:
@@ -75,7 +89,11 @@ def write_token_dataset(
     ```python
     source = keras_larp.data.UCF101("UCF-101", split="train")
     tokens = keras_larp.data.write_token_dataset(
-        "ucf101_tokens", source, tokenizer, frame_sampling="windows", include_flips=True
+        "ucf101_tokens",
+        source,
+        tokenizer,
+        frame_sampling="windows",
+        include_flips=True,
     )
     ```
     """
@@ -98,14 +116,14 @@ def write_token_dataset(
         on_error=on_error,
     )
     if include_flips:
-        check_mirroring(source)
+        check_flip(source)
     description = {
         "version": VERSION,
         "tokenizer": model_fingerprint(tokenizer),
-        "source": _source_identity(source),
+        "source": source_fingerprint(source),
         "vocab_size": tokenizer.codebook_size,
         "num_tokens": tokenizer.num_tokens,
-        "class_names": list(getattr(source, "class_names", ())),
+        "class_names": list(source.class_names),
         "num_clips": len(loader),
         "clips_per_shard": clips_per_shard,
         "sampling": frame_sampling,
@@ -115,110 +133,102 @@ def write_token_dataset(
     }
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    _begin(folder, description)
+    remove_temporary_files(folder)
+    _start_or_resume(folder, description, source)
     names = shard_names(description)
     missing = [i for i, n in enumerate(names) if not (folder / n).is_file()]
     batches = _batches(
         loader, missing, clips_per_shard, batch_size, num_workers
     )
-    writer = _ShardWriter(folder, names, missing)
-    frames = num_condition_frames
-    try:
-        for places, batch in batches:
+    with _ShardWriter(folder, names, missing) as writer:
+        for indices, batch in batches:
             videos = [batch["video"]]
             if include_flips:
                 videos.append(batch["video"][:, :, :, ::-1])
-            copies = [
-                (_encode(tokenizer, video), _first(tokenizer, video, frames))
+            encoded = [
+                (
+                    _encode(tokenizer, video),
+                    _encode_first(tokenizer, video, num_condition_frames),
+                )
                 for video in videos
             ]
-            for i, place in enumerate(places.tolist()):
-                writer.go_to(place // clips_per_shard)
-                for flipped, (tokens, first) in enumerate(copies):
+            for i, index in enumerate(indices.tolist()):
+                writer.advance_to(index // clips_per_shard)
+                for flipped, (token_ids, condition_ids) in enumerate(encoded):
                     writer.write(
                         pack_record(
-                            tokens[i],
+                            token_ids[i],
                             batch["label"][i],
                             batch["start"][i],
                             flipped,
-                            loader.name(place),
+                            loader.name(index),
                             tokenizer.codebook_size,
-                            None if first is None else first[i],
+                            None if condition_ids is None else condition_ids[i],
                         )
                     )
-        writer.go_to(None)
-    finally:
-        writer.drop()
     return TokenSource(folder)
 
 
-def _source_identity(source):
-    """SHA-256 of the names and classes of a source's files; of videos that are
-    no files, of the first alone, since all may take long to make."""
-    digest = hashlib.sha256()
-    source = getattr(source, "source", source)  # Of one that is kept or read.
-    for part in getattr(source, "sources", [source]):  # Of a mixture.
-        for item in part:
-            if isinstance(item, dict):
-                digest.update(np.ascontiguousarray(item["video"]).tobytes())
-                break
-            digest.update(f"{item.path} {item.label}\n".encode())
-    return digest.hexdigest()
-
-
-def _begin(folder, description):
-    """Writes what the folder will hold, or checks that it is the same."""
-    written = read_description(folder)
-    if written is None:
+def _start_or_resume(folder, description, source):
+    """Writes the description of the data set, or compares it with the stored
+    one."""
+    stored = read_description(folder)
+    if stored is None:
         write_description(folder, description)
         return
-    differing = [
-        f"{name} {written.get(name)!r} there and {value!r} here"
-        for name, value in description.items()
-        if written.get(name) != value
-    ]
-    if differing:
+    requested = description
+    # Computing the earlier fingerprint may render a clip.
+    if stored["source"] != description["source"] and (
+        stored["source"] == path_fingerprint(source)
+    ):
+        requested = {**description, "source": stored["source"]}
+    differences = describe_differences(stored, requested)
+    if differences:
         raise ValueError(
             f"{folder} holds another token data set. Choose another folder, "
-            f"or delete it. Received: {', '.join(differing)}"
+            f"or delete it. Received: {differences}"
         )
 
 
 def _batches(loader, shards, clips_per_shard, batch_size, num_workers):
-    """Pairs of clips' numbers and a batch of these clips, in order."""
+    """Pairs of the indices of clips and a batch of these clips, in order."""
     grain = require("grain")
-    if not flags.FLAGS.is_parsed():  # Grain's workers read flags
+    if not flags.FLAGS.is_parsed():  # Grain's workers read flags.
         flags.FLAGS.mark_as_parsed()
-    places = [
-        place
+    indices = [
+        index
         for shard in shards
-        for place in range(
+        for index in range(
             shard * clips_per_shard,
             min((shard + 1) * clips_per_shard, len(loader)),
         )
     ]
-    clips = grain.MapDataset.source(places).map(
-        lambda place: (place, loader.load(0, place))
+    clips = grain.MapDataset.source(indices).map(
+        lambda index: (index, loader.load(0, index))
     )
     buffer_size = 2 * batch_size
     if num_workers:
         clips = decode_in_workers(clips, num_workers, buffer_size)
     else:
-        options = grain.ReadOptions(4, prefetch_buffer_size=buffer_size)
-        clips = clips.to_iter_dataset(options)
+        clips = clips.to_iter_dataset(
+            grain.ReadOptions(_NUM_THREADS, prefetch_buffer_size=buffer_size)
+        )
     return clips.filter(lambda item: loader.keep(item[1])).batch(
         batch_size, batch_fn=batch_clips
     )
 
 
 class _ShardWriter:
-    """Writes shards one after the other, each beside its place until whole.
+    """Context manager that writes shards one after the other.
+
+    Each shard is written atomically. An exception discards the current one.
 
     Args:
         folder: Path.
-        names: List of strings, file names of all shards.
-        missing: List of integers, the shards to write, in order. Those that
-            are passed over, since no clip of theirs decodes, become empty.
+        names: List of strings. File names of all shards.
+        missing: List of integers. The shards to write, in order. Shards that
+            get no record, because none of their videos decodes, are written
+            empty.
     """
 
     def __init__(self, folder, names, missing):
@@ -227,46 +237,55 @@ class _ShardWriter:
         self._names = names
         self._missing = list(missing)
         self._writer = None
+        self._file = None
 
-    def go_to(self, shard):
-        """Completes all shards before `shard`, or all, and opens it."""
-        while self._missing and self._missing[0] != shard:
-            self._open()
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        if error[0] is None:
+            while self._missing:
+                self._complete()
+        elif self._writer is not None:
             self._writer.close()
-            self._writer = None
-            name = self._names[self._missing.pop(0)]
-            os.replace(self._partial(name), self._folder / name)
-            logging.info("Wrote %s", self._folder / name)
-        if shard is not None:
-            self._open()
+            # `atomic_write` removes the file and lets the exception pass.
+            self._file.__exit__(*error)
+
+    def advance_to(self, shard):
+        """Completes all shards before `shard` and opens it."""
+        while self._missing[0] != shard:
+            self._complete()
+        self._open()
 
     def write(self, record):
         self._writer.write(record)
 
-    def drop(self):
-        """Removes the shard that is not whole, if there is one."""
-        if self._writer is not None:
-            self._writer.close()
-            self._partial(self._names[self._missing[0]]).unlink()
-
     def _open(self):
         if self._writer is None:
-            path = self._partial(self._names[self._missing[0]])
-            # One record a group: they are read one by one, in any order.
+            self._file = atomic_write(self._path())
+            # Training reads single records in random order.
             self._writer = self._module.ArrayRecordWriter(
-                str(path), "group_size:1"
+                str(self._file.__enter__()), "group_size:1"
             )
 
-    def _partial(self, name):
-        return self._folder / f"{name}.partial"
+    def _complete(self):
+        self._open()
+        self._writer.close()
+        self._writer = None
+        self._file.__exit__(None, None, None)
+        logging.info("Wrote %s", self._path())
+        self._missing.pop(0)
+
+    def _path(self):
+        return self._folder / self._names[self._missing[0]]
 
 
 def _encode(tokenizer, video):
     return ops.convert_to_numpy(tokenizer.encode(video))
 
 
-def _first(tokenizer, video, num_frames):
-    """The tokens of the first frames, or `None` where they are not asked."""
+def _encode_first(tokenizer, video, num_frames):
+    """The tokens of the first frames, or `None` if `num_frames` is `None`."""
     if num_frames is None:
         return None
     first = repeat_last_frame(video, num_frames)

@@ -1,1 +1,1 @@
-"""Reading, transforming and writing video."""
+"""Reading, transforming and writing of video files."""

@@ -5,21 +5,26 @@ from keras_larp.utils.checks import check_choice, check_integer
 SAMPLINGS = ("random", "first", "center", "uniform", "windows")
 
 
-def frame_indices(total, num_frames, frame_sampling="first", generator=None):
-    """Which frames of a video make a clip.
+def frame_indices(
+    total: int,
+    num_frames: int,
+    frame_sampling: str = "first",
+    generator: np.random.Generator | None = None,
+) -> np.ndarray:
+    """Selects the frames of a video that form a clip.
 
     Args:
-        total: Integer, how many frames the video has.
-        num_frames: Integer, how many frames the clip has.
-        frame_sampling: String. `"random"`, `"first"` and `"center"` take consecutive
-            frames from a random start, the beginning or the middle.
-            `"uniform"` spreads them over the whole video: frame i is
-            `int(i * total / num_frames)`.
-        generator: `np.random.Generator`, needed for `"random"`.
+        total: Integer. Number of frames in the video.
+        num_frames: Integer. Number of frames in the clip.
+        frame_sampling: String. `"random"`, `"first"` and `"center"` select
+            consecutive frames from a random start, the beginning or the
+            middle. `"uniform"` spreads them over the full video: frame i is
+            `int(i * total / num_frames)`. Defaults to `"first"`.
+        generator: `np.random.Generator`. Required for `"random"`.
 
     Returns:
-        int64 array `(num_frames,)`, in ascending order. Where the video is
-        shorter than the clip, all its frames and then the last one again.
+        int64 array `(num_frames,)` in ascending order. If the video is shorter
+        than the clip, all its frames, with the last one repeated.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -33,36 +38,42 @@ def frame_indices(total, num_frames, frame_sampling="first", generator=None):
     """
     total = check_integer("total", total, 1)
     num_frames = check_integer("num_frames", num_frames, 1)
-    # Windows are many clips of a video: see `window_starts`.
+    # "windows" selects several clips per video: see `window_starts`.
     check_choice("frame_sampling", frame_sampling, SAMPLINGS[:-1])
     steps = np.arange(num_frames)
-    spare = max(total - num_frames, 0)
-    if frame_sampling == "uniform" and spare:
+    max_start = max(total - num_frames, 0)
+    if frame_sampling == "uniform" and max_start:
         return steps * total // num_frames
     start = 0
     if frame_sampling == "center":
-        start = spare // 2
+        start = max_start // 2
     if frame_sampling == "random":
         if generator is None:
             raise ValueError(
                 '`frame_sampling="random"` needs a `generator`, such as '
                 "`np.random.default_rng(0)`. Received: generator=None"
             )
-        start = int(generator.integers(spare + 1))
+        start = int(generator.integers(max_start + 1))
     return np.minimum(start + steps, total - 1)
 
 
-def window_starts(total, num_frames):
-    """First frames of all the non-overlapping windows of a video.
+def window_starts(total: int, num_frames: int) -> range:
+    """Returns the first frames of all non-overlapping windows of a video.
 
-    Only whole windows count: a video shorter than `num_frames` has none.
+    Only complete windows count: a video shorter than `num_frames` has none.
 
     Args:
-        total: Integer, how many frames the video has.
-        num_frames: Integer, length of a window.
+        total: Integer. Number of frames in the video.
+        num_frames: Integer. Number of frames per window.
 
     Returns:
-        `range` of the starts.
+        `range` of frame indices.
+
+    Example:
+
+    ```python
+    list(keras_larp.data.window_starts(50, 16))  # [0, 16, 32]
+    ```
     """
     total = check_integer("total", total, 1)
     num_frames = check_integer("num_frames", num_frames, 1)

@@ -1,75 +1,107 @@
 import importlib
-import os
+import threading
 import warnings
 
+import numpy as np
+
+from keras_larp.data.sources.video_source import VideoSource, check_source
 from keras_larp.data.video.frame_index import decode_error
 from keras_larp.utils.optional_imports import require
 
 
-class TfioReader:
-    """Reads the files of a source with tensorflow-io in place of PyAV.
+class TfioReader(VideoSource):
+    """Decodes the files of a source with tensorflow-io instead of PyAV.
 
-    A sequence of dictionaries of `video` and `label`, which every pipeline
-    takes; `tf_video_dataset(reader="tfio")` makes one.
+    `tf_video_dataset(reader="tfio")` creates one. Videos that are not files
+    are read from the source itself.
 
-    The last tensorflow-io, 0.37.1, loads beside TensorFlow 2.16 alone, and
-    needs the shared libraries of FFmpeg 4, which the wheel of `decord` has.
-    It decodes whole files into memory. Of a damaged file it gives the frames
-    that decode, without an error; and in frames whose width is no multiple of
-    8 the last columns are wrong (those of the centre crop are right).
+    The last tensorflow-io, 0.37.1, requires TensorFlow 2.16 and the shared
+    libraries of FFmpeg 4, which the wheel of `decord` includes. It decodes
+    complete files into memory. Damaged files are not an error: it returns the
+    frames that decode. If the width is not a multiple of 8, the last columns
+    of frames are wrong (those of the center crop are right).
 
     Args:
-        source: A sequence of `VideoFile`.
+        source: `VideoSource` of files.
 
     Raises:
         ImportError: If tensorflow-io or FFmpeg 4 does not load.
-        VideoDecodeError: While reading, of a file that holds no video.
+        VideoDecodeError: If a file that is read holds no video.
 
     Example:
 
     ```python
     source = keras_larp.data.UCF101("UCF-101", split="train")
     reader = keras_larp.data.TfioReader(source)
-    reader[0]["video"].shape  # (165, 240, 320, 3), uint8
+    reader.read(0, np.arange(16)).shape  # (16, 240, 320, 3), uint8
     ```
     """
 
-    def __init__(self, source):
-        self.source = source
-        self.class_names = tuple(getattr(source, "class_names", ()))
-        self.flip_changes_label = getattr(source, "flip_changes_label", False)
+    def __init__(self, source: VideoSource):
+        self.source = check_source(source)
+        self.class_names = source.class_names
+        self.flip_changes_label = source.flip_changes_label
+        self.default_num_frames = source.default_num_frames
+        self.default_image_size = source.default_image_size
         self._tf = require("tensorflow", "tfio")
         self._decode = _load_decoder()
+        # The video that each thread decoded last: `num_frames` decodes the
+        # complete file, and `read` needs it next.
+        self._decoded = threading.local()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, index):
-        file = self.source[index]
-        if isinstance(file, dict):
-            return file
-        path = os.fspath(file.path)
-        try:
-            video = self._decode(self._tf.io.read_file(path), 0).numpy()
-        except self._tf.errors.OpError as error:
-            raise decode_error(path, error.message) from error
-        if not len(video):
-            raise decode_error(path, "it holds no frame that decodes")
-        return {"video": video, "label": file.label}
+    def name(self, index: int) -> str:
+        return self.source.name(index)
+
+    def path(self, index: int) -> str | None:
+        return self.source.path(index)
+
+    def label(self, index: int) -> int:
+        return self.source.label(index)
+
+    def num_frames(self, index: int) -> int:
+        path = self.source.path(index)
+        if path is None:
+            return self.source.num_frames(index)
+        return len(self._decode_file(path))
+
+    def read(
+        self,
+        index: int,
+        frame_indices: np.ndarray,
+        image_size: int | None = None,
+    ) -> np.ndarray:
+        path = self.source.path(index)
+        if path is None:
+            return self.source.read(index, frame_indices, image_size)
+        return self._decode_file(path)[frame_indices]
+
+    def _decode_file(self, path):
+        if getattr(self._decoded, "path", None) != path:
+            try:
+                video = self._decode(self._tf.io.read_file(path), 0).numpy()
+            except self._tf.errors.OpError as error:
+                raise decode_error(path, error.message) from error
+            if not len(video):
+                raise decode_error(path, "it holds no frame that decodes")
+            self._decoded.path, self._decoded.video = path, video
+        return self._decoded.video
 
 
 def _load_decoder():
     tfio = require("tensorflow_io", "tfio")
     try:
-        with warnings.catch_warnings(record=True):  # one a library
-            # Loaded at the first use otherwise, in the midst of training.
+        with warnings.catch_warnings(record=True):  # one per library
+            # Otherwise loaded on first use, in the middle of training.
             importlib.import_module("tensorflow_io.python.ops.ffmpeg_ops")
     except (ImportError, NotImplementedError, OSError) as error:
         raise ImportError(
-            "tensorflow-io is installed, and its video decoder does not load. "
+            "tensorflow-io is installed, but its video decoder does not load. "
             "It needs TensorFlow 2.16 and the shared libraries of FFmpeg 4 "
-            "(libavcodec.so.58 and those beside it) in a folder that "
-            "LD_LIBRARY_PATH names; `make test-tfio` shows how. "
+            "(libavcodec.so.58 and its companions) in a folder on "
+            "LD_LIBRARY_PATH; `make test-tfio` shows how. "
             f'`reader="pyav"` needs neither. ({error})'
         ) from error
     return tfio.experimental.ffmpeg.decode_video

@@ -1,3 +1,4 @@
+import collections.abc
 import math
 
 import numpy as np
@@ -6,21 +7,22 @@ from keras_larp.utils.checks import check_integer
 from keras_larp.utils.optional_imports import require
 
 
-def resize_shorter_side(video, image_size):
+def resize_shorter_side(video: np.ndarray, image_size: int) -> np.ndarray:
     """Resizes frames so that their shorter side is `image_size`.
 
-    Bilinear with antialiasing; the longer side becomes
+    Bilinear with antialiasing. The longer side becomes
     `int(image_size * longer / shorter)`.
 
     Args:
         video: uint8 or float array `(T, H, W, 3)`.
-        image_size: Integer.
+        image_size: Integer. Length of the shorter side in pixels.
 
     Returns:
-        Array `(T, H', W', 3)` of the dtype uint8, or float32 for floats.
+        uint8 array `(T, H', W', 3)`, or float32 for float input.
 
     Raises:
-        ValueError: If the video or the size is not as said.
+        ValueError: If `video` has another shape or dtype, or `image_size` is
+            not positive.
 
     Example:
 
@@ -37,18 +39,18 @@ def resize_shorter_side(video, image_size):
     return _resize(video, size)
 
 
-def center_crop(video, image_size):
-    """Cuts the middle square out of frames.
+def center_crop(video: np.ndarray, image_size: int) -> np.ndarray:
+    """Crops frames to the center square.
 
     Args:
-        video: Array `(T, H, W, 3)`, of at least `image_size` on both sides.
-        image_size: Integer.
+        video: Array `(T, H, W, 3)`, at least `image_size` high and wide.
+        image_size: Integer. Side of the square in pixels.
 
     Returns:
         Array `(T, image_size, image_size, 3)`, a view.
 
     Raises:
-        ValueError: If the frames are smaller than the square.
+        ValueError: If the frames are smaller than `image_size`.
 
     Example:
 
@@ -62,31 +64,38 @@ def center_crop(video, image_size):
     height, width = video.shape[1:3]
     if min(height, width) < image_size:
         raise ValueError(
-            f"Frames must be at least {image_size} pixels high and wide to "
-            f"crop them; resize them first. Received: shape={video.shape}"
+            f"Frames must be at least {image_size} pixels high and wide to be "
+            f"cropped; resize them first. Received: shape={video.shape}"
         )
     top, left = _center_corner(height, width, image_size)
     return video[:, top : top + image_size, left : left + image_size]
 
 
-def horizontal_flip(video):
-    """Mirrors a whole clip `(T, H, W, 3)`, left to right; gives a view."""
+def horizontal_flip(video: np.ndarray) -> np.ndarray:
+    """Mirrors all frames of a clip `(T, H, W, 3)` and returns a view."""
     return check_video(video)[:, :, ::-1]
 
 
-def random_crop_box(height, width, scale, ratio, generator):
-    """Draws a part of a frame, as torchvision's `RandomResizedCrop` does.
+def random_crop_box(
+    height: int,
+    width: int,
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
+    generator: np.random.Generator,
+) -> tuple[int, int, int, int]:
+    """Draws a random crop box like torchvision's `RandomResizedCrop`.
 
     Args:
-        height: Integer, of the frame.
-        width: Integer, of the frame.
-        scale: Pair of floats, least and largest share of the frame's area.
-        ratio: Pair of floats, least and largest width over height.
+        height: Integer. Height of the frame.
+        width: Integer. Width of the frame.
+        scale: Pair of floats. Range of the crop's area as a fraction of the
+            frame's area.
+        ratio: Pair of floats. Range of the crop's aspect ratio, width / height.
         generator: `np.random.Generator`.
 
     Returns:
-        Four integers: top, left, height and width of the part. Where ten
-        draws do not fit, the largest middle part of an allowed ratio.
+        Four integers: top, left, height and width of the crop. If ten draws
+        exceed the frame, the largest center crop with an allowed aspect ratio.
 
     Example:
 
@@ -109,17 +118,21 @@ def random_crop_box(height, width, scale, ratio, generator):
     return (height - rows) // 2, (width - columns) // 2, rows, columns
 
 
-def resized_crop(video, box, image_size):
-    """Cuts a part out of all frames and resizes it to a square.
+def resized_crop(
+    video: np.ndarray, box: tuple[int, int, int, int], image_size: int
+) -> np.ndarray:
+    """Crops all frames to a box and resizes it to a square.
+
+    Bilinear with antialiasing.
 
     Args:
         video: uint8 or float array `(T, H, W, 3)`.
-        box: Four integers: top, left, height and width of the part.
-        image_size: Integer.
+        box: Four integers: top, left, height and width of the crop.
+        image_size: Integer. Side of the square in pixels.
 
     Returns:
-        Array `(T, image_size, image_size, 3)` of the dtype uint8, or float32
-        for floats; bilinear with antialiasing.
+        uint8 array `(T, image_size, image_size, 3)`, or float32 for float
+        input.
     """
     video = check_video(video)
     top, left, height, width = box
@@ -127,24 +140,33 @@ def resized_crop(video, box, image_size):
     return _resize(video, (image_size, image_size))
 
 
-def preprocess_clip(video, image_size, horizontal_flip=False, crop_box=None):
-    """Makes decoded frames what the models take.
+def preprocess_clip(
+    video: np.ndarray,
+    image_size: int,
+    horizontal_flip: bool = False,
+    crop_box: tuple[int, int, int, int] | None = None,
+) -> np.ndarray:
+    """Converts decoded frames to the input of the models.
 
-    Resizes the shorter side and cuts out the middle square, or else cuts out
-    `crop_box` and resizes it; mirrors where asked to, and scales to [0, 1].
+    Resizes the shorter side and crops to the center square, or crops to
+    `crop_box` and resizes the crop. Then flips the clip if requested and
+    scales it to [0, 1].
 
     Args:
         video: uint8 array `(T, H, W, 3)`, or floats in [0, 1].
-        image_size: Integer.
-        horizontal_flip: Boolean, whether the clip is mirrored.
-        crop_box: Optional four integers: top, left, height and width, such as
-            `random_crop_box` gives.
+        image_size: Integer. Side of the output frames in pixels.
+        horizontal_flip: Boolean. Whether to mirror the clip. Defaults to
+            `False`.
+        crop_box: Four integers: top, left, height and width, as returned by
+            `random_crop_box`. `None` selects the center square. Defaults to
+            `None`.
 
     Returns:
         float32 array `(T, image_size, image_size, 3)` in [0, 1].
 
     Raises:
-        ValueError: If the video or the size is not as said.
+        ValueError: If `video` has another shape or dtype, or `image_size` is
+            not positive.
 
     Example:
 
@@ -157,8 +179,13 @@ def preprocess_clip(video, image_size, horizontal_flip=False, crop_box=None):
     return to_unit_range(fit_clip(video, image_size, horizontal_flip, crop_box))
 
 
-def fit_clip(video, image_size, flip=False, crop_box=None):
-    """`preprocess_clip` without the scaling to [0, 1]: bytes stay bytes."""
+def fit_clip(
+    video: np.ndarray,
+    image_size: int,
+    flip: bool = False,
+    crop_box: tuple[int, int, int, int] | None = None,
+) -> np.ndarray:
+    """Like `preprocess_clip`, but without scaling: uint8 stays uint8."""
     if crop_box is None:
         video = _resize_and_crop(check_video(video), image_size)
     else:
@@ -166,16 +193,15 @@ def fit_clip(video, image_size, flip=False, crop_box=None):
     return horizontal_flip(video) if flip else video
 
 
-def to_unit_range(video):
-    """float32 in [0, 1], of uint8 or of floats that are in it already."""
+def to_unit_range(video: np.ndarray) -> np.ndarray:
+    """Converts uint8, or floats in [0, 1], to float32 in [0, 1]."""
     if video.dtype == np.uint8:
         return video.astype(np.float32) / np.float32(255)
     return np.ascontiguousarray(video, np.float32)
 
 
-def stack_clips(videos):
-    """float32 `(B, T, H, W, 3)` in [0, 1], of clips each of which is uint8 or
-    of floats in that range."""
+def stack_clips(videos: collections.abc.Sequence[np.ndarray]) -> np.ndarray:
+    """Stacks clips, uint8 or floats in [0, 1], to float32 in [0, 1]."""
     batch = np.empty((len(videos), *videos[0].shape), np.float32)
     for row, video in zip(batch, videos, strict=True):
         if video.dtype == np.uint8:
@@ -185,7 +211,7 @@ def stack_clips(videos):
     return batch
 
 
-def check_video(video):
+def check_video(video: np.ndarray) -> np.ndarray:
     """Returns `video` as an array, or raises `ValueError`."""
     video = np.asarray(video)
     if (
@@ -195,33 +221,36 @@ def check_video(video):
         or not (video.dtype == np.uint8 or video.dtype.kind == "f")
     ):
         raise ValueError(
-            "A video must be uint8 or float of shape (T, H, W, 3), none of "
-            f"them 0. Received: dtype={video.dtype}, shape={video.shape}"
+            "A video must be a non-empty uint8 or float array of shape "
+            f"(T, H, W, 3). Received: dtype={video.dtype}, shape={video.shape}"
         )
     return video
 
 
 def _resize_and_crop(video, image_size):
-    """The middle square of `resize_shorter_side`, but for rounding: what is
-    cut off afterwards is not computed."""
+    """Resizes the center square only, instead of resizing and then cropping.
+
+    Equal to `center_crop(resize_shorter_side(...))` up to rounding.
+    """
     image_size = check_integer("image_size", image_size, 1)
     height, width = video.shape[1:3]
     size = resized_size(height, width, image_size)
     if size == (height, width):
         return center_crop(video, image_size)
     top, left = _center_corner(*size, image_size)
-    rows, columns = height / size[0], width / size[1]  # a new pixel's size
+    # Size of an output pixel in input pixels.
+    pixel_height, pixel_width = height / size[0], width / size[1]
     box = (
-        left * columns,
-        top * rows,
-        (left + image_size) * columns,
-        (top + image_size) * rows,
+        left * pixel_width,
+        top * pixel_height,
+        (left + image_size) * pixel_width,
+        (top + image_size) * pixel_height,
     )
     return _resize(video, (image_size, image_size), box)
 
 
-def resized_size(height, width, image_size):
-    """Height and width of frames whose shorter side becomes `image_size`."""
+def resized_size(height: int, width: int, image_size: int) -> tuple[int, int]:
+    """Returns height and width after resizing the shorter side."""
     if height <= width:
         return image_size, int(image_size * width / height)
     return int(image_size * height / width), image_size
@@ -237,13 +266,26 @@ def _resize(video, size, box=None):
     return np.stack([resize_frame(frame, size, box) for frame in video])
 
 
-def resize_frame(frame, size, box=None):
-    """`(H, W, 3)`, or the part in `box` (left, top, right, bottom, which may
-    lie between pixels), to `(*size, 3)`."""
+def resize_frame(
+    frame: np.ndarray,
+    size: tuple[int, int],
+    box: tuple[float, float, float, float] | None = None,
+) -> np.ndarray:
+    """Resizes a frame, or a part of it, with Pillow.
+
+    Args:
+        frame: uint8 or float32 array `(H, W, 3)`.
+        size: Pair of integers: height and width of the output.
+        box: Four floats: left, top, right and bottom of the part to resize, in
+            pixels. `None` selects the full frame. Defaults to `None`.
+
+    Returns:
+        Array `(*size, 3)` of the same dtype.
+    """
     image = require("PIL.Image")
-    size = size[::-1]  # Pillow names the width first
+    size = size[::-1]  # Pillow expects (width, height).
     planes = [frame]
-    if frame.dtype != np.uint8:  # Pillow's floats have one channel
+    if frame.dtype != np.uint8:  # Pillow's float images have one channel.
         planes = np.ascontiguousarray(np.moveaxis(frame, -1, 0))
     resized = [
         np.asarray(

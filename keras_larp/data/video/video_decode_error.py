@@ -1,6 +1,8 @@
 class VideoDecodeError(ValueError):
-    """A video file that does not open, does not decode, is cut off, or holds
-    no frame. The message names the file and what to do.
+    """Raised for a video file that cannot be read.
+
+    The file does not open, does not decode, is truncated, or has no frames.
+    The message names the file and how to skip it.
 
     Example:
 

@@ -1,9 +1,10 @@
 import os
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_larp.data.video.frame_index import (
-    AT_END,
+    FLUSH_TIMESTAMP,
     TOLERATED_MISSING_FRAMES,
     decode_error,
     index_frames,
@@ -14,25 +15,25 @@ from keras_larp.data.video.transforms import resized_size
 from keras_larp.utils.checks import check_integer
 from keras_larp.utils.optional_imports import require
 
-# Decoders that can be told for each packet whether to skip it. (That of AV1
-# goes on as it began.)
+# Decoders that apply `skip_frame` packet by packet. (The AV1 decoder only
+# applies the value that was set first.)
 _SKIPPING_DECODERS = {"h264", "hevc", "mpeg4", "mpeg2video"}
 
 
-def count_frames(path):
-    """How many frames a video file holds.
+def count_frames(path: str | os.PathLike) -> int:
+    """Counts the frames of a video file.
 
-    The file is read through but not decoded, and the answer is remembered
-    until the file changes.
+    The file is demuxed but not decoded. The result is cached until the file
+    changes.
 
     Args:
-        path: String or path, the file.
+        path: String or path of the file.
 
     Returns:
         Integer, at least 1.
 
     Raises:
-        VideoDecodeError: If the file does not open or is cut off.
+        VideoDecodeError: If the file does not open or is truncated.
 
     Example:
 
@@ -43,20 +44,23 @@ def count_frames(path):
     return index_frames(path).num_frames
 
 
-def read_clip(path, start=0, num_frames=16):
-    """Reads consecutive frames of a video file at its native rate.
+def read_clip(
+    path: str | os.PathLike, start: int = 0, num_frames: int = 16
+) -> np.ndarray:
+    """Reads consecutive frames of a video file at its native frame rate.
 
     Args:
-        path: String or path, the file.
-        start: Integer, number of the first frame, from 0.
-        num_frames: Integer, length of the clip. Where the video ends before,
-            its last frame is repeated.
+        path: String or path of the file.
+        start: Integer. Index of the first frame. Defaults to 0.
+        num_frames: Integer. Number of frames in the clip. If the video ends
+            early, its last frame is repeated. Defaults to 16.
 
     Returns:
         uint8 array `(num_frames, height, width, 3)`, RGB.
 
     Raises:
-        ValueError: If `start` is not in the video, or `num_frames < 1`.
+        ValueError: If `start` is past the end of the video, or
+            `num_frames < 1`.
         VideoDecodeError: If the file does not open or decode.
 
     Example:
@@ -71,7 +75,7 @@ def read_clip(path, start=0, num_frames=16):
     total = count_frames(path)
     if start >= total:
         raise ValueError(
-            f"`start` must be below the number of frames, {total}, of "
+            f"`start` must be less than {total}, the number of frames in "
             f"{os.fspath(path)}. Received: start={start}"
         )
     return read_frames(
@@ -79,31 +83,31 @@ def read_clip(path, start=0, num_frames=16):
     )
 
 
-def read_frames(path, indices, image_size=None):
-    """Reads the named frames of a video file.
+def read_frames(
+    path: str | os.PathLike, indices: ArrayLike, image_size: int | None = None
+) -> np.ndarray:
+    """Reads frames of a video file by index.
 
-    Decoding starts at the last keyframe before the first frame that is asked
-    for, where the container stores when each frame is shown, so that every
-    decoded frame is known by its time stamp. Frames that are not asked for
-    and that no other frame builds on are not decoded. Where time stamps are
-    missing or frames do not turn up where the index has them, the whole file
-    is decoded from its beginning and frames are counted. Both ways give the
-    same frames.
+    If the container stores presentation timestamps, decoding starts at the
+    last keyframe before the first requested frame, frames are identified by
+    their timestamps, and non-reference frames that were not requested are
+    skipped. If timestamps are missing or unreliable, the file is decoded from
+    the start and frames are counted. Both methods return the same frames.
 
     Args:
-        path: String or path, the file.
-        indices: Integers `(T,)`, numbers of frames from 0, in any order; one
-            may be named several times.
-        image_size: Optional integer. Where given, FFmpeg makes the shorter
-            side that long (bilinear) while it converts to RGB, which takes no
-            longer than converting alone. Pixels differ by about 1 of 255 from
-            those of `resize_shorter_side`.
+        path: String or path of the file.
+        indices: Integers `(T,)`. Frame indices from 0, in any order, with
+            repetitions allowed.
+        image_size: Integer. If given, FFmpeg resizes the shorter side to this
+            length (bilinear) during the conversion to RGB, at no extra cost.
+            Pixel values differ by about 1 of 255 from those of
+            `resize_shorter_side`. `None` disables it. Defaults to `None`.
 
     Returns:
         uint8 array `(T, height, width, 3)`, RGB.
 
     Raises:
-        ValueError: If a number is not in the video or there is none.
+        ValueError: If `indices` is empty or an index is out of range.
         VideoDecodeError: If the file does not open or decode.
 
     Example:
@@ -123,103 +127,114 @@ def read_frames(path, indices, image_size=None):
     index = index_frames(path)
     if indices.min() < 0 or indices.max() >= index.num_frames:
         raise ValueError(
-            f"Frames of {path} are numbered from 0 to {index.num_frames - 1}. "
-            f"Received: indices={indices.tolist()}"
+            f"Frame indices of {path} must be from 0 to "
+            f"{index.num_frames - 1}. Received: indices={indices.tolist()}"
         )
-    wanted = set(indices.tolist())
+    requested = set(indices.tolist())
     frames = None
-    if index.times is not None and max(wanted) > 0:
-        frames = _decode_from_keyframe(path, index, wanted, image_size)
+    if index.timestamps is not None and max(requested) > 0:
+        frames = _decode_from_keyframe(path, index, requested, image_size)
     if frames is None:
-        frames = _decode_from_beginning(path, index, wanted, image_size)
+        frames = _decode_from_start(path, index, requested, image_size)
     return np.stack([frames[i] for i in indices.tolist()])
 
 
-def _decode_from_keyframe(path, index, wanted, image_size):
-    """Frames by number, or `None` where they are not what the index says."""
-    first = min(wanted)
-    position = np.searchsorted(index.keyframes, first, side="right") - 1
-    keyframe_time = int(index.times[index.keyframes[position]])
-    numbers = {int(index.times[number]): number for number in wanted}
-    needed = {time - lead for time in numbers for lead in range(index.lead + 1)}
-    frames, to_rgb = {}, _RgbConverter(image_size)
-    begun = False
+def _decode_from_keyframe(path, index, requested, image_size):
+    """Returns a dictionary of the requested frames, keyed by frame index.
+
+    Returns `None` if the decoded timestamps contradict the index.
+    """
+    keyframe = index.keyframes[
+        np.searchsorted(index.keyframes, min(requested), side="right") - 1
+    ]
+    keyframe_timestamp = int(index.timestamps[keyframe])
+    frame_index_of = {int(index.timestamps[i]): i for i in requested}
+    required = {
+        timestamp - lead
+        for timestamp in frame_index_of
+        for lead in range(index.num_lead_packets + 1)
+    }
+    frames, to_rgb = {}, _RGBConverter(image_size)
+    found_keyframe = False
     with open_video(path) as (container, stream):
-        if position:
-            container.seek(keyframe_time, stream=stream)
+        if keyframe > 0:
+            container.seek(keyframe_timestamp, stream=stream)
         for packet in container.demux(stream):
-            # In usual files no other frame builds on up to two thirds of them.
+            # Up to two thirds of the frames in common files are non-reference
+            # frames.
             if stream.codec_context.name in _SKIPPING_DECODERS:
+                is_required = _timestamp(packet, index) in required
                 stream.codec_context.skip_frame = (
-                    "DEFAULT" if _stamp(packet, index) in needed else "NONREF"
+                    "DEFAULT" if is_required else "NONREF"
                 )
             for frame in packet.decode():
-                time = _stamp(frame, index)
-                if time < index.times[0]:
+                timestamp = _timestamp(frame, index)
+                if timestamp < index.timestamps[0]:
                     return None
-                # Some encoders refresh a picture bit by bit: what a decoder
-                # gives first after such a place comes later, and is not whole.
-                begun = begun or time == keyframe_time
-                if not begun and time > keyframe_time:
+                # With periodic intra refresh a decoder's first frame after a
+                # seek follows the keyframe and is not fully refreshed.
+                found_keyframe |= timestamp == keyframe_timestamp
+                if not found_keyframe and timestamp > keyframe_timestamp:
                     return None
-                if time not in numbers:
+                if timestamp not in frame_index_of:
                     continue
                 if frame.is_corrupt:
                     return None
-                frames[numbers[time]] = to_rgb(frame)
-                if len(frames) == len(wanted):
+                frames[frame_index_of[timestamp]] = to_rgb(frame)
+                if len(frames) == len(requested):
                     return frames
     return None
 
 
-def _stamp(item, index):
-    """What the index knows a frame by, of a packet or of a decoded frame."""
-    stamp = getattr(item, index.stamp)
-    return AT_END if stamp is None else stamp
+def _timestamp(packet_or_frame, index):
+    """Returns the timestamp by which `index` identifies frames."""
+    timestamp = getattr(packet_or_frame, index.timestamp_type)
+    return FLUSH_TIMESTAMP if timestamp is None else timestamp
 
 
-def _decode_from_beginning(path, index, wanted, image_size):
-    """Frames by number."""
-    frames, last = {}, max(wanted)
-    to_rgb = _RgbConverter(image_size)
-    number = -1
+def _decode_from_start(path, index, requested, image_size):
+    """Returns a dictionary of the requested frames, keyed by frame index."""
+    frames, last = {}, max(requested)
+    to_rgb = _RGBConverter(image_size)
+    # The last decoded frame replaces frames that were never coded, so it is
+    # kept even if it was not requested.
+    first_kept = index.num_frames - 1 - TOLERATED_MISSING_FRAMES
+    num_decoded = 0
     with open_video(path) as (container, stream):
-        for number, frame in enumerate(container.decode(stream)):
-            # The frames that stand in for ones that were never coded.
-            is_near_end = number >= index.num_frames - 1 - (
-                TOLERATED_MISSING_FRAMES
-            )
-            if number in wanted or (is_near_end and last > number):
+        for i, frame in enumerate(container.decode(stream)):
+            if i in requested or first_kept <= i < last:
                 if frame.is_corrupt:
-                    raise decode_error(path, f"frame {number} is damaged")
-                frames[number] = to_rgb(frame)
-            if number >= last:
+                    raise decode_error(path, f"frame {i} is damaged")
+                frames[i] = to_rgb(frame)
+            if i >= last:
                 return frames
-    decoded = number + 1
-    if not decoded or decoded < index.num_frames - TOLERATED_MISSING_FRAMES:
+            num_decoded = i + 1
+    if num_decoded < max(1, index.num_frames - TOLERATED_MISSING_FRAMES):
         raise decode_error(
             path,
-            f"only {decoded} of its {index.num_frames} frames decode",
+            f"only {num_decoded} of {index.num_frames} frames could be decoded",
         )
-    for missing in range(decoded, index.num_frames):
-        frames[missing] = frames[decoded - 1]
+    for i in range(num_decoded, index.num_frames):
+        frames[i] = frames[num_decoded - 1]
     return frames
 
 
-class _RgbConverter:
-    """Converts the frames of one file, all to the size of the first, should
-    it change on the way, and turns them as the file says: phones store
-    upright videos lying on their side.
+class _RGBConverter:
+    """Converts the frames of one file to RGB arrays.
+
+    All frames get the size of the first one, even if the resolution changes
+    within the file, and are rotated as the file's metadata specifies: phones
+    store portrait videos as rotated landscape frames.
 
     Args:
-        image_size: Integer, length of the shorter side; the file's own where
-            `None`.
+        image_size: Integer. Length of the shorter side; `None` keeps the
+            file's resolution.
     """
 
     def __init__(self, image_size):
         self.image_size = image_size
         self.size = None
-        # One for all frames: it computes its filters only once.
+        # Reused for all frames, because it caches its resampling filters.
         self.reformatter = require("av").video.reformatter.VideoReformatter()
 
     def __call__(self, frame):
@@ -234,8 +249,8 @@ class _RgbConverter:
             height=height,
             width=width,
             interpolation="BILINEAR",
-            # More, which is PyAV's default, take twice the processor's time.
+            # PyAV's default of several threads doubles the CPU time.
             threads=1,
         ).to_ndarray()
-        # `rotation` is in degrees, counterclockwise as `rot90` turns.
+        # `rotation` is in degrees, counterclockwise like `np.rot90`.
         return np.rot90(pixels, round(frame.rotation / 90))

@@ -1,27 +1,38 @@
+import collections.abc
 import os
-import pathlib
-import tempfile
+import typing
 
 import numpy as np
 
+from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.checks import check_integer
+from keras_larp.utils.files import atomic_write
 from keras_larp.utils.optional_imports import require
 
 
-def video_grid(videos, num_columns, padding=2, row_names=None):
-    """Lays clips out side by side, as one video.
+def video_grid(
+    videos: typing.Any,
+    num_columns: int,
+    padding: int = 2,
+    row_names: collections.abc.Sequence[str] | None = None,
+) -> np.ndarray:
+    """Arranges clips in a grid, as one video.
 
     Args:
-        videos: Floats in [0, 1] `(B, T, H, W, 3)`; others are clipped.
-        num_columns: Integer, clips in a row.
-        padding: Integer, white pixels between clips.
-        row_names: Optional list of strings, written left of the rows.
+        videos: uint8, or floats in [0, 1], `(B, T, H, W, 3)`. Array or tensor
+            of any backend. Floats are clipped.
+        num_columns: Integer. Number of clips per row.
+        padding: Integer. Width in pixels of the white border around clips.
+            Defaults to 2.
+        row_names: List of strings. Labels to the left of the rows. `None`
+            disables them. Defaults to `None`.
 
     Returns:
         uint8 array `(T, H', W', 3)`.
 
     Raises:
-        ValueError: If the clips are not as said.
+        ValueError: If `videos` has another shape, or if there is not one name
+            per row.
 
     Example:
 
@@ -31,7 +42,7 @@ def video_grid(videos, num_columns, padding=2, row_names=None):
     # (16, 70, 104, 3)
     ```
     """
-    videos = _to_bytes(videos, 5)
+    videos = _to_uint8(videos, 5)
     num_columns = check_integer("num_columns", num_columns, 1)
     padding = check_integer("padding", padding, 0)
     count, frames, height, width, _ = videos.shape
@@ -50,61 +61,83 @@ def video_grid(videos, num_columns, padding=2, row_names=None):
         return grid
     if len(row_names) != num_rows:
         raise ValueError(
-            f"Expected a name for each of {num_rows} rows. "
+            f"Expected one name for each of {num_rows} rows. "
             f"Received: row_names={list(row_names)}"
         )
-    names = _written(row_names, row_step, grid.shape[1])
-    names = np.broadcast_to(names, (frames, *names.shape))
-    return np.concatenate([names, grid], axis=2)
+    labels = _render_labels(row_names, row_step, grid.shape[1])
+    labels = np.broadcast_to(labels, (frames, *labels.shape))
+    return np.concatenate([labels, grid], axis=2)
 
 
-def _written(names, step, height):
-    """A picture `(height, W, 3)` with the names in black, one each `step`."""
+def _render_labels(names, row_step, height):
+    """Returns an image `(height, W, 3)` of the names, `row_step` apart."""
     font = require("PIL.ImageFont", "viz").load_default(12)
     width = 8 + max(round(font.getlength(name)) for name in names)
-    picture = require("PIL.Image", "viz").new("RGB", (width, height), "white")
-    draw = require("PIL.ImageDraw", "viz").Draw(picture)
+    image = require("PIL.Image", "viz").new("RGB", (width, height), "white")
+    draw = require("PIL.ImageDraw", "viz").Draw(image)
     for row, name in enumerate(names):
-        middle = (4, row * step + step // 2)
-        draw.text(middle, name, fill="black", font=font, anchor="lm")
-    return np.asarray(picture)
+        position = (4, row * row_step + row_step // 2)
+        draw.text(position, name, fill="black", font=font, anchor="lm")
+    return np.asarray(image)
 
 
-def film_strips(videos, num_frames=4, padding=2, num_columns=1, row_names=None):
-    """Lays clips out as a picture, each as a strip of frames in their order.
+def film_strips(
+    videos: typing.Any,
+    num_frames: int = 4,
+    padding: int = 2,
+    num_columns: int = 1,
+    row_names: collections.abc.Sequence[str] | None = None,
+) -> np.ndarray:
+    """Arranges clips in one image, each as a row of frames in display order.
 
     Args:
-        videos: Floats in [0, 1] `(B, T, H, W, 3)`; others are clipped.
-        num_frames: Integer, how many frames of each clip are shown, spread
-            from its first to its last.
-        padding: Integer, white pixels between frames.
-        num_columns: Integer, clips in a row.
-        row_names: Optional list of strings, written left of the rows.
+        videos: uint8, or floats in [0, 1], `(B, T, H, W, 3)`. Array or tensor
+            of any backend. Floats are clipped.
+        num_frames: Integer. Number of frames per clip, evenly spaced from the
+            first to the last. Defaults to 4.
+        padding: Integer. Width in pixels of the white border around frames.
+            Defaults to 2.
+        num_columns: Integer. Number of clips per row. Defaults to 1.
+        row_names: List of strings. Labels to the left of the rows. `None`
+            disables them. Defaults to `None`.
 
     Returns:
         uint8 array `(H', W', 3)`.
 
     Raises:
-        ValueError: If the clips are not as said.
+        ValueError: If `videos` has another shape, or if there is not one name
+            per row.
+
+    Example:
+
+    ```python
+    videos = np.random.rand(6, 16, 32, 32, 3)
+    keras_larp.data.film_strips(videos).shape  # (206, 138, 3)
+    ```
     """
-    videos = _to_bytes(videos, 5)
+    videos = _to_uint8(videos, 5)
     num_frames = check_integer("num_frames", num_frames, 1)
-    chosen = np.linspace(0, videos.shape[1] - 1, num_frames).round().astype(int)
-    frames = videos[:, chosen].reshape(-1, 1, *videos.shape[2:])
+    indices = np.linspace(0, videos.shape[1] - 1, num_frames)
+    indices = indices.round().astype(int)
+    frames = videos[:, indices].reshape(-1, 1, *videos.shape[2:])
     return video_grid(frames, num_frames * num_columns, padding, row_names)[0]
 
 
-def write_video(path, video, fps=8):
-    """Writes a video file; the ending of its name tells the format.
+def write_video(
+    path: str | os.PathLike, video: typing.Any, fps: int = 8
+) -> None:
+    """Writes a video file atomically, in the format of its extension.
 
     Args:
-        path: String or path: `.gif`, or a container of FFmpeg such as `.mp4`.
-            Nothing is left under this name if writing fails.
-        video: uint8, or floats in [0, 1], `(T, H, W, 3)`.
-        fps: Integer, frames a second.
+        path: String or path, ending in `.gif` or in the extension of a
+            container that FFmpeg can write H.264 to, such as `.mp4`.
+        video: uint8, or floats in [0, 1], `(T, H, W, 3)`. Array or tensor of
+            any backend. Floats are clipped.
+        fps: Integer. Frames per second. Defaults to 8.
 
     Raises:
-        ValueError: If the video is not as said, or the ending is unknown.
+        ValueError: If `video` has another shape, or if the extension is
+            unknown.
 
     Example:
 
@@ -112,45 +145,49 @@ def write_video(path, video, fps=8):
     keras_larp.data.write_video("noise.gif", np.random.rand(16, 32, 32, 3))
     ```
     """
-    video = _to_bytes(video, 4)
+    video = _to_uint8(video, 4)
     fps = check_integer("fps", fps, 1)
-    if pathlib.Path(path).suffix.lower() == ".gif":
-        atomic_write(path, lambda name: _write_gif(name, video, fps))
-    else:
-        atomic_write(path, lambda name: _write_container(name, video, fps))
+    with atomic_write(path) as temporary:
+        if temporary.suffix.lower() == ".gif":
+            _write_gif(temporary, video, fps)
+        else:
+            _write_container(temporary, video, fps)
 
 
-def write_image(path, image):
-    """Writes a picture, uint8 or floats in [0, 1], `(H, W, 3)`, as PNG, JPEG
-    or whatever the ending of the name says."""
-    picture = require("PIL.Image", "viz").fromarray(_to_bytes(image, 3))
-    atomic_write(path, picture.save)
+def write_image(path: str | os.PathLike, image: typing.Any) -> None:
+    """Writes an image file atomically, in the format of its extension.
+
+    Args:
+        path: String or path, ending in `.png`, `.jpg` or another extension
+            that Pillow knows.
+        image: uint8, or floats in [0, 1], `(H, W, 3)`. Array or tensor of any
+            backend. Floats are clipped.
+
+    Raises:
+        ValueError: If `image` has another shape, or if the extension is
+            unknown.
+
+    Example:
+
+    ```python
+    keras_larp.data.write_image("noise.png", np.random.rand(32, 32, 3))
+    ```
+    """
+    pil_image = require("PIL.Image", "viz").fromarray(_to_uint8(image, 3))
+    with atomic_write(path) as temporary:
+        pil_image.save(temporary)
 
 
-def _to_bytes(pixels, rank):
-    pixels = np.asarray(pixels)
+def _to_uint8(pixels, rank):
+    pixels = to_numpy(pixels)
     if pixels.ndim != rank or pixels.shape[-1] != 3 or not pixels.size:
         raise ValueError(
-            f"Pixels must have {rank} axes, the last of 3 channels, and none "
-            f"empty. Received: shape={pixels.shape}"
+            f"Expected a non-empty array with {rank} axes, the last one of "
+            f"size 3 (RGB). Received: shape={pixels.shape}"
         )
     if pixels.dtype == np.uint8:
         return pixels
     return np.round(np.clip(pixels, 0.0, 1.0) * 255.0).astype(np.uint8)
-
-
-def atomic_write(path, write):
-    """Writes beside `path`, and takes its name only when all went well."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    try:
-        write(name)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    finally:
-        pathlib.Path(name).unlink(missing_ok=True)
 
 
 def _write_gif(path, video, fps):
@@ -167,10 +204,10 @@ def _write_gif(path, video, fps):
 
 def _write_container(path, video, fps):
     av = require("av", "viz")
-    # Most codecs need even sides.
-    rows, columns = video.shape[1] % 2, video.shape[2] % 2
-    edges = ((0, 0), (0, rows), (0, columns), (0, 0))
-    video = np.pad(video, edges, mode="edge")
+    # H.264 with 4:2:0 chroma subsampling needs an even height and width.
+    pad_bottom, pad_right = video.shape[1] % 2, video.shape[2] % 2
+    padding = ((0, 0), (0, pad_bottom), (0, pad_right), (0, 0))
+    video = np.pad(video, padding, mode="edge")
     try:
         with av.open(path, "w") as container:
             stream = container.add_stream("libx264", rate=fps)
@@ -182,8 +219,8 @@ def _write_container(path, video, fps):
                 container.mux(stream.encode(frame))
             container.mux(stream.encode())
     except ValueError as error:
-        suffix = pathlib.Path(path).suffix
         raise ValueError(
-            "The ending of a video's name must be .gif, .mp4 or another that "
-            f"FFmpeg can write H.264 to. Received: {suffix!r} ({error})"
+            "The extension of a video file must be .gif, .mp4 or that of "
+            "another container that FFmpeg can write H.264 to. Received: "
+            f"{path.suffix!r} ({error})"
         ) from error

@@ -148,7 +148,7 @@ def test_mirroring_is_refused_where_it_changes_the_class():
 
 
 def test_ffmpeg_may_resize(tmp_path):
-    clip = data.MovingShapes(1, 4, 64)[0]["video"]
+    clip = data.MovingShapes(1, 4, 64).render(0)
     data.write_video(tmp_path / "clip.mp4", clip)
     source = data.VideoFolder(tmp_path)
     (slow, _), (fast, _) = (
@@ -166,7 +166,7 @@ def test_unreadable_files_are_errors_or_skipped_counted_and_told(
     tmp_path, num_workers, caplog
 ):
     (tmp_path / "broken.mp4").write_text("no video")
-    clip = data.MovingShapes(1, 4, 16)[0]["video"]
+    clip = data.MovingShapes(1, 4, 16).render(0)
     data.write_video(tmp_path / "whole.mp4", clip)
     source = data.VideoFolder(tmp_path)
     options = {
@@ -258,7 +258,7 @@ def test_tf_pipeline_has_each_video_once_a_pass():
 def test_tf_pipeline_skips_what_does_not_decode(tmp_path):
     pytest.importorskip("tensorflow")
     (tmp_path / "broken.mp4").write_text("no video")
-    clip = data.MovingShapes(1, 4, 16)[0]["video"]
+    clip = data.MovingShapes(1, 4, 16).render(0)
     data.write_video(tmp_path / "whole.mp4", clip)
     dataset = data.tf_video_dataset(
         data.VideoFolder(tmp_path), 4, 16, on_error="skip"

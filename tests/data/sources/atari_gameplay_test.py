@@ -1,4 +1,4 @@
-"""Clips of games: of the seed alone, in motion, of the right class."""
+"""Clips of games are deterministic, in motion and labeled."""
 
 import hashlib
 import pickle
@@ -26,6 +26,10 @@ def gameplay(num_clips=4, num_frames=4, image_size=24, games=GAMES, **options):
     )
 
 
+def render_all(source):
+    return np.stack([source.render(i) for i in range(len(source))])
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     num_frames=st.integers(1, 5),
@@ -34,7 +38,7 @@ def gameplay(num_clips=4, num_frames=4, image_size=24, games=GAMES, **options):
     split=st.sampled_from(["train", "test"]),
     seed=st.integers(0, 2),
 )
-def test_clips_of_any_size_are_in_the_unit_range(
+def test_clips_of_any_size_are_in_unit_range(
     num_frames, image_size, frame_skip, split, seed
 ):
     source = gameplay(
@@ -45,69 +49,68 @@ def test_clips_of_any_size_are_in_the_unit_range(
         split=split,
         seed=seed,
     )
-    video = source[1]["video"]
+    video = source.render(1)
     assert video.shape == (num_frames, image_size, image_size, 3)
     assert video.dtype == np.float32
     assert video.min() >= 0.0 and video.max() <= 1.0
 
 
-def test_a_clip_does_not_depend_on_what_was_played_before():
-    first = [clip["video"] for clip in gameplay()]
+def test_clip_does_not_depend_on_clips_played_before():
+    first = render_all(gameplay())
     other = pickle.loads(pickle.dumps(gameplay(9)))
     for index in (3, 1, 0, 2):
-        np.testing.assert_array_equal(other[index]["video"], first[index])
+        np.testing.assert_array_equal(other.render(index), first[index])
 
 
-def test_another_process_plays_the_same_clip():
+def test_clip_is_the_same_in_another_process():
     code = (
         "import hashlib\nfrom keras_larp import data\n"
         f"source = data.AtariGameplay(4, 4, 24, {GAMES})\n"
-        "video = source[3]['video']\n"
+        "video = source.render(3)\n"
         "print(hashlib.sha256(video.tobytes()).hexdigest())"
     )
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True
     )
-    assert run.stderr == ""  # the emulator would greet at length
-    video = gameplay()[3]["video"]
+    assert run.stderr == ""  # The emulator prints a banner by default.
+    video = gameplay().render(3)
     assert run.stdout.strip() == hashlib.sha256(video.tobytes()).hexdigest()
 
 
-def test_clips_of_splits_seeds_and_numbers_differ():
+def test_clips_differ_between_splits_seeds_and_indices():
     clips = [
-        clip["video"].tobytes()
+        clip.tobytes()
         for options in (
             {"split": "train"},
             {"split": "test"},
             {"split": "train", "seed": 1},
             {"split": "test", "seed": 1},
         )
-        for clip in gameplay(20, **options)
+        for clip in render_all(gameplay(20, **options))
     ]
     assert len(set(clips)) == len(clips) == 80
 
 
-def test_something_moves_in_each_clip():
-    # Half of the clips of this game would stand still.
+def test_each_clip_has_motion():
+    # Without redrawing, half of the clips of crazy_climber have no motion.
     for game in ("crazy_climber", "pong"):
-        for clip in gameplay(12, 8, 64, [game]):
-            video = clip["video"]
+        for video in render_all(gameplay(12, 8, 64, [game])):
             assert (video != video[:1]).any()
 
 
-def test_frames_of_a_skip_are_some_of_all_frames():
-    # The player does not notice the skip; the first draws are in motion.
-    every = gameplay(1, 13, 64, ["pong"], frame_skip=1)[0]["video"]
-    third = gameplay(1, 5, 64, ["pong"], frame_skip=3)[0]["video"]
+def test_frame_skip_selects_from_all_frames():
+    # Actions do not depend on the skip, and the first draw has motion.
+    every = gameplay(1, 13, 64, ["pong"], frame_skip=1).render(0)
+    third = gameplay(1, 5, 64, ["pong"], frame_skip=3).render(0)
     np.testing.assert_array_equal(third, every[::3])
 
 
-def test_labels_are_places_among_the_games():
+def test_labels_index_the_games():
     source = gameplay(5, 1)
     assert source.class_names == ("pong", "breakout")
-    assert [clip["label"] for clip in source] == [0, 1, 0, 1, 0]
-    # Breakout's ground is black, Pong's is brown.
-    middles = [clip["video"][0, 14:18, 8:12].mean((0, 1)) for clip in source]
+    assert [source.label(i) for i in range(5)] == [0, 1, 0, 1, 0]
+    # Breakout's background is black, Pong's is brown.
+    middles = [clip[0, 14:18, 8:12].mean((0, 1)) for clip in render_all(source)]
     for middle in middles[::2]:
         np.testing.assert_allclose(middle, [0.565, 0.282, 0.067], atol=0.01)
     for middle in middles[1::2]:
@@ -121,31 +124,31 @@ def test_all_games_are_classes_in_alphabetical_order():
 
 
 class BlinkingConsole:
-    """Shows something in every other frame only."""
+    """Draws an object in every other frame only."""
 
-    def restoreState(self, number):
-        self.number = number
+    def restoreState(self, frame_index):
+        self.frame_index = frame_index
 
     def cloneState(self):
-        return self.number
+        return self.frame_index
 
-    def act(self, button):
-        self.number += 1
+    def act(self, action):
+        self.frame_index += 1
 
     def game_over(self):
         return False
 
     def getScreenRGB(self):
-        return np.full((2, 2, 3), 200 * (self.number % 2), "uint8")
+        return np.full((2, 2, 3), 200 * (self.frame_index % 2), "uint8")
 
 
 @pytest.mark.parametrize("frame_skip", [1, 2, 3, 8])
-def test_objects_that_blink_are_in_every_frame(monkeypatch, frame_skip):
+def test_blinking_objects_are_in_every_frame(monkeypatch, frame_skip):
     emulator = AtariEmulator("pong")
     monkeypatch.setattr(emulator, "_console", BlinkingConsole())
     monkeypatch.setattr(emulator, "_start", 0)
     generator = np.random.default_rng(0)
-    frames, is_cut = emulator.film((0,), generator, 5, frame_skip)
+    frames, is_cut = emulator.record((0,), generator, 5, frame_skip)
     assert frames.shape == (5, 2, 2, 3) and not is_cut
     np.testing.assert_array_equal(frames, 200)
 
@@ -165,24 +168,24 @@ def test_objects_that_blink_are_in_every_frame(monkeypatch, frame_skip):
         {"games": ["pong", "pong"]},
     ],
 )
-def test_impossible_options(options):
+def test_invalid_options_are_refused(options):
     with pytest.raises(ValueError, match="Received"):
         gameplay(**options)
 
 
 @given(st.text(max_size=12))
-def test_unknown_games_are_named(name):
+def test_unknown_games_are_refused(name):
     if name not in gameplay(games=None).class_names:
         with pytest.raises(ValueError, match="no game"):
             gameplay(games=[name])
 
 
-def test_close_names_are_suggested():
+def test_similar_game_names_are_suggested():
     with pytest.raises(ValueError, match="Did you mean.*space_invaders"):
         gameplay(games=["pong", "SpaceInvaders"])
 
 
-def test_without_the_emulator_the_error_names_the_extra(monkeypatch):
+def test_missing_emulator_names_the_extra(monkeypatch):
     game_names.cache_clear()
     monkeypatch.setitem(sys.modules, "ale_py", None)
     with pytest.raises(ImportError, match=r"`ale-py`.*keras-larp\[atari\]"):
@@ -191,11 +194,11 @@ def test_without_the_emulator_the_error_names_the_extra(monkeypatch):
 
 def test_index_out_of_range():
     with pytest.raises(IndexError, match="4 clips"):
-        gameplay()[4]
+        gameplay().render(4)
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_pipelines_give_the_clips(num_workers):
+def test_pipelines_load_the_clips(num_workers):
     source = gameplay()
     dataset = data.video_dataset(
         source,
@@ -206,10 +209,16 @@ def test_pipelines_give_the_clips(num_workers):
     )
     ((video, labels),) = dataset
     assert labels.tolist() == [0, 1, 0, 1]
-    for received, clip in zip(video, source, strict=True):
-        np.testing.assert_array_equal(received, clip["video"])
+    np.testing.assert_array_equal(video, render_all(source))
 
 
-def test_mirroring_is_refused():
+def test_horizontal_flip_is_refused():
     with pytest.raises(ValueError, match="AtariGameplay"):
         data.video_dataset(gameplay(), horizontal_flip=True)
+
+
+def test_names_are_sorted_and_include_the_game():
+    source = gameplay(11, split="test")
+    names = [source.name(i) for i in range(11)]
+    assert names == sorted(names)
+    assert names[10].endswith("000010_pong") and "split=test" in names[10]

@@ -1,5 +1,6 @@
-"""Which files a source holds, and of which class."""
+"""The files and labels of sources."""
 
+import numpy as np
 import pytest
 
 from keras_larp import data
@@ -25,16 +26,20 @@ def ucf101_root(tmp_path):
 
 
 def names(source):
-    return [file.path.rpartition("/")[2] for file in source]
+    return [source.name(i).rpartition("/")[2] for i in range(len(source))]
 
 
-def test_ucf101_ids_are_those_of_all_101_classes(ucf101_root):
+def labels(source):
+    return [source.label(i) for i in range(len(source))]
+
+
+def test_ucf101_class_ids_index_all_101_names(ucf101_root):
     source = data.UCF101(ucf101_root, split="all")
     assert len(source.class_names) == 101
-    assert [file.label for file in source] == [2, 2, 36, 100]
+    assert labels(source) == [2, 2, 36, 100]
 
 
-def test_ucf101_ids_follow_the_order_of_characters():
+def test_ucf101_class_ids_follow_ascii_order():
     names = data.UCF101.class_names
     assert list(names) == sorted(names)
     assert names.index("HammerThrow") < names.index("Hammering")
@@ -51,36 +56,36 @@ def test_ucf101_splits_by_group_without_lists(ucf101_root, fold, test):
     assert names(source) == [n for i, n in enumerate(expected) if i not in test]
 
 
-@pytest.mark.parametrize("place", [".", "ucfTrainTestlist", "../lists"])
-def test_ucf101_follows_the_official_lists(ucf101_root, place):
-    folder = ucf101_root / place
+@pytest.mark.parametrize("list_folder", [".", "ucfTrainTestlist", "../lists"])
+def test_ucf101_follows_the_official_lists(ucf101_root, list_folder):
+    folder = ucf101_root / list_folder
     folder.mkdir(exist_ok=True)
     lines = f"{NAMES[3]} 101\n{NAMES[0]} 3\n"
     (folder / "trainlist02.txt").write_text(lines)
-    given = folder if place == "../lists" else None
-    source = data.UCF101(ucf101_root, "train", fold=2, split_lists=given)
+    split_lists = folder if list_folder == "../lists" else None
+    source = data.UCF101(ucf101_root, "train", fold=2, split_lists=split_lists)
     assert names(source) == ["v_YoYo_g15_c02.avi", "v_Archery_g01_c01.avi"]
 
 
-def test_ucf101_names_files_of_a_list_that_are_missing(ucf101_root):
+def test_ucf101_reports_missing_files_of_a_list(ucf101_root):
     lines = f"{NAMES[0]}\nBiking/v_Biking_g01_c01.avi\n"
     (ucf101_root / "testlist01.txt").write_text(lines)
     with pytest.raises(FileNotFoundError, match="1 of the 2.*v_Biking_g01"):
         data.UCF101(ucf101_root, split="test")
-    source = data.UCF101(ucf101_root, split="test", missing="skip")
+    source = data.UCF101(ucf101_root, split="test", on_error="skip")
     assert names(source) == ["v_Archery_g01_c01.avi"]
 
 
-def test_ucf101_refuses_files_of_other_data_sets(ucf101_root):
+def test_ucf101_refuses_other_files(ucf101_root):
     (ucf101_root / "Archery/cat.avi").touch()
     with pytest.raises(ValueError, match="cat.avi.*VideoFolder"):
         data.UCF101(ucf101_root)
 
 
-def test_ucf101_without_videos_of_a_part(ucf101_root):
+def test_ucf101_without_videos_of_a_split(ucf101_root):
     for path in ucf101_root.glob("*/v_*_g0[1-7]_*.avi"):
         path.unlink()
-    with pytest.raises(ValueError, match="test part.*split=.*VideoFolder"):
+    with pytest.raises(ValueError, match="test split.*split=.*VideoFolder"):
         data.UCF101(ucf101_root, split="test")
 
 
@@ -92,14 +97,14 @@ def test_ucf101_without_videos(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", [{"split": "val"}, {"fold": 4}, {"missing": "ignore"}]
+    "options", [{"split": "val"}, {"fold": 4}, {"on_error": "ignore"}]
 )
-def test_ucf101_checks_its_options(ucf101_root, options):
+def test_ucf101_refuses_invalid_options(ucf101_root, options):
     with pytest.raises(ValueError, match="Received"):
         data.UCF101(ucf101_root, **options)
 
 
-def test_ucf101_needs_the_list_that_is_asked_for(ucf101_root, tmp_path):
+def test_ucf101_requires_an_explicitly_given_list(ucf101_root, tmp_path):
     with pytest.raises(FileNotFoundError, match="trainlist01.txt"):
         data.UCF101(ucf101_root, split_lists=tmp_path)
 
@@ -111,9 +116,9 @@ def test_folder_of_classes(tmp_path):
     source = data.VideoFolder(tmp_path)
     assert source.class_names == ("cats", "dogs")
     assert names(source) == ["1.webm", "2.MP4"]
-    assert [file.label for file in source] == [0, 1]
+    assert labels(source) == [0, 1]
     source = data.VideoFolder(tmp_path, ["birds", "cats", "dogs"])
-    assert [file.label for file in source] == [1, 2]
+    assert labels(source) == [1, 2]
     with pytest.raises(ValueError, match="dogs"):
         data.VideoFolder(tmp_path, ["cats"])
 
@@ -121,7 +126,7 @@ def test_folder_of_classes(tmp_path):
 def test_folder_without_classes(tmp_path):
     (tmp_path / "a.mkv").touch()
     source = data.VideoFolder(tmp_path)
-    assert source[0] == data.VideoFile(str(tmp_path / "a.mkv"), -1)
+    assert source.files == [data.VideoFile(str(tmp_path / "a.mkv"), -1)]
 
 
 def test_folder_without_videos(tmp_path):
@@ -142,14 +147,14 @@ def test_list_with_class_names(tmp_path):
     path = write_list(tmp_path, "id,path,label", "0,b.mp4,run", '1,a.mp4,"a,b"')
     source = data.VideoList(path)
     assert source.class_names == ("a,b", "run")
-    assert [file.label for file in source] == [1, 0]
-    assert source[0].path == str(tmp_path / "b.mp4")
+    assert labels(source) == [1, 0]
+    assert source.path(0) == str(tmp_path / "b.mp4")
 
 
 def test_list_with_class_ids_and_a_root(tmp_path):
     path = write_list(tmp_path, "path,label", "a.mp4,5", "b.mp4,")
     source = data.VideoList(path, root=str(tmp_path))
-    assert [file.label for file in source] == [5, -1]
+    assert labels(source) == [5, -1]
     assert source.class_names == ("0", "1", "2", "3", "4", "5")
 
 
@@ -161,13 +166,13 @@ def test_list_with_class_ids_and_a_root(tmp_path):
         (["path,label", "a.mp4,0", "c.mp4,0"], "Line 3.*c.mp4"),
     ],
 )
-def test_faulty_lists(tmp_path, lines, message):
+def test_invalid_lists_are_refused(tmp_path, lines, message):
     path = write_list(tmp_path, *lines)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         data.VideoList(path)
 
 
-def test_list_labels_must_be_classes(tmp_path):
+def test_labels_of_a_list_must_be_known_classes(tmp_path):
     path = write_list(tmp_path, "path,label", "a.mp4,jump")
     with pytest.raises(ValueError, match="'jump' in line 2"):
         data.VideoList(path, class_names=["run"])
@@ -176,75 +181,100 @@ def test_list_labels_must_be_classes(tmp_path):
         data.VideoList(path, class_names=["run"])
 
 
-def write_authors_list(folder, *rows):
+def write_reference_list(folder, *rows):
     for _, path, _, _ in rows:
-        place = folder / "videos" / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.touch()
+        file = folder / "videos" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
     lines = [f"{i},data/k600/{p},{a},{n}" for i, p, a, n in rows]
     path = folder / "list.csv"
     path.write_text("\n".join(["id,path,action,label", *lines]) + "\n")
     return path
 
 
-def test_lists_of_the_authors_code(tmp_path):
+def test_lists_of_the_reference_implementation(tmp_path):
     rows = (7, "val/b.mp4", "zumba", 2), (9, "val/a.mp4", "abseiling", 0)
-    path = write_authors_list(tmp_path, *rows)
+    path = write_reference_list(tmp_path, *rows)
     source = data.VideoList(path, tmp_path / "videos")
     assert source.class_names == ("abseiling", "", "zumba")
     assert names(source) == ["b.mp4", "a.mp4"]
-    assert [file.label for file in source] == [2, 0]
+    assert labels(source) == [2, 0]
 
 
-def test_lists_with_files_that_are_missing(tmp_path):
+def test_missing_files_of_a_list_are_errors_or_skipped(tmp_path):
     rows = (1, "val/a.mp4", "abseiling", 0), (2, "val/b.mp4", "zumba", 1)
-    path = write_authors_list(tmp_path, *rows)
+    path = write_reference_list(tmp_path, *rows)
     root = tmp_path / "videos"
     (root / "val/a.mp4").unlink()
     with pytest.raises(FileNotFoundError, match="Line 2.*val/a.mp4"):
         data.VideoList(path, root)
-    source = data.VideoList(path, root, missing="skip")
-    assert [file.label for file in source] == [1]
+    source = data.VideoList(path, root, on_error="skip")
+    assert labels(source) == [1]
     (root / "val/b.mp4").unlink()
     with pytest.raises(FileNotFoundError, match="None of the 2 files"):
-        data.VideoList(path, root, missing="skip")
+        data.VideoList(path, root, on_error="skip")
 
 
 def test_kinetics_has_600_classes(tmp_path):
-    path = write_authors_list(tmp_path, (1, "val/a.mp4", "zumba", 0))
+    path = write_reference_list(tmp_path, (1, "val/a.mp4", "zumba", 0))
     with pytest.raises(ValueError, match="600 classes.*1 classes"):
         data.Kinetics600(tmp_path / "videos", path)
     path.write_text("path,label\nval/a.mp4,name 599\n")
     all_names = [f"name {i:03d}" for i in range(600)]
     source = data.Kinetics600(tmp_path / "videos", path, all_names)
-    assert source[0].label == 599 and len(source.class_names) == 600
+    assert source.label(0) == 599 and len(source.class_names) == 600
 
 
-def test_a_mixture_has_the_clips_and_classes_of_all(tmp_path):
+def test_concatenation_has_the_clips_and_classes_of_all_sources(tmp_path):
     (tmp_path / "a.mkv").touch()
     shapes, folder = data.MovingShapes(13, 1, 8), data.VideoFolder(tmp_path)
     source = data.ConcatSource([shapes, folder, shapes], repeats=[1, 3, 2])
     assert len(source) == 13 + 3 + 26 and len(source.class_names) == 24
-    items = list(source)
-    labels = [
-        item["label"] if isinstance(item, dict) else item.label
-        for item in items
-    ]
     own = [i % 12 for i in range(13)]
-    assert labels == own + [-1] * 3 + [12 + i for i in own] * 2
-    assert (items[-1]["video"] == shapes[12]["video"]).all()
-    assert source.flip_changes_label and not hasattr(source, "num_frames")
+    expected = own + [-1] * 3 + [12 + i for i in own] * 2
+    assert labels(source) == expected
+    assert source.num_frames(0) == 1
+    assert source.path(12) is None and source.path(15) == folder.path(0)
+    assert source.name(15) == "1/a.mkv"
+    first_frame = np.array([0])
+    np.testing.assert_array_equal(
+        source.read(41, first_frame), shapes.read(12, first_frame)
+    )
+    with pytest.raises(IndexError):
+        source.label(42)
+    assert source.flip_changes_label
+    assert source.default_num_frames == 16 and source.default_image_size == 128
 
 
-def test_a_mixture_in_a_pipeline_has_the_size_that_all_have():
+def test_concatenation_has_the_common_clip_size():
     shapes = data.MovingShapes(3, 2, 8), data.MovingShapes(2, 2, 8, seed=1)
     dataset = data.video_dataset(data.ConcatSource(shapes), batch_size=5)
-    video, labels = next(iter(dataset))
+    video, class_ids = next(iter(dataset))
     assert video.shape == (5, 2, 8, 8, 3)
-    assert sorted(labels) == [0, 1, 2, 12, 13]
+    assert sorted(class_ids) == [0, 1, 2, 12, 13]
 
 
 @pytest.mark.parametrize("arguments", [([],), ([data.MovingShapes(1)], [1, 1])])
-def test_faulty_mixtures(arguments):
+def test_invalid_concatenations_are_refused(arguments):
     with pytest.raises(ValueError, match="Received"):
         data.ConcatSource(*arguments)
+
+
+def test_names_of_files_do_not_depend_on_the_root(tmp_path, monkeypatch):
+    for root in ("a", "b"):
+        for name in ("cats/1.mp4", "dogs/1.mp4"):
+            (tmp_path / root / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / root / name).touch()
+    monkeypatch.chdir(tmp_path)
+    expected = ["cats/1.mp4", "dogs/1.mp4"]
+    for root in (tmp_path / "a", tmp_path / "b", "a", "./b/"):
+        source = data.VideoFolder(root)
+        assert [source.name(i) for i in range(2)] == expected
+    files = data.FileSource(source.files)
+    assert [files.name(i) for i in range(2)] == expected
+    assert data.FileSource(source.files[:1]).name(0) == "1.mp4"
+
+
+def test_file_source_needs_files():
+    with pytest.raises(ValueError, match="at least one file"):
+        data.FileSource([])

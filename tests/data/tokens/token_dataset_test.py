@@ -124,7 +124,7 @@ def test_writing_refuses_a_folder_of_another_source(tmp_path, other):
         def encode(self, video):
             return np.zeros((len(video), 2), "int32")
 
-    clip = data.MovingShapes(1, 2, 8)[0]["video"]
+    clip = data.MovingShapes(1, 2, 8).render(0)
     for name in ("a.mp4", "b.mp4"):
         data.write_video(tmp_path / name, clip)
     label = 1 if other == "a.mp4 of another class" else 0
@@ -232,7 +232,7 @@ def test_a_generator_trains_on_the_tokens_of_a_tokenizer(tmp_path):
     clips = data.MovingShapes(4, num_frames=4, image_size=16)
     tokenizer = tiny_tokenizer()
     tokens = write(tmp_path, clips, tokenizer)
-    video = np.stack([clip["video"] for clip in clips])
+    video = np.stack([clips.render(i) for i in range(len(clips))])
     expected = keras.ops.convert_to_numpy(tokenizer.encode(video))
     found = np.stack([record["token_ids"] for record in tokens])
     np.testing.assert_array_equal(found, expected)
@@ -249,7 +249,7 @@ def test_frame_prediction_trains_on_tokens_of_first_frames(tmp_path):
     tokenizer = tiny_tokenizer()
     tokens = write(tmp_path, clips, tokenizer, num_condition_frames=2)
     assert data.TokenSource(tmp_path).num_condition_frames == 2
-    video = np.stack([clip["video"] for clip in clips])
+    video = np.stack([clips.render(i) for i in range(len(clips))])
     video[:, 2:] = video[:, 1:2]
     expected = keras.ops.convert_to_numpy(tokenizer.encode(video))
     options = {"batch_size": 4, "shuffle": False}
@@ -262,7 +262,7 @@ def test_frame_prediction_trains_on_tokens_of_first_frames(tmp_path):
     generator = tiny_generator(conditioning="frames", num_condition_frames=2)
     generator.compile("adamw")
     found = generator.evaluate(dataset, steps=1, verbose=0)
-    originals = np.stack([clip["video"] for clip in clips])
+    originals = np.stack([clips.render(i) for i in range(len(clips))])
     expected = generator.evaluate(
         originals, batch_size=4, tokenizer=tokenizer, verbose=0
     )

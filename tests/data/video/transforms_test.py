@@ -20,7 +20,7 @@ def noise(*shape, dtype="uint8"):
     image_size=st.integers(1, 24),
     dtype=st.sampled_from(["uint8", "float64"]),
 )
-def test_any_clip_becomes_a_square_in_the_unit_range(
+def test_preprocessed_clips_are_square_and_in_the_unit_range(
     height, width, image_size, dtype
 ):
     video = noise(2, height, width, 3, dtype=dtype)
@@ -37,15 +37,15 @@ def test_resize_keeps_the_aspect_ratio():
     assert shape == (1, 16, 12, 3)
 
 
-def test_resize_smooths_before_it_shrinks():
-    # Stripes finer than the new pixels become their mean.
+def test_resize_is_antialiased():
+    # Stripes narrower than an output pixel are averaged.
     stripes = np.zeros((1, 64, 64, 3), "uint8")
     stripes[:, :, ::2] = 200
     small = data.resize_shorter_side(stripes, 8)
     assert np.abs(small.astype(int) - 100).max() <= 5
 
 
-def test_crop_takes_the_middle():
+def test_crop_selects_the_center():
     video = np.arange(6, dtype="uint8")[None, None, :, None] * np.ones(
         (1, 2, 1, 3), "uint8"
     )
@@ -60,7 +60,7 @@ def test_crop_takes_the_middle():
     image_size=st.integers(1, 24),
     dtype=st.sampled_from(["uint8", "float64"]),
 )
-def test_preprocessing_is_resizing_and_then_cropping(
+def test_preprocessing_equals_resizing_and_cropping(
     height, width, image_size, dtype
 ):
     video = noise(1, height, width, 3, dtype=dtype)
@@ -71,7 +71,7 @@ def test_preprocessing_is_resizing_and_then_cropping(
     assert np.abs(clip - expected / scale).max() < 1.01 / 255
 
 
-def test_flip_mirrors_the_whole_clip():
+def test_flip_mirrors_all_frames():
     video = noise(3, 4, 4, 3)
     flipped = data.preprocess_clip(video, 4, horizontal_flip=True)
     expected = data.preprocess_clip(video, 4)[:, :, ::-1]
@@ -87,7 +87,7 @@ def test_flip_mirrors_the_whole_clip():
         np.zeros((1, 4, 4, 3), "int64"),
     ],
 )
-def test_what_is_no_video(video):
+def test_invalid_videos(video):
     with pytest.raises(ValueError, match="Received: dtype"):
         data.preprocess_clip(video, 4)
 

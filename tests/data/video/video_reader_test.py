@@ -1,4 +1,4 @@
-"""Decoding: the right frames, and errors that name the file."""
+"""Decoding returns exact frames, and errors name the file."""
 
 import struct
 import sys
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.once
 
 
 def moving_clip(num_frames=24):
-    return data.MovingShapes(1, num_frames, 48)[0]["video"]
+    return data.MovingShapes(1, num_frames, 48).render(0)
 
 
 @pytest.fixture
@@ -25,7 +25,9 @@ def files(shared_dir):
     ]
 
 
-def test_preprocessing_gives_the_authors_frames(golden_dir, shared_dir):
+def test_preprocessing_matches_the_reference_implementation(
+    golden_dir, shared_dir
+):
     case = np.load(golden_dir / "clip_preprocessing/arrays.npz")
     path = shared_dir / "data" / str(case["path"])
     frames = data.read_clip(path, int(case["start_frame"]), 16)
@@ -33,7 +35,7 @@ def test_preprocessing_gives_the_authors_frames(golden_dir, shared_dir):
     assert np.abs(clip - case["frames"]).mean() < 1.5
 
 
-def test_resizing_while_converting_changes_little(files):
+def test_resizing_with_ffmpeg_is_close_to_pillow(files):
     for path in files:
         expected = data.resize_shorter_side(data.read_frames(path, [9, 60]), 64)
         frames = data.read_frames(path, [9, 60], image_size=64)
@@ -41,34 +43,34 @@ def test_resizing_while_converting_changes_little(files):
         assert np.abs(frames - expected.astype(float)).mean() < 3.0
 
 
-def test_seeking_gives_the_frames_of_decoding_in_order(files):
+def test_seeking_returns_the_same_frames_as_sequential_decoding(files):
     assert len(files) == 4
     for path in files:
         frames = decode_all(path)
         last = len(frames) - 1
         assert 0 <= data.count_frames(path) - len(frames) <= 2
-        wanted = [last // 2, last // 2 + 1, last, last // 3, last // 3]
-        received = data.read_frames(path, wanted)
-        for frame, i in zip(received, wanted, strict=True):
+        indices = [last // 2, last // 2 + 1, last, last // 3, last // 3]
+        received = data.read_frames(path, indices)
+        for frame, i in zip(received, indices, strict=True):
             np.testing.assert_array_equal(frame, frames[i], err_msg=str(path))
 
 
-def write_reordered(path, codec, num_reordered=3, **options):
-    """48 frames, of which three of four are such that none builds on them."""
+def write_with_b_frames(path, codec, max_b_frames=3, **options):
+    """Writes 48 frames, by default three B-frames per reference frame."""
     av = pytest.importorskip("av")
     options |= {
-        "bf": str(num_reordered),
+        "bf": str(max_b_frames),
         "g": "24",
         "x265-params": "log-level=none",
     }
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        stream.codec_context.max_b_frames = num_reordered
+        stream.codec_context.max_b_frames = max_b_frames
         noise = np.random.default_rng(0).integers(-9, 10, (48, 48, 64, 3))
-        for picture in (128 + np.cumsum(noise, 0)).clip(0, 255):
+        for pixels in (128 + np.cumsum(noise, 0)).clip(0, 255):
             frame = av.VideoFrame.from_ndarray(
-                picture.astype("uint8"), format="rgb24"
+                pixels.astype("uint8"), format="rgb24"
             )
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
@@ -95,38 +97,38 @@ def decode_all(path):
         ("libx264", "clip.avi"),
     ],
 )
-def test_skipping_frames_changes_none(tmp_path, codec, name):
+def test_skipping_b_frames_does_not_change_the_others(tmp_path, codec, name):
     path = tmp_path / name
-    write_reordered(path, codec)
+    write_with_b_frames(path, codec)
     frames = decode_all(path)
     generator = np.random.default_rng(0)
-    wanted = [
+    requests = [
         [47],
         np.arange(40, 48),
         *(np.arange(start, start + 5) for start in range(0, 40, 3)),
         *(generator.permutation(48)[:6] for _ in range(12)),
     ]
-    for numbers in wanted:
-        received = data.read_frames(path, numbers)
-        for frame, number in zip(received, numbers, strict=True):
-            np.testing.assert_array_equal(frame, frames[number])
+    for indices in requests:
+        received = data.read_frames(path, indices)
+        for frame, i in zip(received, indices, strict=True):
+            np.testing.assert_array_equal(frame, frames[i])
 
 
 @pytest.mark.parametrize(
     ("codec", "name"),
     [("libx264", "clip.mp4"), ("mpeg4", "clip.avi"), ("libx265", "clip.mkv")],
 )
-def test_frames_that_none_builds_on_are_not_decoded(
+def test_b_frames_that_were_not_requested_are_not_decoded(
     tmp_path, monkeypatch, codec, name
 ):
-    write_reordered(tmp_path / name, codec)
+    write_with_b_frames(tmp_path / name, codec)
     decoded = count_decoded(monkeypatch)
     data.read_frames(tmp_path / name, [21])
     assert 3 <= len(decoded) <= 15
 
 
 @pytest.mark.parametrize("start", [120, 121, 122])
-def test_packed_frames_that_none_builds_on_are_not_decoded(
+def test_b_frames_of_packed_bitstreams_are_not_decoded(
     shared_dir, monkeypatch, start
 ):
     decoded = count_decoded(monkeypatch)
@@ -139,69 +141,73 @@ def test_packed_frames_that_none_builds_on_are_not_decoded(
 
 
 def count_decoded(monkeypatch):
-    """A list that each frame which comes from a decoder is appended to; where
-    one begins again to count them all, it fails."""
-    av = pytest.importorskip("av")
-    decoded, stamp = [], video_reader._stamp
+    """Returns a list to which each decoded frame is appended.
 
-    def remember(item, index):
+    Decoding a file from the start fails.
+    """
+    av = pytest.importorskip("av")
+    decoded, timestamp = [], video_reader._timestamp
+
+    def record(item, index):
         if isinstance(item, av.VideoFrame):
             decoded.append(item)
-        return stamp(item, index)
+        return timestamp(item, index)
 
-    monkeypatch.setattr(video_reader, "_stamp", remember)
-    monkeypatch.delattr(video_reader, "_decode_from_beginning")
+    monkeypatch.setattr(video_reader, "_timestamp", record)
+    monkeypatch.delattr(video_reader, "_decode_from_start")
     return decoded
 
 
-def test_avi_with_a_dropped_frame_is_counted(tmp_path):
-    """A packet without a picture gives no frame, so that packets do not tell
-    which frame is which."""
-    write_reordered(tmp_path / "whole.avi", "mpeg4")
+def test_avi_with_a_dropped_b_frame(tmp_path):
+    """A packet without a VOP outputs no frame, so that packet indices do not
+    identify frames."""
+    write_with_b_frames(tmp_path / "complete.avi", "mpeg4")
 
-    def drop(number, packet):
-        if number != 10:  # an inner picture of reordered ones
+    def drop(i, packet):
+        if i != 10:  # a B-frame
             return packet
         return with_content(packet, bytes(packet)[:4] + b"\xb0\x00\x00")
 
-    copy_packets(tmp_path / "whole.avi", tmp_path / "clip.avi", drop)
+    copy_packets(tmp_path / "complete.avi", tmp_path / "clip.avi", drop)
     frames = decode_all(tmp_path / "clip.avi")
     assert len(frames) == 47
-    for number in (5, 20, 30):
-        received = data.read_frames(tmp_path / "clip.avi", [number])
-        np.testing.assert_array_equal(received[0], frames[number])
+    for i in (5, 20, 30):
+        received = data.read_frames(tmp_path / "clip.avi", [i])
+        np.testing.assert_array_equal(received[0], frames[i])
 
 
 def assert_read_as_decoded(path):
     frames = decode_all(path)
-    for number in range(len(frames)):
-        received = data.read_frames(path, [number])
-        np.testing.assert_array_equal(received[0], frames[number])
+    for i in range(len(frames)):
+        received = data.read_frames(path, [i])
+        np.testing.assert_array_equal(received[0], frames[i])
     with pytest.raises(ValueError, match=f"from 0 to {len(frames) - 1}"):
         data.read_frames(path, [len(frames)])
 
 
-def test_picture_that_is_refreshed_bit_by_bit_is_whole(tmp_path):
+def test_periodic_intra_refresh(tmp_path):
     path = tmp_path / "clip.mp4"
-    write_reordered(path, "libx264", **{"x264-params": "intra-refresh=1"})
+    write_with_b_frames(path, "libx264", **{"x264-params": "intra-refresh=1"})
     assert_read_as_decoded(path)
 
 
 def copy_packets(source, target, change):
-    """Copies a file, with each packet as `change` returns it, or without it
-    where that is `None`."""
+    """Copies a file and replaces each packet by `change(index, packet)`.
+
+    A packet is dropped if `change` returns `None`.
+    """
     av = pytest.importorskip("av")
-    with av.open(str(source)) as whole, av.open(str(target), "w") as copy:
-        stream = copy.add_stream_from_template(whole.streams.video[0])
-        for number, packet in enumerate(whole.demux(video=0)):
-            packet = change(number, packet) if packet.size else None
+    with av.open(str(source)) as original, av.open(str(target), "w") as copy:
+        stream = copy.add_stream_from_template(original.streams.video[0])
+        for i, packet in enumerate(original.demux(video=0)):
+            packet = change(i, packet) if packet.size else None
             if packet is not None:
                 packet.stream = stream
                 copy.mux(packet)
 
 
 def with_content(packet, content):
-    """A packet of the same times."""
+    """Returns a packet with the same timestamps."""
     av = pytest.importorskip("av")
     other = av.Packet(content)
     other.dts, other.pts = packet.dts, packet.pts
@@ -209,82 +215,82 @@ def with_content(packet, content):
     return other
 
 
-def test_file_cut_within_pictures_that_build_on_each_other(tmp_path):
-    """Its first pictures build on ones that are gone, and are never shown."""
-    whole, path = tmp_path / "whole.mp4", tmp_path / "clip.mkv"
+def test_file_that_starts_with_an_open_gop(tmp_path):
+    """The first B-frames reference frames that were cut off."""
+    original, path = tmp_path / "original.mp4", tmp_path / "clip.mkv"
     parameters = "open-gop=1:b-adapt=0:scenecut=0:keyint=24:min-keyint=24"
-    write_reordered(whole, "libx264", **{"x264-params": parameters})
-    begun = []
+    write_with_b_frames(original, "libx264", **{"x264-params": parameters})
+    keyframes = []
 
-    def cut(number, packet):
-        if number and packet.is_keyframe:
-            begun.append(number)
-        return packet if begun else None
+    def cut(i, packet):
+        if i and packet.is_keyframe:
+            keyframes.append(i)
+        return packet if keyframes else None
 
-    copy_packets(whole, path, cut)
-    assert begun and len(decode_all(path)) < 48 - begun[0]
+    copy_packets(original, path, cut)
+    assert keyframes and len(decode_all(path)) < 48 - keyframes[0]
     assert_read_as_decoded(path)
 
 
-def test_file_with_times_of_decoding_for_those_of_showing(tmp_path):
-    whole, path = tmp_path / "whole.mp4", tmp_path / "clip.mp4"
-    write_reordered(whole, "libx264")
+def test_file_with_decoding_timestamps_as_presentation_timestamps(tmp_path):
+    original, path = tmp_path / "original.mp4", tmp_path / "clip.mp4"
+    write_with_b_frames(original, "libx264")
     first = []
 
-    def shift(number, packet):
+    def shift(i, packet):
         first.append(packet.dts)
         packet.pts = packet.dts = packet.dts - first[0]
         return packet
 
-    copy_packets(whole, path, shift)
+    copy_packets(original, path, shift)
     assert_read_as_decoded(path)
 
 
-def test_file_whose_marks_call_all_pictures_whole(tmp_path):
-    whole, path = tmp_path / "whole.mp4", tmp_path / "clip.mp4"
-    write_reordered(whole, "mpeg4", num_reordered=0, b="4M")
+def test_file_with_all_frames_marked_as_keyframes(tmp_path):
+    original, path = tmp_path / "original.mp4", tmp_path / "clip.mp4"
+    write_with_b_frames(original, "mpeg4", max_b_frames=0, b="4M")
 
-    def mark(number, packet):
+    def mark(i, packet):
         packet.is_keyframe = True
         return packet
 
-    copy_packets(whole, path, mark)
+    copy_packets(original, path, mark)
     assert_read_as_decoded(path)
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.avi"])
-def test_file_with_pictures_left_out(tmp_path, name):
-    whole, path = tmp_path / "whole.avi", tmp_path / name
-    write_reordered(whole, "mpeg4", num_reordered=0, b="4M")
+def test_file_with_dropped_frames(tmp_path, name):
+    original, path = tmp_path / "original.avi", tmp_path / name
+    write_with_b_frames(original, "mpeg4", max_b_frames=0, b="4M")
 
-    def leave_out(number, packet):
-        if number not in (20, 30):
+    def drop(i, packet):
+        if i not in (20, 30):
             return packet
         return with_content(packet, b"\x00\x00\x01\xb6\x50\x00\x00")
 
-    copy_packets(whole, path, leave_out)
+    copy_packets(original, path, drop)
     assert len(decode_all(path)) == 46
     assert_read_as_decoded(path)
 
 
-def test_file_of_which_an_edit_list_shows_a_part(tmp_path):
-    whole, path = tmp_path / "whole.mp4", tmp_path / "clip.mp4"
-    write_reordered(whole, "libx264")
+def test_file_with_an_edit_list(tmp_path):
+    original, path = tmp_path / "original.mp4", tmp_path / "clip.mp4"
+    write_with_b_frames(original, "libx264")
     first = []
 
-    def begin_late(number, packet):
+    def start_late(i, packet):
         first.append(packet.dts)
         packet.pts -= first[0] + 10 * packet.duration
         packet.dts -= first[0] + 10 * packet.duration
         return packet
 
-    copy_packets(whole, path, begin_late)
+    copy_packets(original, path, start_late)
     assert 0 < len(decode_all(path)) < 48
     assert_read_as_decoded(path)
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.avi"])
-def test_written_video_reads_back(tmp_path, name):
+def test_written_video_can_be_read(tmp_path, name):
     video = moving_clip()
     data.write_video(tmp_path / name, video)
     frames = data.read_clip(tmp_path / name, start=3, num_frames=8)
@@ -292,21 +298,22 @@ def test_written_video_reads_back(tmp_path, name):
     assert np.abs(frames / 255.0 - video[3:11]).mean() < 0.03
 
 
-def test_videos_of_phones_are_upright(tmp_path):
-    """A phone held upright stores frames that are to be turned clockwise."""
+def test_rotation_metadata_of_portrait_videos_is_applied(tmp_path):
+    """Phones store portrait videos as landscape frames to be rotated."""
     path = tmp_path / "clip.mp4"
-    lying = np.zeros((4, 32, 48, 3), "uint8")
-    lying[:, :, :24] = 255  # The left half, which is on top when upright.
-    data.write_video(path, lying)
+    landscape = np.zeros((4, 32, 48, 3), "uint8")
+    landscape[:, :, :24] = 255  # The left half becomes the upper half.
+    data.write_video(path, landscape)
 
     def matrix(a, b, c, d):
         return struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
 
     one = 1 << 16
     content = path.read_bytes()
-    place = content.rindex(matrix(one, 0, 0, one))  # That of the track.
-    turned = matrix(0, one, -one, 0)
-    path.write_bytes(content[:place] + turned + content[place + len(turned) :])
+    start = content.rindex(matrix(one, 0, 0, one))  # the track's matrix
+    rotated = matrix(0, one, -one, 0)
+    end = start + len(rotated)
+    path.write_bytes(content[:start] + rotated + content[end:])
     for size in (None, 16):
         frames = data.read_frames(path, [1], image_size=size)
         _, height, width, _ = frames.shape
@@ -322,18 +329,18 @@ def test_clip_past_the_end_repeats_the_last_frame(tmp_path):
     np.testing.assert_array_equal(frames[3], frames[1])
 
 
-def test_frames_that_are_not_there(tmp_path):
+def test_frame_indices_out_of_range(tmp_path):
     path = tmp_path / "clip.mp4"
     data.write_video(path, moving_clip(6))
-    with pytest.raises(ValueError, match="numbered from 0 to 5"):
+    with pytest.raises(ValueError, match="must be from 0 to 5"):
         data.read_frames(path, [0, 6])
-    with pytest.raises(ValueError, match="`start` must be below"):
+    with pytest.raises(ValueError, match="`start` must be less than 6"):
         data.read_clip(path, start=6)
     with pytest.raises(ValueError, match="at least one integer"):
         data.read_frames(path, [])
 
 
-def test_file_whose_frames_do_not_decode(shared_dir):
+def test_corrupted_file(shared_dir):
     path = shared_dir / "data/broken/corrupted.mp4"
     with pytest.raises(data.VideoDecodeError, match="broken/corrupted.mp4"):
         data.read_clip(path, start=20)
@@ -342,13 +349,13 @@ def test_file_whose_frames_do_not_decode(shared_dir):
 def test_truncated_file(tmp_path):
     path = tmp_path / "clip.avi"
     data.write_video(path, moving_clip(48))
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
     with pytest.raises(data.VideoDecodeError, match="clip.avi"):
         data.read_clip(path)
 
 
-def test_file_that_is_no_video(tmp_path):
+def test_file_that_is_not_a_video(tmp_path):
     (tmp_path / "text.mp4").write_text("not a video")
     with pytest.raises(data.VideoDecodeError, match="text.mp4"):
         data.read_clip(tmp_path / "text.mp4")
@@ -367,7 +374,7 @@ def test_file_without_frames(tmp_path):
         data.read_clip(path)
 
 
-def test_missing_extra_is_named(tmp_path, monkeypatch):
+def test_missing_dependency_names_the_extra(tmp_path, monkeypatch):
     path = tmp_path / "clip.mp4"
     data.write_video(path, moving_clip(2))
     monkeypatch.setitem(sys.modules, "av", None)

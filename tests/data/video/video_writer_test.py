@@ -1,25 +1,27 @@
-"""Grids of clips, and files of them."""
+"""Grids of clips, and video and image files."""
 
 import av
+import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from keras_larp import data
 
 pytestmark = pytest.mark.once
 
 
-def test_grid_lays_clips_out_in_rows():
+def test_grid_is_filled_row_by_row():
     videos = np.zeros((3, 2, 4, 6, 3))
     videos[2] = 0.5
     grid = data.video_grid(videos, num_columns=2, padding=1)
     assert grid.shape == (2, 2 * 5 + 1, 2 * 7 + 1, 3)
-    assert (grid[:, 1:5, 1:7] == 0).all()  # the first clip
-    assert (grid[:, 6:10, 1:7] == 128).all()  # the third
-    assert (grid[:, 6:, 7:] == 255).all()  # no fourth
+    assert (grid[:, 1:5, 1:7] == 0).all()  # first clip
+    assert (grid[:, 6:10, 1:7] == 128).all()  # third clip
+    assert (grid[:, 6:, 7:] == 255).all()  # no fourth clip
 
 
-def test_names_of_rows_are_written_at_the_left():
+def test_row_names_are_drawn_on_the_left():
     videos = np.zeros((2, 2, 24, 24, 3))
     plain = data.video_grid(videos, num_columns=1)
     named = data.video_grid(
@@ -32,11 +34,11 @@ def test_names_of_rows_are_written_at_the_left():
 
 
 def test_each_row_needs_a_name():
-    with pytest.raises(ValueError, match="each of 2 rows"):
+    with pytest.raises(ValueError, match="one name for each of 2 rows"):
         data.video_grid(np.zeros((2, 1, 8, 8, 3)), 1, row_names=["one"])
 
 
-def test_film_strips_show_the_first_and_the_last_frame():
+def test_film_strips_include_the_first_and_last_frame():
     videos = np.linspace(0, 1, 5)[None, :, None, None, None]
     videos = np.broadcast_to(videos, (1, 5, 8, 8, 3))
     strip = data.film_strips(videos, num_frames=2, padding=0)
@@ -45,7 +47,7 @@ def test_film_strips_show_the_first_and_the_last_frame():
     np.testing.assert_array_equal(pair, np.concatenate([strip, strip], axis=1))
 
 
-def test_a_video_file_has_the_frames_that_were_written(tmp_path):
+def test_video_file_has_the_written_frames_and_frame_rate(tmp_path):
     video = np.broadcast_to(
         np.linspace(0, 1, 5)[:, None, None, None], (5, 15, 17, 3)
     )
@@ -57,7 +59,32 @@ def test_a_video_file_has_the_frames_that_were_written(tmp_path):
     np.testing.assert_allclose(means, np.linspace(0, 1, 5), atol=0.03)
 
 
-def test_a_file_of_unknown_kind_is_refused_and_leaves_nothing(tmp_path):
+def test_unknown_extensions_are_rejected_and_leave_no_file(tmp_path):
     with pytest.raises(ValueError, match="'.xyz'"):
         data.write_video(tmp_path / "video.xyz", np.zeros((2, 8, 8, 3)))
     assert not list(tmp_path.iterdir())
+
+
+def tensors(values):
+    """Yields the values as tensors of every kind that models return."""
+    for dtype in ("float32", "bfloat16"):
+        yield keras.ops.convert_to_tensor(values, dtype)
+    if keras.backend.backend() == "torch":
+        tensor = keras.ops.convert_to_tensor(values, "bfloat16")
+        yield tensor.requires_grad_() * 1
+
+
+def test_tensors_are_accepted(tmp_path):
+    # These values are exact in bfloat16.
+    videos = np.random.default_rng(0).choice(
+        [0.0, 0.25, 1.0], (2, 4, 16, 16, 3)
+    )
+    grid = data.video_grid(videos, num_columns=2)
+    strips = data.film_strips(videos)
+    for tensor in tensors(videos):
+        np.testing.assert_array_equal(data.video_grid(tensor, 2), grid)
+        np.testing.assert_array_equal(data.film_strips(tensor), strips)
+        data.write_video(tmp_path / "video.gif", tensor[0])
+        data.write_image(tmp_path / "image.png", tensor[0, 0])
+        image = np.asarray(Image.open(tmp_path / "image.png"))
+        np.testing.assert_array_equal(image, np.round(255 * videos[0, 0]))

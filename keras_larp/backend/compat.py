@@ -1,0 +1,110 @@
+"""Private and experimental interfaces of Keras and PyTorch.
+
+The rest of the package uses public interfaces only. Everything here may
+change without notice: after an upgrade of a library in `TESTED_VERSIONS`,
+check this module first.
+"""
+
+import keras
+
+TESTED_VERSIONS = {"keras": "3.15.1", "torch": "2.13.0"}
+
+
+# Keras.
+
+
+def replace_attributes(model, attributes):
+    """Sets layers and metrics of a built model, replacing earlier ones.
+
+    Keras locks the attributes of a model once it is built, and keeps a
+    replaced layer among the model's layers.
+
+    Args:
+        model: A `keras.Model`.
+        attributes: Dictionary of attribute names and their values: layers,
+            metrics, dictionaries of them, or `None`.
+    """
+    tracker = model._tracker
+    tracker.unlock()
+    for name, value in attributes.items():
+        old = getattr(model, name, None)
+        if old is not None:
+            for item in keras.tree.flatten(old):
+                tracker.untrack(item)
+            delattr(model, name)
+        setattr(model, name, value)
+    tracker.lock()
+
+
+def sync_state(model):
+    """Writes the state of a running `fit` back to the model's variables.
+
+    On JAX, `fit` keeps the state outside of the variables. Other backends
+    update the variables in place.
+    """
+    if keras.backend.backend() == "jax":
+        model.jax_state_sync()
+
+
+def set_initial_epoch(model, epoch):
+    """Makes a running `fit` start at `epoch`; `None` removes the override.
+
+    To be called in `on_train_begin`, as `keras.callbacks.BackupAndRestore`
+    does.
+    """
+    model._initial_epoch = epoch
+
+
+def flatten_layers(layer):
+    """A layer and all of its sublayers, as a list."""
+    return [layer, *layer._flatten_layers(include_self=False)]
+
+
+class UncompiledTrainStep:
+    """Mixin for models whose train step Keras must not `torch.compile`."""
+
+    def _should_torch_compile(self):
+        return False
+
+
+# PyTorch.
+
+if keras.backend.backend() == "torch":
+    import torch
+    from torch.fx.experimental.proxy_tensor import make_fx  # noqa: F401
+    from torch.utils._pytree import (
+        tree_flatten,  # noqa: F401
+        tree_unflatten,  # noqa: F401
+    )
+
+    def copy_tensors(tensors):
+        """Copies of float tensors, in one kernel."""
+        return torch._foreach_mul(tensors, 1.0)
+
+    def interpolate_tensors(tensors, others, weight):
+        """`weight * tensors + (1 - weight) * others` in place, with a few
+        kernels for all tensors.
+
+        Args:
+            tensors: List of float tensors, which are changed.
+            others: List of float tensors, which are overwritten.
+            weight: float32 scalar tensor.
+        """
+        torch._foreach_mul_(tensors, weight)
+        torch._foreach_mul_(others, 1.0 - weight)
+        torch._foreach_add_(tensors, others)
+
+    def sums_of_absolute_values(tensors):
+        """The L1 norm of each tensor, in one kernel."""
+        return torch._foreach_norm(tensors, 1)
+
+    def mkldnn_pack(kernel, num_rows):
+        """A kernel `(units, inputs)`, packed for inputs of about `num_rows`
+        rows."""
+        return torch.ops.mkldnn._reorder_linear_weight(kernel, num_rows)
+
+    def mkldnn_linear(x, packed_kernel):
+        """`x` times a kernel packed by `mkldnn_pack`."""
+        return torch.ops.mkldnn._linear_pointwise(
+            x, packed_kernel, None, "none", [], ""
+        )

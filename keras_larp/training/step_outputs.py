@@ -1,0 +1,103 @@
+"""The values that a train step passes on."""
+
+import dataclasses
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_larp.backend import register_dataclass
+
+
+@register_dataclass
+@dataclasses.dataclass(frozen=True)
+class DiscriminatorOutputs:
+    """Result of a discriminator step; each field is a float32 scalar.
+
+    Attributes:
+        discriminator_loss: Loss on real clips and reconstructions.
+        lecam_loss: LeCam regularization, unweighted.
+        gradient_penalty: R1 penalty, unweighted.
+        logits_real: Mean logit of real clips.
+        logits_fake: Mean logit of reconstructions.
+        due: 1.0 if the discriminator was to be updated at this step.
+        updated: 1.0 if it was; 0.0 if its gradients were not finite.
+    """
+
+    discriminator_loss: Any
+    lecam_loss: Any
+    gradient_penalty: Any
+    logits_real: Any
+    logits_fake: Any
+    due: Any
+    updated: Any
+
+    # The fields that are logged, as means over the discriminator's updates.
+    TERMS = (
+        "discriminator_loss",
+        "lecam_loss",
+        "gradient_penalty",
+        "logits_real",
+        "logits_fake",
+    )
+
+    @classmethod
+    def zeros(cls):
+        """The outputs of a step at which no discriminator step is due."""
+        zero = ops.zeros(())
+        return cls(*[zero for _ in dataclasses.fields(cls)])
+
+    @property
+    def terms(self):
+        """Dictionary of the logged scalars."""
+        return {name: getattr(self, name) for name in self.TERMS}
+
+
+@register_dataclass
+@dataclasses.dataclass(frozen=True)
+class StepOutputs:
+    """Everything that a step computes from a batch.
+
+    Attributes:
+        loss: Scalar, the total loss.
+        terms: Dictionary of scalars to log: unweighted loss terms and
+            accuracies.
+        input_mean: Scalar, mean of the input clips; not finite if any value
+            of them is not.
+        video: float32 `(B, T, H, W, C)`, the input clips.
+        reconstruction: float32 `(B, T, H, W, C)`, not clipped to [0, 1].
+        latents: float32 `(B, N, d)`, normalized input of the quantizer.
+        token_ids: int32 `(B, N)`.
+        discriminator: `DiscriminatorOutputs`, if there is a discriminator.
+        finite: Boolean scalar, whether loss and gradients are finite, so
+            that the optimizer's update was applied.
+    """
+
+    loss: Any
+    terms: dict
+    input_mean: Any = None
+    video: Any = None
+    reconstruction: Any = None
+    latents: Any = None
+    token_ids: Any = None
+    discriminator: Any = None
+    finite: Any = None
+
+    def replace(self, **fields):
+        """A copy with other values of some fields."""
+        return dataclasses.replace(self, **fields)
+
+    def detach(self):
+        """A copy whose tensors do not propagate gradients."""
+
+        def stop(x):
+            return None if x is None else ops.stop_gradient(x)
+
+        fields = {
+            field.name: keras.tree.map_structure(
+                stop, getattr(self, field.name)
+            )
+            for field in dataclasses.fields(self)
+            if field.name != "discriminator"
+        }
+        return self.replace(**fields)
