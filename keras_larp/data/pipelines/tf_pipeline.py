@@ -3,8 +3,8 @@ import collections.abc
 import numpy as np
 
 from keras_larp.data.pipelines.clip_loader import ClipLoader
-from keras_larp.data.sources.video_source import VideoSource
 from keras_larp.data.sources.tfio_reader import TfioReader
+from keras_larp.data.sources.video_source import VideoSource
 from keras_larp.data.video.transforms import to_unit_range
 from keras_larp.utils.checks import check_choice, check_integer
 from keras_larp.utils.optional_imports import require
