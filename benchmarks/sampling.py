@@ -4,10 +4,10 @@
     python benchmarks/sampling.py --backends=jax --sizes=B --batches=1,8
 
 Each row is measured in a separate process, so that peak memory is per row.
-Times are medians after a warm-up run, with random weights. The same process also
-measures how long it takes to read all weights once, a lower bound for a step
-with one clip: on CPU with one thread per core, on an accelerator by summing
-them. Results are written as JSON and Markdown; rows that are already in
+Times are medians after a warm-up run, with random weights. The same process
+also measures how long it takes to read all weights once, a lower bound for a
+step with one clip: on CPU with one thread per core, on an accelerator by
+summing them. Results are written as JSON and Markdown; rows that are already in
 `results/sampling_sizes.json` are not measured again.
 
     python benchmarks/sampling.py --backends=torch --sizes=LP --batches=64 \\
