@@ -40,7 +40,7 @@ def step_flops(recipe):
         Dictionary of floats: `tokenizer`, `prior`, `discriminator`,
         `perceptual_model` and their sum, `total`.
     """
-    from keras_larp.models.ar_prior import SIZES
+    from keras_larp.models import ARPrior
 
     patches, values = _patches(recipe, recipe.patch_size)
     decoder_patches, decoder_values = _patches(
@@ -63,7 +63,7 @@ def step_flops(recipe):
     )
     parts = {"tokenizer": 3 * tokenizer + 2 * tokens * code * codes}
     if recipe.prior is not None:
-        layers, _, inner = SIZES[recipe.prior]
+        layers, _, inner = ARPrior.sizes[recipe.prior]
         inputs = tokens - 1
         prior = (
             4 * inputs * code * inner
