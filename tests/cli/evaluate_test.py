@@ -73,7 +73,7 @@ def test_shards_with_a_killed_process_equal_a_single_run(presets, tmp_path):
         time.sleep(0.005)
     processes[1].send_signal(signal.SIGKILL)
     assert [process.wait() for process in processes] == [0, -9, 0]
-    with pytest.raises(FileNotFoundError, match="0001_of_0003 .begun and not"):
+    with pytest.raises(FileNotFoundError, match="0001_of_0003 .started, not"):
         command_line.main(["evaluate", "merge", str(sharded)])
 
     run(*command, f"--output={sharded}", "--shard=1/3")
