@@ -99,17 +99,18 @@ def evaluate_reconstruction(
         - [LARP](https://arxiv.org/abs/2410.21264), section 4.2
     """
     _check_size(clips, tokenizer)
-    distance = None
+    extractors = {}
     if feature_extractor is not None:
         distance = _distance_name(
             feature_extractor, "r", clips.loader.num_frames
         )
+        extractors[distance] = feature_extractor.name
     settings = {
         **_common_settings("reconstruction", batch_size, settings),
         "clips": clips.settings(),
         "tokenizer_sha256": model_fingerprint(tokenizer),
         "codebook_size": tokenizer.codebook_size,
-        "extractors": {distance: feature_extractor.name} if distance else {},
+        "extractors": extractors,
     }
     if perceptual_model is not None:
         settings["perceptual_model_sha256"] = model_fingerprint(

@@ -33,7 +33,8 @@ class TokenizerOptimizer(keras.optimizers.Optimizer):
         config["name"] = f"prior_{config['name']}"
         self.prior_optimizer = type(optimizer).from_config(config)
         self.discriminator_optimizer = discriminator_optimizer
-        self._groups = [], []  # Variables of tokenizer and prior.
+        # Ids, since Keras would track variables as state of the optimizer.
+        self._prior_ids = frozenset()
 
     def build_groups(self, variables, prior_variables, discriminator_variables):
         """Creates all optimizer state.
@@ -45,12 +46,11 @@ class TokenizerOptimizer(keras.optimizers.Optimizer):
             discriminator_variables: List of the trainable variables of the
                 discriminator.
         """
-        prior_ids = {id(v) for v in prior_variables}
-        main_variables = [v for v in variables if id(v) not in prior_ids]
-        self._groups = main_variables, list(prior_variables)
+        self._prior_ids = frozenset(id(v) for v in prior_variables)
         self.build(variables)
-        self.main_optimizer.build(main_variables)
-        self.prior_optimizer.build(prior_variables)
+        groups = self._split(variables)
+        for optimizer, group in zip(self.optimizers, groups, strict=True):
+            optimizer.build(group)
         if self.discriminator_optimizer is not None:
             self.discriminator_optimizer.build(discriminator_variables)
 
@@ -64,7 +64,8 @@ class TokenizerOptimizer(keras.optimizers.Optimizer):
         self.prior_optimizer.learning_rate = (
             self.multiplier * self.main_optimizer.learning_rate
         )
-        for optimizer, group in zip(self.optimizers, self._groups, strict=True):
+        groups = self._split(trainable_variables)
+        for optimizer, group in zip(self.optimizers, groups, strict=True):
             if group:
                 optimizer.apply([gradients[id(v)] for v in group], group)
         self.iterations.assign_add(keras.ops.ones((), "int32"))
@@ -91,8 +92,14 @@ class TokenizerOptimizer(keras.optimizers.Optimizer):
         self.main_optimizer.learning_rate = learning_rate
 
     def finalize_variable_values(self, trainable_variables):
-        for optimizer, group in zip(self.optimizers, self._groups, strict=True):
+        groups = self._split(self._trainable_variables)
+        for optimizer, group in zip(self.optimizers, groups, strict=True):
             optimizer.finalize_variable_values(group)
+
+    def _split(self, variables):
+        """Splits variables into those of the tokenizer and of the prior."""
+        main = [v for v in variables if id(v) not in self._prior_ids]
+        return main, [v for v in variables if id(v) in self._prior_ids]
 
     # The inner optimizers save their own state.
     def save_own_variables(self, store):
