@@ -99,12 +99,12 @@ def evaluate_reconstruction(
         - [LARP](https://arxiv.org/abs/2410.21264), section 4.2
     """
     _check_size(clips, tokenizer)
-    extractors = {}
+    distance, extractors = None, {}
     if feature_extractor is not None:
         distance = _distance_name(
             feature_extractor, "r", clips.loader.num_frames
         )
-        extractors[distance] = feature_extractor.name
+        extractors = {distance: feature_extractor.name}
     settings = {
         **_common_settings("reconstruction", batch_size, settings),
         "clips": clips.settings(),

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from number_clips import ArraySource
 
 from keras_larp import data, evaluation
 from keras_larp.evaluation import clip_classifier
@@ -71,7 +72,7 @@ def test_file_of_equally_many_other_classes(path, monkeypatch):
 
 
 def test_sources_must_have_the_same_classes():
-    without = [{"video": np.zeros((4, 32, 32, 3)), "label": 0}]
+    without = ArraySource([np.zeros((4, 32, 32, 3), "uint8")])
     with pytest.raises(ValueError, match="0 training classes and 12 test"):
         evaluation.load_or_train_classifier(without, shapes(12, 0))
 
