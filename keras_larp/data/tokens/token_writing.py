@@ -160,7 +160,7 @@ def write_token_dataset(
                             token_ids[i],
                             batch["label"][i],
                             batch["start"][i],
-                            flipped,
+                            bool(flipped),
                             loader.name(index),
                             tokenizer.codebook_size,
                             None if condition_ids is None else condition_ids[i],
