@@ -1,6 +1,7 @@
 import os
 import pathlib
 
+import keras
 from absl import flags, logging
 from keras import ops
 
@@ -36,7 +37,7 @@ _NUM_THREADS = 4
 def write_token_dataset(
     folder: str | os.PathLike,
     source: VideoSource,
-    tokenizer,
+    tokenizer: keras.Model,
     frame_sampling: str = "first",
     include_flips: bool = False,
     num_condition_frames: int | None = None,
