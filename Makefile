@@ -82,7 +82,7 @@ $(TFIO)/installed:
 	touch $@
 
 test-tfio: $(TFIO)/installed
-	$(TFIO_ENV) $(TFIO)/bin/python -m pytest tests/data/video/tfio_reader_test.py
+	$(TFIO_ENV) $(TFIO)/bin/python -m pytest tests/data/sources/tfio_reader_test.py
 
 test-cv: $(TFIO)/installed
 	$(TFIO_ENV) KERAS_LARP_REQUIRE_CV=1 \

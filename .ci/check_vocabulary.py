@@ -61,10 +61,10 @@ def _compile(expression):
     return re.compile(expression, re.IGNORECASE | re.MULTILINE)
 
 
-def load_idioms(path=VOCABULARY):
-    """Returns the list of `Idiom` objects of a vocabulary file."""
+def load_vocabulary(path=VOCABULARY):
+    """Returns the `Idiom` objects and the skipped files of a vocabulary."""
     table = tomllib.loads(pathlib.Path(path).read_text("utf-8"))
-    return [Idiom(**entry) for entry in table["idiom"]]
+    return [Idiom(**entry) for entry in table["idiom"]], table["skip"]
 
 
 def _blank(match):
@@ -156,7 +156,7 @@ def main(arguments=None):
     parser.add_argument("files", nargs="*", help="default: all tracked files")
     parser.add_argument("--list", action="store_true", help="list the idioms")
     options = parser.parse_args(arguments)
-    idioms = load_idioms()
+    idioms, skipped = load_vocabulary()
     if options.list:
         for idiom in idioms:
             print(f"{idiom.examples[0]!r:45} -> {idiom.write}")
@@ -164,7 +164,7 @@ def main(arguments=None):
     files = options.files
     if not files:
         listing = subprocess.check_output(["git", "ls-files"], text=True)
-        files = listing.splitlines()
+        files = sorted({*listing.splitlines()} - {*skipped})
     count = 0
     for file in map(pathlib.Path, files):
         if not file.is_file() or not (

@@ -40,7 +40,7 @@ def step_flops(settings):
         Dictionary of floats: `tokenizer`, `prior`, `discriminator` and
         `perceptual_model`, and `total`, their sum.
     """
-    from keras_larp.models.ar_prior import SIZES
+    from keras_larp.models import ARPrior
 
     s = settings
     patches, values = _patches(s, s["patch_size"])
@@ -63,7 +63,7 @@ def step_flops(settings):
     )
     parts = {"tokenizer": 3 * tokenizer + 2 * tokens * code * codes}
     if s["prior"] is not None:
-        layers, _, inner = SIZES[s["prior"]]
+        layers, _, inner = ARPrior.sizes[s["prior"]]
         seen = tokens - 1
         prior = (
             4 * seen * code * inner

@@ -1,4 +1,4 @@
-"""Does a prior that is trained along make tokens easier to generate?
+"""Measures whether training with the prior makes tokens easier to generate.
 
     python examples/prior_ablation.py                        # moving shapes
     python examples/prior_ablation.py --data_format=atari
@@ -7,23 +7,22 @@
         --tokenizer_recipe=larp_l_long_tokenizer \\
         --generator_recipe=larp_l_long_generator
 
-Trains, for each seed, two tokenizers that are equal but for the weight of the
-prior loss, and a generator on the tokens of each, with the same budget. Writes
-to --output what came out, with its spread: `comparison.md`, `.json` and
-`.png`. Runs that are done are not done again.
+For each seed, it trains two tokenizers that differ only in the weight of the
+prior's loss, and a generator on the tokens of each, with the same budget. It
+writes means and standard deviations to `comparison.md`, `.json` and `.png` in
+--output. Completed runs are not repeated.
 
-With Kinetics weights of I3D (--i3d) distances are FVDs; without, features are
-those of a small classifier of the data's classes, or, of data without a test
-split, of a fixed random network.
+With --i3d (I3D trained on Kinetics) it computes FVD. Otherwise, the Fréchet
+distance uses features of a small classifier of the data's classes or, for data
+without a test split, of a fixed random network.
 """
 
+import comparison
 from absl import app, flags
-
-from keras_larp.cli import comparison
 
 VARIANTS = {
     "no_prior": {"prior_loss_weight": 0.0},
-    "prior": {},  # With the weight that the recipe has.
+    "prior": {},  # The default weight of the recipe.
 }
 
 FLAGS = flags.FLAGS

@@ -1,16 +1,16 @@
-"""What LARP does, shown by a preset and by training, in minutes on two cores.
+"""Shows LARP with a pretrained preset and by training, in minutes on two cores.
 
     python examples/quickstart.py                    # both parts
-    python examples/quickstart.py --part=preset      # the trained preset alone
-    python examples/quickstart.py --part=fit         # training alone
+    python examples/quickstart.py --part=preset      # only the preset
+    python examples/quickstart.py --part=fit         # only training
     python examples/quickstart.py --data=UCF-101     # training on video files
 
-The first part loads the preset that comes with the package and writes to
---output: unseen originals beside reconstructions, generated clips of each
-class and continued clips (GIF and PNG), and a table of metrics. The second
-trains a tokenizer with its prior and a generator from scratch, and writes to
---output/fit the same pictures, curves (PNG), a table of the metrics before and
-after, and both models as presets.
+The first part loads a preset that comes with the package. It writes unseen
+clips with their reconstructions, generated clips of each class, continued clips
+(GIF and PNG) and a table of metrics to --output. The second part trains a
+tokenizer with its prior and a generator from scratch. It writes the same
+images, training curves, a table of the metrics before and after training, and
+both models as presets to --output/fit.
 """
 
 import pathlib
@@ -30,22 +30,30 @@ from matplotlib import pyplot  # noqa: E402
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_enum("part", None, ["preset", "fit"], "Do this part alone.")
+flags.DEFINE_enum("part", None, ["preset", "fit"], "Run only this part.")
 flags.DEFINE_string(
-    "data", None, "Folder UCF-101, to train on; moving shapes without it."
+    "data",
+    None,
+    "Folder of UCF101 to train on. Default: generated moving shapes.",
 )
-flags.DEFINE_string("output", "runs/quickstart", "Folder of the results.")
-flags.DEFINE_integer("num_frames", 8, "Frames of a clip in training.", 1)
-flags.DEFINE_integer("image_size", 32, "Height and width of it.", 8)
-flags.DEFINE_integer("tokenizer_steps", 1000, "Training steps.", 1)
-flags.DEFINE_integer("generator_steps", 300, "Training steps.", 1)
-flags.DEFINE_integer("batch_size", 16, "Clips in a batch.", 1)
+flags.DEFINE_string("output", "runs/quickstart", "Folder for the results.")
+flags.DEFINE_integer("num_frames", 8, "Frames per training clip.", 1)
+flags.DEFINE_integer(
+    "image_size", 32, "Height and width of a training clip.", 8
+)
+flags.DEFINE_integer(
+    "tokenizer_steps", 1000, "Training steps of the tokenizer.", 1
+)
+flags.DEFINE_integer(
+    "generator_steps", 300, "Training steps of the generator.", 1
+)
+flags.DEFINE_integer("batch_size", 16, "Clips per batch.", 1)
 flags.DEFINE_integer("seed", 0, "Seed of data, weights and samples.", 0)
 
 PRESET = "larp_tiny_moving_shapes"
-NUM_CLIPS = 96  # To measure on; their seed is none of the training's.
-NUM_EPOCHS = 8  # Points of the curves.
-GENERATOR_BATCH = 64  # Sequences of tokens.
+NUM_CLIPS = 96  # Clips to evaluate on, with another seed than for training.
+NUM_EPOCHS = 8  # Points per curve.
+GENERATOR_BATCH = 64  # Token sequences per batch.
 
 
 def main(_):
@@ -61,7 +69,7 @@ def main(_):
 
 
 def show_preset(output):
-    """Pictures and metrics of the trained preset, on clips of unseen seeds."""
+    """Writes images and metrics of the preset for unseen clips."""
     tokenizer = models.LARPTokenizer.from_preset(f"{PRESET}_tokenizer")
     generator = models.ARVideoGenerator.from_preset(f"{PRESET}_generator")
     predictor = models.ARVideoGenerator.from_preset(
@@ -84,8 +92,8 @@ def show_preset(output):
     write_rows(output / "generated", names, generated[::2], generated[1::2])
 
     num_given = predictor.num_condition_frames
-    starts = videos[: len(names), :num_given]
-    continued = predictor.predict_frames(starts, tokenizer, seed=FLAGS.seed)
+    given = videos[: len(names), :num_given]
+    continued = predictor.predict_frames(given, tokenizer, seed=FLAGS.seed)
     continued = ops.convert_to_numpy(continued)
     write_rows(output / "continued", names, videos, continued)
 
@@ -98,24 +106,24 @@ def show_preset(output):
         [
             [
                 "PSNR of reconstructions",
-                mean(metrics.PSNR(), videos, reconstructions),
+                evaluate_metric(metrics.PSNR(), videos, reconstructions),
             ],
             [
                 "SSIM of reconstructions",
-                mean(metrics.SSIM(), videos, reconstructions),
+                evaluate_metric(metrics.SSIM(), videos, reconstructions),
             ],
             [
                 f"PSNR of frames after the first {num_given}",
-                mean(metrics.PSNR(), *later),
+                evaluate_metric(metrics.PSNR(), *later),
             ],
-            ["tokens a clip", tokenizer.num_tokens],
-            ["share of codes used", float(codes.result()["codebook_usage"])],
-            ["perplexity of codes", float(codes.result()["perplexity"])],
+            ["tokens per clip", tokenizer.num_tokens],
+            ["fraction of codes used", float(codes.result()["codebook_usage"])],
+            ["codebook perplexity", float(codes.result()["perplexity"])],
         ],
     )
 
 
-def mean(metric, videos, others):
+def evaluate_metric(metric, videos, others):
     metric.update_state(videos, others)
     return float(metric.result())
 
@@ -131,19 +139,19 @@ def fit(output):
     curves = tokenizer.fit(
         make_dataset(train, training=True),
         epochs=NUM_EPOCHS,
-        steps_per_epoch=steps_an_epoch(FLAGS.tokenizer_steps),
+        steps_per_epoch=steps_per_epoch(FLAGS.tokenizer_steps),
         verbose=2,
     ).history
     table["tokenizer"].append(evaluate(tokenizer, test_clips))
     write_reconstructions(output, tokenizer, test)
 
     generator = make_generator(tokenizer, len(train.class_names))
-    # As many as an epoch takes.
-    count = GENERATOR_BATCH * steps_an_epoch(FLAGS.generator_steps)
+    # As many clips as an epoch has.
+    count = GENERATOR_BATCH * steps_per_epoch(FLAGS.generator_steps)
     train_tokens = make_tokens(tokenizer, train, count)
     test_tokens = make_tokens(tokenizer, test, 256)
     table["generator"] = [evaluate(generator, test_tokens)]
-    curves["adversarial_loss"] = generator.fit(
+    curves["generator_loss"] = generator.fit(
         train_tokens,
         batch_size=GENERATOR_BATCH,
         epochs=NUM_EPOCHS,
@@ -162,12 +170,12 @@ def fit(output):
     header = ["model", "metric", "before", "after"]
     write_table(output / "metrics.md", header, rows)
     for name, model in (("tokenizer", tokenizer), ("generator", generator)):
-        shutil.rmtree(output / name, ignore_errors=True)  # an earlier run's
+        shutil.rmtree(output / name, ignore_errors=True)  # of an earlier run
         model.save_to_preset(output / name)
 
 
 def make_sources():
-    """Videos for training and for measuring."""
+    """Returns the videos for training and for evaluation."""
     if FLAGS.data is None:
         sizes = FLAGS.num_frames, FLAGS.image_size
         return (
@@ -176,11 +184,11 @@ def make_sources():
         )
     try:
         return tuple(
-            data.UCF101(FLAGS.data, split, missing="skip")
+            data.UCF101(FLAGS.data, split, on_error="skip")
             for split in ("train", "test")
         )
     except ValueError as error:
-        print(f"{error}\nMeasuring on the videos of the training.")
+        print(f"{error}\nEvaluating on the training videos.")
         return (data.UCF101(FLAGS.data, "all"),) * 2
 
 
@@ -199,9 +207,9 @@ def make_dataset(source, training):
 
 
 def make_tokenizer(clips):
-    """A tokenizer of 0.4 million parameters for 16 tokens a clip."""
+    """Returns a tokenizer with 0.4 million parameters, 16 tokens per clip."""
     recipe = recipes.small_data_tokenizer(
-        steps_an_epoch(FLAGS.tokenizer_steps),
+        steps_per_epoch(FLAGS.tokenizer_steps),
         epochs=NUM_EPOCHS,
         warmup_epochs=NUM_EPOCHS / 20,
         num_frames=FLAGS.num_frames,
@@ -212,7 +220,7 @@ def make_tokenizer(clips):
 
 def make_generator(tokenizer, num_classes):
     recipe = recipes.small_data_generator(
-        steps_an_epoch(FLAGS.generator_steps),
+        steps_per_epoch(FLAGS.generator_steps),
         epochs=NUM_EPOCHS,
         warmup_epochs=NUM_EPOCHS / 20,
         vocab_size=tokenizer.codebook_size,
@@ -222,12 +230,12 @@ def make_generator(tokenizer, num_classes):
     return recipe.build()
 
 
-def steps_an_epoch(steps):
+def steps_per_epoch(steps):
     return -(-steps // NUM_EPOCHS)
 
 
 def make_tokens(tokenizer, source, count):
-    """The tokens and classes of so many clips, encoded once."""
+    """Returns the tokens and class ids of `count` clips."""
     clips = make_dataset(source, training=True)
     ids, labels = [], []
     for video, label in clips:
@@ -246,7 +254,7 @@ def evaluate(model, dataset):
 
 
 def write_reconstructions(output, tokenizer, source):
-    """Originals on the left, what the tokenizer makes of them on the right."""
+    """Writes originals (left) and their reconstructions (right)."""
     video, labels = next(iter(make_dataset(source, training=False)))
     video, labels = video[:12], labels[:12]
     reconstruction = tokenizer.decode(tokenizer.encode(video))
@@ -256,7 +264,7 @@ def write_reconstructions(output, tokenizer, source):
 
 
 def write_samples(output, generator, tokenizer, labels, class_names):
-    """Two clips of each of up to twelve classes that the videos have."""
+    """Writes two clips each of up to twelve classes of the data."""
     labels = np.unique(labels)[:12]
     video = generator.generate(
         np.repeat(labels, 2),
@@ -270,12 +278,11 @@ def write_samples(output, generator, tokenizer, labels, class_names):
 
 
 def write_rows(path, names, *columns):
-    """Named rows of clips, one of each column, as a moving grid and as strips
-    of frames."""
+    """Writes rows of clips with names, as a GIF and as film strips."""
     columns = [videos[: len(names)] for videos in columns]
     clips = np.stack(columns, axis=1)  # (rows, columns, T, H, W, 3)
     clips = clips.reshape(-1, *clips.shape[2:])
-    scale = max(1, 64 // clips.shape[2])  # of small clips, to see them
+    scale = max(1, 64 // clips.shape[2])  # Enlarges small clips.
     clips = clips.repeat(scale, axis=2).repeat(scale, axis=3)
     grid = data.video_grid(clips, len(columns), row_names=names)
     data.write_video(path.with_suffix(".gif"), grid)
@@ -284,7 +291,7 @@ def write_rows(path, names, *columns):
 
 
 def write_curves(path, curves):
-    names = ["loss", "psnr", "codebook_usage", "prior_loss", "adversarial_loss"]
+    names = ["loss", "psnr", "codebook_usage", "prior_loss", "generator_loss"]
     figure, axes = pyplot.subplots(1, len(names), figsize=(16, 3))
     for axis, name in zip(axes, names, strict=True):
         axis.plot(range(1, len(curves[name]) + 1), curves[name], marker=".")

@@ -15,7 +15,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def shared_dir():
-    """The folder with golden numbers and real video, beside the project."""
+    """The folder with golden numbers and real video, next to the project."""
     folder = os.environ.get("KERAS_LARP_SHARED", ROOT.parent / "shared")
     folder = pathlib.Path(folder)
     if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""Helpers for the golden cases: models through files, gradients by name."""
+"""Helpers for golden cases: loading of models, gradients by weight name."""
 
 import importlib
 import json
@@ -11,7 +11,7 @@ from keras_larp.presets.converters.larp_weights import mappings, to_larp_state
 
 
 def load_case(golden_dir, case, tmp_path):
-    """The case's model, through a checkpoint folder, and its arrays."""
+    """Loads the model of a case from a checkpoint folder, and its arrays."""
     from safetensors.numpy import save_file
 
     golden = importlib.import_module("golden")
@@ -38,20 +38,20 @@ def assert_close(received, expected, tolerance=1e-4):
 
 
 def gradients(model, loss_function):
-    """Gradients of a loss, one a mapping of the model, as arrays."""
+    """Gradients of a loss as arrays, one per weight mapping of the model."""
     variables = [m.variable for m in mappings(model)]
     backend = keras.backend.backend()
     if backend == "torch":
         model.zero_grad()
         loss_function().backward()
-        found = [v.value.grad for v in variables]
+        tensors = [v.value.grad for v in variables]
     elif backend == "tensorflow":
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
             loss = loss_function()
-        found = tape.gradient(loss, [v.value for v in variables])
-        found = [tf.convert_to_tensor(g) for g in found]
+        tensors = tape.gradient(loss, [v.value for v in variables])
+        tensors = [tf.convert_to_tensor(g) for g in tensors]
     else:
         import jax
 
@@ -60,15 +60,15 @@ def gradients(model, loss_function):
             with keras.StatelessScope(state_mapping=pairs):
                 return loss_function()
 
-        found = jax.jit(jax.grad(stateless))([v.value for v in variables])
-    return [keras.ops.convert_to_numpy(g) for g in found]
+        tensors = jax.jit(jax.grad(stateless))([v.value for v in variables])
+    return [keras.ops.convert_to_numpy(g) for g in tensors]
 
 
 def assert_gradient_norms(model, loss_function, golden_dir, case, expected):
-    """Checks the norm of the gradient of each weight of the authors."""
+    """Checks the gradient norm of each weight of the reference model."""
     names = json.loads((golden_dir / case / "gradient_names.json").read_text())
     state = to_larp_state(model, gradients(model, loss_function))
     received = np.array([np.linalg.norm(state[name]) for name in names])
-    # Gradients that are zero but for rounding have no relative accuracy.
+    # Gradients that are zero up to rounding have no relative accuracy.
     floor = 1e-4 * np.median(expected)
     np.testing.assert_allclose(received, expected, rtol=5e-4, atol=floor)

@@ -1,4 +1,4 @@
-"""This library's numbers against those of the authors' code."""
+"""Comparison with golden numbers of the reference implementation."""
 
 import json
 
@@ -91,7 +91,7 @@ def test_tokenizer(golden_dir, tmp_path, name):
         assert_close(outputs["inputs"], case["second_round_inputs"])
         loss, top1, top5 = outputs["prior"]
         assert_close(loss, case["prior_loss"])
-        # The authors' accuracies are percentages.
+        # The reference implementation's accuracies are percentages.
         assert_close(100 * top1, case["prior_top1"])
         assert_close(100 * top5, case["prior_top5"])
 
@@ -176,7 +176,7 @@ def test_generator_trajectory(golden_dir, tmp_path):
     model, case = load_case(golden_dir, name, tmp_path)
     config = json.loads((golden_dir / name / "config.json").read_text())
     assert isinstance(model, models.ARVideoGenerator)
-    model.class_dropout = 0.0  # The case was made without any dropout.
+    model.class_dropout = 0.0  # The golden case has no dropout.
     model.compile(
         keras.optimizers.AdamW(
             config["learning_rate"],

@@ -1,4 +1,4 @@
-"""Adversarial training against golden numbers of the reference code."""
+"""Adversarial training against golden values of the reference code."""
 
 import importlib
 import json

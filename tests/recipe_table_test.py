@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from keras_larp.recipes import settings as recipe_settings
+from keras_larp.recipes import RECIPES
 
 pytestmark = pytest.mark.once
 
@@ -15,9 +15,9 @@ PAGE = pathlib.Path(__file__).parents[1] / "docs" / "reproducing.md"
 @pytest.mark.parametrize(
     ("recipe", "num_columns", "column"),
     [
-        ("LARP_L_LONG_TOKENIZER", 4, 3),
-        ("LARP_L_LONG_GENERATOR", 5, 3),
-        ("LARP_L_LONG_FRAME_PREDICTION", 5, 4),
+        ("larp_l_long_tokenizer", 4, 3),
+        ("larp_l_long_generator", 5, 3),
+        ("larp_l_long_frame_prediction", 5, 4),
     ],
 )
 def test_tables_have_all_settings_of_a_recipe(recipe, num_columns, column):
@@ -30,5 +30,5 @@ def test_tables_have_all_settings_of_a_recipe(recipe, num_columns, column):
         if name and len(cells) == num_columns:
             assert name[1] not in listed
             listed[name[1]] = cells[column].partition(":")[0]
-    settings = getattr(recipe_settings, recipe)
+    settings = RECIPES[recipe]().settings
     assert listed == {name: str(value) for name, value in settings.items()}

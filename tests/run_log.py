@@ -2,6 +2,6 @@ import csv
 
 
 def last_row(folder):
-    """The last epoch in the log of a run: text by name."""
+    """Returns the last row of a run's log: strings by column name."""
     with (folder / "log.csv").open() as stream:
         return list(csv.DictReader(stream))[-1]

@@ -1,4 +1,4 @@
-"""Models that train in a second, and clips for them."""
+"""Models that train within a second, and clips for them."""
 
 import keras
 import numpy as np
@@ -49,7 +49,7 @@ def tiny_discriminator(**kwargs):
 
 
 def write_torchscript_i3d(path):
-    """A program with the signature of I3D's file, of the mean colors."""
+    """Writes a TorchScript stand-in for I3D that returns the mean color."""
     import torch
 
     class MeanColors(torch.nn.Module):
@@ -67,7 +67,7 @@ def clips(count=4):
 
 
 def gradient(function, x):
-    """The gradient of a scalar function of one array, as an array."""
+    """Gradient of a scalar function of one array, as an array."""
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
@@ -80,8 +80,8 @@ def gradient(function, x):
         with tf.GradientTape() as tape:
             tape.watch(x)
             result = function(x)
-        found = tape.gradient(result, x)
-        return np.zeros(x.shape) if found is None else found.numpy()
+        dx = tape.gradient(result, x)
+        return np.zeros(x.shape) if dx is None else dx.numpy()
     x.requires_grad_(True)
     function(x).backward()
     return np.zeros(x.shape) if x.grad is None else x.grad.numpy()

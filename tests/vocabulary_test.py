@@ -11,7 +11,7 @@ SCRIPT = pathlib.Path(__file__).parents[1] / ".ci/check_vocabulary.py"
 spec = importlib.util.spec_from_file_location("check_vocabulary", SCRIPT)
 vocabulary = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(vocabulary)
-IDIOMS = vocabulary.load_idioms()
+IDIOMS, _ = vocabulary.load_vocabulary()
 
 
 def lines(path, text):

@@ -1,4 +1,4 @@
-"""Backend-specific code behind a common interface.
+"""Backend-specific code with a common interface.
 
 Only the drivers (`jax_driver`, `tensorflow_driver`, `torch_driver`) and
 `compat` import a backend. Each driver defines

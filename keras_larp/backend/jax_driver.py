@@ -181,7 +181,7 @@ def fused_attention(query, key, value, mask, causal, dropout_rate):
         Tensor `(B, H, N, d)`, or `None` if cuDNN does not support the case.
     """
     has_options = mask is not None or dropout_rate > 0
-    if has_options or _PLAIN.get() or not _cudnn_takes(query):
+    if has_options or _PLAIN.get() or not _cudnn_supports(query):
         return None
     length, key_length = query.shape[2], key.shape[2]
 
@@ -202,7 +202,7 @@ def fused_attention(query, key, value, mask, causal, dropout_rate):
     return x.swapaxes(1, 2)[:, :, :length]
 
 
-def _cudnn_takes(query):
+def _cudnn_supports(query):
     device = jax.devices()[0]
     return (
         device.platform == "gpu"

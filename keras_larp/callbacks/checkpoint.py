@@ -5,6 +5,7 @@ import pathlib
 import keras
 import numpy as np
 
+from keras_larp.backend import compat
 from keras_larp.callbacks.checkpoint_files import (
     checkpoint_name,
     list_checkpoints,
@@ -137,7 +138,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._batches = 0  # Completed steps of this call of `fit`.
         self._metrics = None
         self._best = None
-        self.model._initial_epoch = None
+        compat.set_initial_epoch(self.model, None)
         remove_temporary_files(self.folder)
         found = list_checkpoints(self.folder)
         if found and not self.resume:
@@ -188,7 +189,7 @@ class Checkpoint(keras.callbacks.Callback):
             self._save()
 
     def on_train_end(self, logs=None):
-        self.model._initial_epoch = None
+        compat.set_initial_epoch(self.model, None)
 
     def _count(self, epoch_step):
         new = epoch_step - self._epoch_step
@@ -222,7 +223,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _save(self):
         # On JAX, `fit` keeps the current state outside of the variables.
-        getattr(self.model, "jax_state_sync", lambda: None)()
+        compat.sync_state(self.model)
         data = None
         if self.dataset is not None:
             data = self.dataset.get_state(self._batches)
@@ -264,7 +265,8 @@ class Checkpoint(keras.callbacks.Callback):
         self._metrics = read_variables(self.model, checkpoint)
         if state["data"] is not None:
             self.dataset.set_state(state["data"])
-        self.model._initial_epoch = self._epoch = state["epoch"]
+        self._epoch = state["epoch"]
+        compat.set_initial_epoch(self.model, self._epoch)
         self._epoch_step = self._first_step = state["epoch_step"]
         self._step = self._saved_step = state["step"]
         if state["monitor"] == self.monitor and state["best"]:

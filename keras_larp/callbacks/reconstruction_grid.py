@@ -2,10 +2,10 @@ import pathlib
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_larp import data
 from keras_larp.callbacks.averaged_weights import averaged_weights
+from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.checks import check_integer
 
 
@@ -59,7 +59,7 @@ class ReconstructionGrid(keras.callbacks.Callback):
                 f"such batches. Received: shape={tuple(clips.shape)}"
             )
         num_clips = check_integer("num_clips", num_clips, 1)
-        self.clips = ops.convert_to_numpy(clips[:num_clips])
+        self.clips = to_numpy(clips[:num_clips])
         self.folder = pathlib.Path(folder)
         self.every = check_integer("every", every, 1)
         self.num_columns = check_integer("num_columns", num_columns, 1)
@@ -71,7 +71,7 @@ class ReconstructionGrid(keras.callbacks.Callback):
             return
         with averaged_weights(self.model):
             decoded = self.model.decode(self.model.encode(self.clips))
-        pairs = np.stack((self.clips, ops.convert_to_numpy(decoded)), axis=1)
+        pairs = np.stack((self.clips, to_numpy(decoded)), axis=1)
         videos = pairs.reshape(-1, *pairs.shape[2:])  # (2 B, T, H, W, 3)
         data.write_video(
             self.folder / f"epoch_{epoch + 1:04d}{self.suffix}",

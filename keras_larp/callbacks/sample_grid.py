@@ -1,7 +1,6 @@
 import pathlib
 
 import keras
-from keras import ops
 
 from keras_larp import data
 from keras_larp.callbacks.averaged_weights import averaged_weights
@@ -77,6 +76,6 @@ class SampleGrid(keras.callbacks.Callback):
             )
         data.write_video(
             self.folder / f"epoch_{epoch + 1:04d}{self.suffix}",
-            data.video_grid(ops.convert_to_numpy(videos), self.num_columns),
+            data.video_grid(videos, self.num_columns),
             self.fps,
         )

@@ -1,48 +1,53 @@
-"""Writes a preset, or a checkpoint of the authors, as a preset folder.
+"""Converts a preset or a reference checkpoint to a preset folder.
 
     keras-larp convert --preset=hf://hywang66/LARP-L-long-tokenizer \\
         --output=larp_l_long_tokenizer --weights_dtype=float16
 
-float16 halves the file; the weights are loaded as float32.
+float16 halves the size of the file. Weights are loaded as float32.
 """
 
 from absl import flags
 
-from keras_larp import presets
-from keras_larp.presets.half_precision import WEIGHT_DTYPES
+import keras_larp
+from keras_larp.cli.command import require
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string(
-    "preset", None, "Name, folder or address.", flag_values=FLAGS
+    "preset",
+    None,
+    "Preset to convert: a bundled name, a folder, or an address such as "
+    "hf://owner/repository. Checkpoints of the reference implementation "
+    "are converted.",
+    flag_values=FLAGS,
 )
-flags.DEFINE_string("output", None, "Folder to write.", flag_values=FLAGS)
-flags.mark_flags_as_required(["preset", "output"], flag_values=FLAGS)
+flags.DEFINE_string("output", None, "Output folder.", flag_values=FLAGS)
+require(FLAGS, "preset", "output")
 flags.DEFINE_enum(
     "weights_dtype",
     "float32",
-    WEIGHT_DTYPES,
-    "How weights are stored.",
+    ["float32", "float16"],
+    "Dtype of the stored weights.",
     flag_values=FLAGS,
 )
 flags.DEFINE_string(
     "dtype",
     None,
-    "Policy that the model computes by when it is loaded, such as float32; "
-    "the one that it was trained with where not given.",
+    "Dtype policy of the model, such as float32 or mixed_bfloat16. If omitted, "
+    "that of the preset.",
     flag_values=FLAGS,
 )
 
 
-def main(values):
-    """Converts.
+def main(values: flags.FlagValues) -> None:
+    """Converts the preset.
 
     Args:
         values: The parsed `FLAGS`.
     """
     overrides = {} if values.dtype is None else {"dtype": values.dtype}
-    model = presets.load(values.preset, **overrides)
-    presets.save(model, values.output, values.weights_dtype)
+    model = keras_larp.presets.load(values.preset, **overrides)
+    keras_larp.presets.save(model, values.output, values.weights_dtype)
     print(
-        f"Wrote {type(model).__name__}, {model.count_params():,} "
+        f"Wrote {type(model).__name__} with {model.count_params():,} "
         f"parameters to {values.output}"
     )

@@ -1,169 +1,182 @@
-"""Flags that name video, and the sources and pipelines that they stand for."""
+"""Flags that select videos, and the sources and pipelines they define."""
 
 import collections
 import functools
 import pathlib
 
-import keras
 from absl import flags
 
 from keras_larp import data
+from keras_larp.cli import lazy_keras as keras
+from keras_larp.data.sources.video_source import VideoSource
 
 COMPUTED = ["moving_shapes", "atari"]
 FILES = ["ucf101", "kinetics600", "folder", "csv"]
-# Those with classes and a test split.
+# Formats with classes and a test split.
 CLASSIFIED = [*COMPUTED, "ucf101"]
-_NUM_TEST_CLIPS = 96  # Of the sources that are computed.
-# Of each class, for a classifier to be trained and tested on, and the seed.
+_NUM_TEST_CLIPS = 96  # of computed formats
+# Clips per class for training and testing a classifier, and their seed, which
+# no run uses by chance.
 _NUM_CLASS_CLIPS, _CLASS_SEED = {"train": 80, "test": 20}, 1_000_003
 
 
-def define(values, batch_size=None):
-    """Defines the flags of data.
+def define(values: flags.FlagValues, batch_size: int | None = None) -> None:
+    """Defines the flags that select and read videos.
 
     Args:
-        values: A `flags.FlagValues`.
-        batch_size: Optional integer, the default of a flag for it, for
-            commands that do not train and have no recipe.
+        values: `flags.FlagValues` to which the flags are added.
+        batch_size: Integer. Default of `--batch_size`. `None` defines the
+            flags of training data instead, for commands whose recipe has a
+            batch size. Defaults to `None`.
     """
+    options = {"flag_values": values, "module_name": "Data"}
     flags.DEFINE_list(
         "data",
         None,
-        "Folders or csv files of video. Several are mixed; one that is named "
-        "twice is seen twice a pass. kinetics600:k600.csv says what it is.",
-        flag_values=values,
+        "Folders or CSV files of videos. Several datasets are concatenated; "
+        "listing one twice samples it twice per epoch. A prefix specifies the "
+        "format, as in kinetics600:k600.csv; see --data_format. If omitted, "
+        "clips are computed.",
+        **options,
     )
     flags.DEFINE_list(
         "test_data",
         None,
-        "The same to evaluate on, for formats that have no test split; of "
-        "UCF101, its test split.",
-        flag_values=values,
+        "Videos for evaluation, in the same form as --data. Needed for formats "
+        "without a test split. For UCF101 its test split is used.",
+        **options,
     )
     flags.DEFINE_enum(
         "data_format",
         None,
         [*COMPUTED, *FILES],
-        "What --data is where it does not say so: UCF-101 as it unpacks, a csv "
-        "of path,label of Kinetics-600 or of your own, a folder (of classes); "
-        "or, without --data, moving_shapes or atari, which are computed. Where "
-        "not given, --data is looked at; without it, it is moving_shapes.",
-        flag_values=values,
+        "Format of --data: ucf101 (the extracted UCF-101 folder), kinetics600 "
+        "(a CSV file of Kinetics-600), csv (a CSV file with the columns path "
+        "and label), or folder (one subfolder per class, or no classes). If "
+        "omitted it is inferred. Without --data: moving_shapes (the default) "
+        "or atari, which are computed.",
+        **options,
     )
     flags.DEFINE_integer(
         "num_computed_clips",
         4096,
-        "Clips for training of moving_shapes or atari.",
+        "Number of training clips of moving_shapes or atari.",
         1,
-        flag_values=values,
+        **options,
     )
     flags.DEFINE_integer(
-        "fold", 1, "Split of UCF101.", 1, 3, flag_values=values
+        "fold", 1, "Train/test split of UCF101: 1, 2 or 3.", 1, 3, **options
     )
     flags.DEFINE_integer(
-        "num_workers", 0, "Processes that decode video.", 0, flag_values=values
+        "num_workers",
+        0,
+        "Number of worker processes that decode video. 0 decodes in the main "
+        "process.",
+        0,
+        **options,
     )
-    flags.DEFINE_integer(
-        "seed", 0, "Seed of data and weights.", 0, flag_values=values
-    )
+    is_training = batch_size is None
+    text = f"Random seed of the data{' and weights' if is_training else ''}."
+    flags.DEFINE_integer("seed", 0, text, 0, **options)
     flags.DEFINE_enum(
         "on_error",
         "raise",
         ["raise", "skip"],
-        "What to do with videos that do not decode or that a list names but "
-        "do not exist: stop with an error, or skip and count them.",
-        flag_values=values,
+        "What to do with videos that cannot be decoded, and with listed videos "
+        "that do not exist: stop with an error, or skip and count them.",
+        **options,
     )
-    if batch_size is None:  # It trains, and so meets each video many times.
-        _define_training(values)
+    if is_training:
+        _define_training(options)
     else:
         flags.DEFINE_integer(
-            "batch_size", batch_size, "Clips at once.", 1, flag_values=values
+            "batch_size", batch_size, "Clips per batch.", 1, **options
         )
 
 
-def _define_training(values):
-    """Defines the flags of data that is trained on."""
+def _define_training(options):
+    """Defines the flags of training data."""
     flags.DEFINE_bool(
         "keep_in_memory",
         False,
-        "Make each video once and keep it, as bytes of clip size.",
-        flag_values=values,
+        "Decode each video once and cache its resized frames in memory as "
+        "uint8.",
+        **options,
     )
     flags.DEFINE_enum(
         "frame_sampling",
         "random",
         ["random", "uniform", "windows"],
-        "Which frames of a training video make a clip: from a random start, "
-        "spread over the whole, or all windows, each a clip.",
-        flag_values=values,
+        "Frames of a training clip: consecutive from a random start, evenly "
+        "spread over the video, or every non-overlapping window as a clip.",
+        **options,
     )
     flags.DEFINE_list(
         "crop_scale",
         None,
-        "Least and largest share of a training video's area that is cut out "
-        "at random, such as 0.5,1; the middle square where not given.",
-        flag_values=values,
+        "Range of the area of random training crops as a fraction of the "
+        "frame, such as 0.5,1. If omitted, frames are center-cropped.",
+        **options,
     )
     flags.DEFINE_float(
         "rand_augment",
         None,
-        "Strength of Keras' RandAugment of training clips, up to 1; none where "
-        "not given.",
+        "Strength of Keras RandAugment on training clips, from 0 to 1. If "
+        "omitted, it is disabled.",
         0.0,
         1.0,
-        flag_values=values,
+        **options,
     )
     flags.DEFINE_enum(
         "resize",
         "pillow",
         ["pillow", "ffmpeg"],
-        "What resizes training video: the exact one, or the faster one.",
-        flag_values=values,
+        "Library that resizes training videos: pillow is antialiased, ffmpeg "
+        "is faster.",
+        **options,
     )
 
 
-def load_class_names(kind):
-    """Names of classes, by class id.
+def load_class_names(name_or_path: str) -> list[str]:
+    """Loads class names, indexed by class id.
 
     Args:
-        kind: `ucf101`, `moving_shapes` or `atari`, or the path of a text file
-            with a name a line.
+        name_or_path: String. `"ucf101"`, `"moving_shapes"`, `"atari"`, or the
+            path of a text file with one name per line.
 
     Returns:
         List of strings.
     """
     known = {"ucf101": data.UCF101, "moving_shapes": data.MovingShapes}
-    if kind in known:
-        return list(known[kind].class_names)
-    if kind == "atari":  # The installed package knows its games.
+    if name_or_path in known:
+        return list(known[name_or_path].class_names)
+    if name_or_path == "atari":  # depends on the installed games
         return list(data.AtariGameplay(1).class_names)
-    return pathlib.Path(kind).read_text().splitlines()
+    return pathlib.Path(name_or_path).read_text().splitlines()
 
 
-def data_format(values):
-    """The format of the data, or of a mixture's parts, separated by commas."""
+def data_format(values: flags.FlagValues) -> str:
+    """Returns the format of --data; formats are comma-separated."""
     if not values.data:
         return values.data_format or "moving_shapes"
-    kinds = [_kind_and_path(values, entry)[0] for entry in values.data]
-    return ",".join(dict.fromkeys(kinds))
+    formats = [_format_and_path(values, entry)[0] for entry in values.data]
+    return ",".join(dict.fromkeys(formats))
 
 
-def _kind_and_path(values, entry):
-    """Format and path of an entry of --data, which may say its format."""
-    kind, colon, path = entry.partition(":")
-    if colon and kind in FILES:
-        return kind, path
+def _format_and_path(values, entry):
+    """Returns the format and the path of an entry of --data."""
+    prefix, colon, path = entry.partition(":")
+    if colon and prefix in FILES:
+        return prefix, path
     if colon and not pathlib.Path(entry).exists():
         raise ValueError(
-            f"There is no {entry}, and a format before a colon is one of "
-            f"{', '.join(FILES)}. Received: {kind!r}"
+            f"{entry} does not exist, and the prefix before the colon must be "
+            f"a format: {', '.join(FILES)}. Received: {prefix!r}"
         )
-    return values.data_format or _look_at(pathlib.Path(entry)), entry
+    return values.data_format or _infer_format(pathlib.Path(entry)), entry
 
 
-def _look_at(path):
-    """The format that a path looks like."""
+def _infer_format(path):
     if path.suffix == ".csv":
         return "csv"
     folders = [f.name for f in path.glob("*/") if any(f.glob("v_*.avi"))]
@@ -171,29 +184,46 @@ def _look_at(path):
     return "ucf101" if folders and classes.issuperset(folders) else "folder"
 
 
-def has_test_split(values):
-    """Whether the flags name videos to test on, apart from the training's."""
+def has_test_split(values: flags.FlagValues) -> bool:
+    """Whether there are test videos in addition to the training videos."""
     return bool(values.test_data) or data_format(values) in CLASSIFIED
 
 
-def make_source(values, split, num_frames, image_size, num_clips=None):
-    """The videos of `"train"` or `"test"`, as the flags say; `num_clips` of
-    them, where they are computed."""
-    kind = data_format(values)
+def make_source(
+    values: flags.FlagValues,
+    split: str,
+    num_frames: int,
+    image_size: int,
+    num_clips: int | None = None,
+) -> VideoSource:
+    """Creates the source of videos that the flags select.
+
+    Args:
+        values: The parsed flags.
+        split: String. `"train"` or `"test"`.
+        num_frames: Integer. Frames per computed clip.
+        image_size: Integer. Height and width of computed clips.
+        num_clips: Integer. Number of computed clips. `None` selects the
+            number of the flags and of the split. Defaults to `None`.
+
+    Returns:
+        `VideoSource`.
+    """
+    format_ = data_format(values)
     if values.data and values.data_format in COMPUTED:
         raise ValueError(
-            f"--data_format={values.data_format} is computed and takes no "
-            f"--data. Received: --data={','.join(values.data)}"
+            f"--data_format={values.data_format} is computed and cannot be "
+            f"used with --data. Received: --data={','.join(values.data)}"
         )
-    if kind in COMPUTED:
+    if format_ in COMPUTED:
         if num_clips is None:
             num_clips = _NUM_TEST_CLIPS
             if split == "train":
                 num_clips = values.num_computed_clips
         sizes = num_clips, num_frames, image_size
-        return _make_computed(kind, split, values.seed, *sizes)
+        return _make_computed(format_, split, values.seed, *sizes)
     if not values.data:
-        raise ValueError(f"--data_format={kind} needs --data.")
+        raise ValueError(f"--data_format={format_} requires --data.")
     entries = values.data
     if split == "test" and values.test_data:
         entries = values.test_data
@@ -201,98 +231,111 @@ def make_source(values, split, num_frames, image_size, num_clips=None):
     if split == "test":
         repeats = dict.fromkeys(entries, 1)
         for entry in [] if values.test_data else entries:
-            if _kind_and_path(values, entry)[0] not in CLASSIFIED:
-                _say(
-                    f"{entry} has no test split: the videos to test on are "
-                    "those to train on. --test_data names others."
+            if _format_and_path(values, entry)[0] not in CLASSIFIED:
+                _print_once(
+                    f"{entry} has no test split, so the training videos are "
+                    "used for evaluation. Pass --test_data to use others."
                 )
     sources = [_make_files(values, entry, split) for entry in repeats]
     if sum(repeats.values()) == 1:
         return sources[0]
-    _tell_mixture(repeats, sources)
+    _print_datasets(repeats, sources)
     return data.ConcatSource(sources, list(repeats.values()))
 
 
-def _tell_mixture(repeats, sources):
-    """Says how many videos and which class ids the parts of a mixture have."""
+def _print_datasets(repeats, sources):
+    """Prints the number of videos and the class ids of each dataset."""
     first = 0
     for (entry, count), source in zip(repeats.items(), sources, strict=True):
         last = first + len(source.class_names) - 1
         ids = f"classes {first} to {last}" if last >= first else "no classes"
         times = f" {count} times" if count > 1 else ""
-        _say(f"{entry}: {len(source)} videos{times}, {ids}")
+        _print_once(f"{entry}: {len(source)} videos{times}, {ids}")
         first = last + 1
-    named = collections.Counter(n for s in sources for n in s.class_names if n)
-    several = [name for name, count in named.items() if count > 1]
-    if several:
-        _say(
-            "Named in several parts, and a class of its own in each: "
-            f"{', '.join(several[:5])}{', ...' if len(several) > 5 else ''}"
+    counts = collections.Counter(n for s in sources for n in s.class_names if n)
+    shared = [name for name, count in counts.items() if count > 1]
+    if shared:
+        _print_once(
+            "Classes with the same name in several datasets remain separate "
+            f"classes: {', '.join(shared[:5])}"
+            f"{', ...' if len(shared) > 5 else ''}"
         )
 
 
 @functools.cache
-def _say(text):
-    """Prints a line once: a command makes some of its sources twice."""
+def _print_once(text):
+    """Prints a line only once, since commands create some sources twice."""
     print(text)
 
 
-def _make_computed(kind, split, seed, *sizes):
-    if kind == "atari":
+def _make_computed(format_, split, seed, *sizes):
+    if format_ == "atari":
         return data.AtariGameplay(*sizes, split=split, seed=seed)
     return data.MovingShapes(*sizes, seed=seed + (split == "test"))
 
 
-def kept(values, source, image_size):
-    """The source, kept in memory where the flag says so."""
+def kept(
+    values: flags.FlagValues, source: VideoSource, image_size: int
+) -> VideoSource:
+    """Caches the source in memory if `--keep_in_memory` is set."""
     if not values.keep_in_memory:
         return source
     if values.num_workers:
         raise ValueError(
-            "--keep_in_memory is for this process alone: each worker would "
-            "keep videos of its own. Leave one of the two out. Received: "
+            "--keep_in_memory cannot be combined with --num_workers, since "
+            "each worker process would have its own cache. Received: "
             f"--num_workers={values.num_workers}"
         )
     return data.CachedSource(source, image_size)
 
 
 def _make_files(values, entry, split):
-    """The source of an entry of --data; says how many files are not there."""
-    kind, path = _kind_and_path(values, entry)
-    if kind == "folder":
+    """Creates the source of an entry of --data, reporting missing files."""
+    format_, path = _format_and_path(values, entry)
+    if format_ == "folder":
         return data.VideoFolder(path)
-    if kind == "ucf101":
+    if format_ == "ucf101":
         source = data.UCF101(path, split, values.fold, on_error=values.on_error)
-    elif kind == "kinetics600":  # Paths are relative to the list.
+    elif format_ == "kinetics600":  # Paths are relative to the CSV file.
         folder = pathlib.Path(path).parent
         source = data.Kinetics600(folder, path, on_error=values.on_error)
     else:
         source = data.VideoList(path, on_error=values.on_error)
     if source.num_missing:
-        _say(
-            f"{path} names {source.num_missing} videos that are not there and "
-            f"are skipped; {len(source)} are there."
+        _print_once(
+            f"{path}: skipping {source.num_missing} missing videos; "
+            f"{len(source)} exist."
         )
     return source
 
 
-def make_classified_sources(values, *sizes):
-    """Two sources of the same classes, of so many frames and so large, to
-    train a classifier on and to test it; computed ones are of seeds that no
-    run has by chance."""
-    kind = data_format(values)
-    if kind in COMPUTED:
-        classes = _make_computed(kind, "test", 0, 1, *sizes).class_names
+def make_classified_sources(
+    values: flags.FlagValues, num_frames: int, image_size: int
+) -> tuple[VideoSource, VideoSource]:
+    """Creates the sources to train and to test a classifier on.
+
+    Args:
+        values: The parsed flags.
+        num_frames: Integer. Frames per computed clip.
+        image_size: Integer. Height and width of computed clips.
+
+    Returns:
+        Pair of sources with the same classes.
+    """
+    sizes = num_frames, image_size
+    format_ = data_format(values)
+    if format_ in COMPUTED:
+        classes = _make_computed(format_, "test", 0, 1, *sizes).class_names
         return tuple(
             _make_computed(
-                kind, split, _CLASS_SEED, each * len(classes), *sizes
+                format_, split, _CLASS_SEED, per_class * len(classes), *sizes
             )
-            for split, each in _NUM_CLASS_CLIPS.items()
+            for split, per_class in _NUM_CLASS_CLIPS.items()
         )
-    if kind not in CLASSIFIED and not values.test_data:
+    if format_ not in CLASSIFIED and not values.test_data:
         raise ValueError(
-            "A classifier of these classes needs videos to state its accuracy "
-            f"on. Pass --test_data. Received: --data={values.data}"
+            "A classifier of these classes needs test videos to measure its "
+            f"accuracy. Pass --test_data. Received: --data={values.data}"
         )
     train, test = (
         make_source(values, split, *sizes) for split in ("train", "test")
@@ -300,16 +343,18 @@ def make_classified_sources(values, *sizes):
     if train.class_names != test.class_names:
         differing = sorted({*train.class_names} ^ {*test.class_names})
         raise ValueError(
-            "--test_data must have the classes of --data, all of them and in "
-            f"their order. Received: {len(test.class_names)} classes in place "
-            f"of {len(train.class_names)}; in one of them alone: {differing}"
+            "--test_data must have the same classes as --data, in the same "
+            f"order. Received: {len(test.class_names)} classes instead of "
+            f"{len(train.class_names)}; only in one of them: {differing}"
         )
     return train, test
 
 
-def make_test_clips(values, tokenizer):
-    """The test videos, and one pass over their middle clips, of the size that
-    a tokenizer takes."""
+def make_test_clips(values: flags.FlagValues, tokenizer) -> tuple:
+    """Creates the test source and a dataset of its center clips.
+
+    The dataset yields one epoch of clips of the size of the tokenizer's input.
+    """
     sizes = tokenizer.num_frames, tokenizer.image_size
     source = make_source(values, "test", *sizes)
     return source, make_dataset(
@@ -318,15 +363,19 @@ def make_test_clips(values, tokenizer):
 
 
 def make_dataset(
-    values,
-    source,
-    num_frames,
-    image_size,
-    batch_size,
-    training,
-    horizontal_flip=False,
+    values: flags.FlagValues,
+    source: VideoSource,
+    num_frames: int,
+    image_size: int,
+    batch_size: int,
+    training: bool,
+    horizontal_flip: bool = False,
 ):
-    """Random clips for ever in training; else one pass over the middle ones."""
+    """Creates the dataset of a source.
+
+    For training it yields random clips indefinitely. Otherwise it yields one
+    epoch of center clips.
+    """
     options = {"frame_sampling": "center"}
     if training:
         options = {

@@ -1,149 +1,178 @@
-"""Flags that the evaluations share, and what they stand for."""
+"""Flags and functions shared by the `evaluate` commands."""
 
 import pathlib
 
 from absl import flags, logging
 
-from keras_larp import evaluation
+import keras_larp
 from keras_larp.cli import data_flags, model_flags
-from keras_larp.evaluation.shards import PATHS, parse_shard, shard_batches
-from keras_larp.evaluation.small_video_network import IMAGE_SIZE
 
-# Flags for the report: those that results depend on, and those that say where
-# files lie, which may differ between shards.
+# Flags to report, if defined: those that affect results, and those that only
+# locate files, which may differ between the shards of an evaluation.
 _REPORTED = ("fold", "on_error", "quantize")
 _PATHS = ("data", "test_data", "tokenizer", "generator")
 
 
-def define(values, output, num_clips=None):
-    """Defines the flags of data, shards, extractor and report.
+def define(
+    values: flags.FlagValues, output: str, num_clips: int | None = None
+) -> None:
+    """Defines the flags of data, tokenizer, features, output and report.
 
     Args:
-        values: A `flags.FlagValues`.
-        output: String, the default folder.
-        num_clips: Integer, the default of clips, of all where there are
-            fewer; all of them where `None`.
+        values: `flags.FlagValues` to which the flags are added.
+        output: String. The default output folder.
+        num_clips: Integer. Default number of clips, or fewer if the data has
+            fewer. `None` selects all clips. Defaults to `None`.
     """
-    data_flags.define(values, batch_size=8)
     model_flags.define_tokenizer(values)
-    unset = "all" if num_clips is None else f"{num_clips}, or all if fewer,"
-    flags.DEFINE_integer(
-        "num_clips",
-        num_clips,
-        f"How many clips, drawn with --seed; {unset} where not given.",
-        1,
-        flag_values=values,
-    )
+    data_flags.define(values, batch_size=8)
+    options = {"flag_values": values, "module_name": "Evaluation"}
+    text = "Number of clips, selected at random by --seed."
+    if num_clips is None:
+        text += " If omitted, all clips."
+    else:
+        text += " By default, all clips are used if there are fewer."
+    flags.DEFINE_integer("num_clips", num_clips, text, 1, **options)
     flags.DEFINE_string(
         "i3d",
         None,
-        "File of I3D's weights for FVD: i3d_pretrained_400.pt, "
-        "rgb_imagenet.pt (with --i3d_epsilon=1e-3) or i3d_torchscript.pt.",
-        flag_values=values,
+        "I3D weights for FVD: i3d_pretrained_400.pt, rgb_imagenet.pt (with "
+        "--i3d_epsilon=1e-3) or i3d_torchscript.pt.",
+        **options,
     )
     flags.DEFINE_float(
-        "i3d_epsilon",
-        1e-5,
-        "Of I3D's batch normalization.",
-        flag_values=values,
+        "i3d_epsilon", 1e-5, "Epsilon of I3D's batch normalization.", **options
     )
     flags.DEFINE_string(
-        "i3d_sha256", None, "Checksum of --i3d.", flag_values=values
+        "i3d_sha256", None, "SHA-256 checksum of --i3d to verify.", **options
     )
     flags.DEFINE_enum(
         "features",
         None,
         ["random", "classes"],
-        "Without --i3d: features of a small network that is random, or was "
-        "trained to tell the classes of --data. Their distances are not "
-        "called FVD.",
-        flag_values=values,
+        "Features to use without --i3d: those of a small network with random "
+        "weights, or of one trained to classify --data. Distances between them "
+        "are not FVD. By default random, and none for reconstructions.",
+        **options,
     )
     flags.DEFINE_string(
         "classifier",
         None,
-        "File, ending in .weights.h5, of the network that --features=classes "
-        "and --class_fidelity judge by: read where it is there, else trained "
-        "and written. One in --output where not given.",
-        flag_values=values,
+        "Weights file, ending in .weights.h5, of the classifier for "
+        "--features=classes and --class_fidelity. If it does not exist, a "
+        "classifier is trained and saved. If omitted, classifier.weights.h5 in "
+        "--output.",
+        **options,
     )
+    options["module_name"] = "Output"
     flags.DEFINE_string(
-        "output",
-        output,
-        "Folder of this evaluation and its shards.",
-        flag_values=values,
+        "output", output, "Output folder of the evaluation.", **options
     )
     flags.DEFINE_string(
         "shard",
         None,
-        "i/n, to do only a part, i from 0; then `evaluate merge`. Everything "
-        "where not given.",
-        flag_values=values,
+        "Evaluate only shard i of n, written i/n with i from 0 to n - 1, such "
+        "as 0/8, and merge all shards with `evaluate merge`. If omitted, all "
+        "clips are evaluated.",
+        **options,
     )
     flags.DEFINE_bool(
         "overwrite",
         False,
-        "Do again what --output has already.",
-        flag_values=values,
+        "Evaluate again and replace existing results in --output.",
+        **options,
     )
     flags.DEFINE_bool(
-        "save_videos", False, "Write the clips too.", flag_values=values
+        "save_videos", False, "Also write the clips as video files.", **options
     )
     define_report(values)
 
 
-def define_report(values):
-    """Defines the flag of the report."""
+def define_report(values: flags.FlagValues) -> None:
+    """Defines `--report`."""
     flags.DEFINE_string(
         "report",
         None,
-        "Path without ending of the report, .csv and .md, to append to; "
-        "`report` in the folder of the evaluation where not given.",
+        "Path, without extension, of the .csv and .md files to which results "
+        "are appended. If omitted, `report` in the folder of the evaluation.",
         flag_values=values,
+        module_name="Output",
     )
 
 
-def load_tokenizer_and_extractor(values, default=None):
-    """The tokenizer, and the `FeatureExtractor` that the flags name or
-    `None`; the file of I3D first, since it is the likeliest to be missing."""
+def load_tokenizer_and_extractor(
+    values: flags.FlagValues, default: str | None = None
+) -> tuple:
+    """Loads the tokenizer and the feature extractor.
+
+    Args:
+        values: The parsed flags.
+        default: String. `--features` if neither `--i3d` nor `--features` is
+            given. Defaults to `None`.
+
+    Returns:
+        Pair of the `LARPTokenizer` and the `FeatureExtractor`, or `None` if no
+        features are selected.
+    """
     features = values.features or (None if values.i3d else default)
     if values.i3d and features:
         raise ValueError(
-            "Pass --i3d or --features. Received: both, --i3d="
+            "Pass either --i3d or --features. Received: --i3d="
             f"{values.i3d} and --features={features}"
         )
     extractor = None
-    if values.i3d:
-        extractor = evaluation.i3d_features(
+    if values.i3d:  # first, since this file is the most likely to be missing
+        extractor = keras_larp.evaluation.i3d_features(
             values.i3d, values.i3d_sha256, values.i3d_epsilon
         )
     if features == "random":
-        extractor = evaluation.random_features()
+        extractor = keras_larp.evaluation.random_features()
     tokenizer = model_flags.load_tokenizer(values)
     if features == "classes":
-        extractor = evaluation.class_features(
+        extractor = keras_larp.evaluation.class_features(
             load_classifier(values, tokenizer.num_frames)
         )
     return tokenizer, extractor
 
 
-def load_classifier(values, num_frames):
-    """The classifier of the data's classes, from its file or trained once."""
+def load_classifier(values: flags.FlagValues, num_frames: int):
+    """Loads the classifier of the data's classes, or trains and saves it."""
     path = pathlib.Path(values.output) / "classifier.weights.h5"
     if "classifier" in values and values.classifier:
         path = values.classifier
-    sources = data_flags.make_classified_sources(values, num_frames, IMAGE_SIZE)
-    return evaluation.load_or_train_classifier(*sources, path, num_frames)
+    sources = data_flags.make_classified_sources(
+        values, num_frames, keras_larp.evaluation.small_video_network.IMAGE_SIZE
+    )
+    return keras_larp.evaluation.load_or_train_classifier(
+        *sources, path, num_frames
+    )
 
 
-def choose_clips(values, split, tokenizer, frame_sampling, flag="num_clips"):
-    """`EvaluationClips` of the tokenizer's size, as many as a flag says, or all
-    where it is `None`."""
+def choose_clips(
+    values: flags.FlagValues,
+    split: str,
+    tokenizer,
+    frame_sampling: str,
+    flag: str | None = "num_clips",
+):
+    """Selects clips of the size of the tokenizer's input.
+
+    Args:
+        values: The parsed flags.
+        split: String. `"train"` or `"test"`.
+        tokenizer: `LARPTokenizer`.
+        frame_sampling: String. See `EvaluationClips`.
+        flag: String. Name of the flag with the number of clips. `None` selects
+            all clips. Defaults to `"num_clips"`.
+
+    Returns:
+        `EvaluationClips`.
+    """
     sizes = tokenizer.num_frames, tokenizer.image_size
     num_clips, fewer = None, False
     if flag is not None:
         num_clips, fewer = values[flag].value, values[flag].using_default_value
-    return evaluation.EvaluationClips(
+    return keras_larp.evaluation.EvaluationClips(
         data_flags.make_source(values, split, *sizes),
         *sizes,
         frame_sampling=frame_sampling,
@@ -154,8 +183,8 @@ def choose_clips(values, split, tokenizer, frame_sampling, flag="num_clips"):
     )
 
 
-def split_name(values, split):
-    """What a report calls the videos that stand for `"train"` or `"test"`."""
+def split_name(values: flags.FlagValues, split: str) -> str:
+    """Returns the name in reports of the videos used as `"train"`/`"test"`."""
     if split == "test" and values.test_data:
         return "all of --test_data"
     kind = data_flags.data_format(values)
@@ -164,32 +193,32 @@ def split_name(values, split):
     return "all of --data (no test split)"
 
 
-def check_overlap(values, clips):
-    """What to report of real clips that are among the training videos.
+def check_overlap(values: flags.FlagValues, clips) -> str:
+    """Checks whether test videos are also training videos.
 
     Args:
         values: The parsed flags.
-        clips: `EvaluationClips` that should not be.
+        clips: `EvaluationClips` of test videos.
 
     Returns:
-        String; also printed where there are such.
+        String for the report. An overlap is also printed.
     """
     source = clips.loader.source
     if source.path(0) is None:
         return "none, clips are computed"
     has_split = data_flags.data_format(values) == "ucf101"
     if not has_split and not values.test_data:
-        return "not known: there is no --test_data beside --data"
+        return "not known: no --test_data was given"
     sizes = clips.loader.num_frames, clips.loader.image_size
     try:
         training = data_flags.make_source(values, "train", *sizes)
-    except ValueError:  # The folder has only those of the test part.
+    except ValueError:  # The folder only has videos of the test split.
         return "not known: there are no training videos"
-    files = evaluation.overlapping_files(source, training)
+    files = keras_larp.evaluation.overlapping_files(source, training)
     if not files:
         return "none"
     text = (
-        f"{len(files)} of {len(source)} videos are in the training list: "
+        f"{len(files)} of {len(source)} videos are training videos: "
         f"{', '.join(pathlib.PurePath(file).name for file in files[:10])}"
         f"{', ...' if len(files) > 10 else ''}"
     )
@@ -198,28 +227,32 @@ def check_overlap(values, clips):
     return text
 
 
-def settings(values, **more):
-    """The flags that results depend on, for the report."""
-    paths = [name for name in _PATHS if name in values]
-    reported = [name for name in _REPORTED if name in values]
+def settings(values: flags.FlagValues, **others) -> dict:
+    """Returns the settings to report: those of flags, and `others`."""
+
+    def defined(names):
+        return {name: values[name].value for name in names if name in values}
+
     return {
-        PATHS: {name: values[name].value for name in paths},
+        keras_larp.evaluation.shards.PATHS: defined(_PATHS),
         "data_format": data_flags.data_format(values),
-        **{name: values[name].value for name in reported},
-        **more,
+        **defined(_REPORTED),
+        **others,
     }
 
 
-def shard_options(values, num_clips):
-    """Arguments of the functions of `keras_larp.evaluation`.
+def shard_options(values: flags.FlagValues, num_clips: int | None) -> dict:
+    """Returns arguments of the functions of `keras_larp.evaluation`.
 
     Args:
         values: The parsed flags.
-        num_clips: Integer, how many clips there are at most, or `None`.
+        num_clips: Integer. Maximum number of clips, to check the number of
+            shards. `None` disables the check.
     """
-    shard = parse_shard(values.shard or "0/1")
+    shard = keras_larp.evaluation.shards.parse_shard(values.shard or "0/1")
     if num_clips is not None:
-        shard_batches(-(-num_clips // values.batch_size), *shard)
+        num_batches = -(-num_clips // values.batch_size)
+        keras_larp.evaluation.shards.shard_batches(num_batches, *shard)
     return {
         "batch_size": values.batch_size,
         "shard": shard,
@@ -228,12 +261,12 @@ def shard_options(values, num_clips):
     }
 
 
-def finish(values, shard):
-    """Merges and reports, unless only a part was asked for.
+def finish(values: flags.FlagValues, shard: pathlib.Path) -> None:
+    """Merges and reports, unless only one shard was requested.
 
     Args:
         values: The parsed flags.
-        shard: Path that was written.
+        shard: Path of the shard that was written.
     """
     if values.shard:
         print(f"Wrote {shard}")
@@ -241,12 +274,12 @@ def finish(values, shard):
     report(values.output, values.report)
 
 
-def report(folder, path):
-    """Merges the shards of a folder, prints the results and appends them."""
-    results, settings_ = evaluation.merge(folder)
+def report(folder: str, path: str | None) -> None:
+    """Merges the shards of a folder, prints the results and reports them."""
+    results, settings_ = keras_larp.evaluation.merge(folder)
     path = path or pathlib.Path(folder) / "report"
-    evaluation.append_to_report(path, results, settings_)
+    keras_larp.evaluation.append_to_report(path, results, settings_)
     for name, value in results.items():
         text = f"{value:.6g}" if isinstance(value, float) else value
         print(f"{name} {text}")
-    print(f"Reported to {path}.csv and {path}.md")
+    print(f"Appended the results to {path}.csv and {path}.md")

@@ -1,4 +1,4 @@
-"""Measures clips that a generator continued, against the clips.
+"""Compares clips continued by a generator with the original clips.
 
     keras-larp evaluate frame-prediction --data=k600_train.csv \\
         --test_data=k600_val.csv --data_format=csv --num_clips=50000 \\
@@ -6,48 +6,48 @@
         --tokenizer=larp_l_long_tokenizer \\
         --generator=larp_l_long_frame_prediction --i3d=i3d_torchscript.pt
 
-Clips are drawn from all windows of the test videos, and are compared at the
-paper's 64 x 64.
+Clips are sampled from all windows of the test videos. By default they are
+compared at 64 x 64 pixels, as in the paper.
 """
 
 from absl import flags
 
-from keras_larp import evaluation
+import keras_larp
 from keras_larp.cli import evaluate_flags, model_flags
 
 FLAGS = flags.FlagValues()
-evaluate_flags.define(FLAGS, "runs/frame_prediction")
-model_flags.define_generator(FLAGS)
-model_flags.define_sampling(FLAGS, guided=False)
 flags.DEFINE_integer(
     "num_condition_frames",
     None,
-    "Frames to go on from; the generator's own where not given.",
+    "Number of frames to continue from. If omitted, that of the generator.",
     1,
     flag_values=FLAGS,
 )
 flags.DEFINE_integer(
     "compare_size",
     64,
-    "Height and width at which clips are compared.",
+    "Height and width, in pixels, to which clips are resized for comparison.",
     1,
     flag_values=FLAGS,
 )
+model_flags.define_generator(FLAGS)
+model_flags.define_sampling(FLAGS, guided=False)
+evaluate_flags.define(FLAGS, "runs/frame_prediction")
 
 
-def main(values):
-    """Evaluates, and reports.
+def main(values: flags.FlagValues) -> None:
+    """Evaluates and reports.
 
     Args:
         values: The parsed `FLAGS`.
     """
-    # First what a slip of the pen ends, then what takes long.
+    # Reject invalid flags before loading models.
     options = evaluate_flags.shard_options(values, values.num_clips)
     tokenizer, extractor = evaluate_flags.load_tokenizer_and_extractor(
         values, default="random"
     )
     clips = evaluate_flags.choose_clips(values, "test", tokenizer, "windows")
-    shard = evaluation.evaluate_frame_prediction(
+    shard = keras_larp.evaluation.evaluate_frame_prediction(
         values.output,
         model_flags.load_generator(values),
         tokenizer,

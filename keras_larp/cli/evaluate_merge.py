@@ -1,6 +1,8 @@
-"""Puts the shards of an evaluation together, and reports the results.
+"""Merges the shards of an evaluation and reports the results.
 
-keras-larp evaluate merge runs/gfvd --report=runs/report
+    keras-larp evaluate merge runs/gfvd --report=runs/report
+
+The results do not depend on the number of shards.
 """
 
 from absl import flags
@@ -11,16 +13,16 @@ FLAGS = flags.FlagValues()
 flags.DEFINE_string(
     "folder",
     None,
-    "Folder of the evaluation; also without the flag's name.",
+    "Folder of the evaluation. Can also be passed without --folder.",
     flag_values=FLAGS,
 )
 evaluate_flags.define_report(FLAGS)
-# The flag that an argument without a name stands for.
+# The flag that can be passed as a positional argument.
 POSITIONAL = "folder"
 
 
-def main(values):
-    """Merges, and reports.
+def main(values: flags.FlagValues) -> None:
+    """Merges the shards and reports.
 
     Args:
         values: The parsed `FLAGS`.

@@ -1,44 +1,51 @@
-"""Measures what a tokenizer makes of clips, against the clips.
+"""Compares the reconstructions of a tokenizer with the original clips.
 
     keras-larp evaluate reconstruction --data=UCF-101 \\
         --tokenizer=larp_l_long_tokenizer --lpips=lpips_vgg16 \\
         --i3d=i3d_pretrained_400.pt --output=runs/rfvd
 
-MSE, PSNR, SSIM, use of the codebook; LPIPS and rFVD where weights are given.
+The command reports MSE, PSNR, SSIM and codebook usage, LPIPS with --lpips, and
+rFVD with --i3d.
 """
 
 from absl import flags
 
-from keras_larp import evaluation, models
+import keras_larp
 from keras_larp.cli import evaluate_flags
 
 FLAGS = flags.FlagValues()
-evaluate_flags.define(FLAGS, "runs/reconstruction")
 flags.DEFINE_enum(
-    "split", "test", ["train", "test"], "Which videos.", flag_values=FLAGS
+    "split",
+    "test",
+    ["train", "test"],
+    "Videos to reconstruct, for formats with a test split or with --test_data.",
+    flag_values=FLAGS,
 )
 flags.DEFINE_enum(
     "frame_sampling",
     "center",
     ["first", "center", "random", "uniform", "windows"],
-    "Which frames make a clip; `random` as in the authors' code.",
+    "Frames of a clip: consecutive from the start, the center or a random "
+    "position (as in the reference implementation); evenly spread over the "
+    "video; or every non-overlapping window as a clip.",
     flag_values=FLAGS,
 )
 flags.DEFINE_string(
     "lpips",
     None,
-    "Preset of LPIPS, such as lpips_vgg16, or a file of VGG16.",
+    "Preset of LPIPS, such as lpips_vgg16, or a file of VGG16 weights.",
     flag_values=FLAGS,
 )
+evaluate_flags.define(FLAGS, "runs/reconstruction")
 
 
-def main(values):
-    """Evaluates, and reports.
+def main(values: flags.FlagValues) -> None:
+    """Evaluates and reports.
 
     Args:
         values: The parsed `FLAGS`.
     """
-    # First what a slip of the pen ends, then what takes long.
+    # Reject invalid flags before loading models.
     options = evaluate_flags.shard_options(values, values.num_clips)
     tokenizer, extractor = evaluate_flags.load_tokenizer_and_extractor(values)
     clips = evaluate_flags.choose_clips(
@@ -51,8 +58,8 @@ def main(values):
         settings["overlap"] = evaluate_flags.check_overlap(values, clips)
     perceptual_model = None
     if values.lpips:
-        perceptual_model = models.LPIPS.from_preset(values.lpips)
-    shard = evaluation.evaluate_reconstruction(
+        perceptual_model = keras_larp.models.LPIPS.from_preset(values.lpips)
+    shard = keras_larp.evaluation.evaluate_reconstruction(
         values.output,
         tokenizer,
         clips,

@@ -1,30 +1,34 @@
-import difflib
 import importlib
 import sys
 
 from keras_larp.cli.command import run
+from keras_larp.utils.suggestions import did_you_mean
 
-# Each command is a module of this package with `FLAGS` and `main`. A name may
-# have two words: `evaluate merge` is `evaluate_merge.py`.
+# Names with a space are modules too: `evaluate merge` is `evaluate_merge.py`.
 COMMANDS = {
-    "train-tokenizer": "train a tokenizer and its prior",
-    "train-generator": "train a generator on the tokens of a tokenizer",
-    "tokenize": "write the tokens of videos to a data set for training",
-    "reconstruct": "show clips beside their reconstructions, and measure them",
-    "generate": "generate clips of classes",
-    "predict-frames": "continue clips from their first frames",
-    "inspect-tokens": "draw how codes are used, and what first tokens hold",
-    "evaluate reconstruction": "measure clips against their reconstructions",
-    "evaluate generation": "measure generated clips against real ones",
-    "evaluate frame-prediction": "measure continued clips against the clips",
-    "evaluate merge": "put the shards of an evaluation together",
-    "convert": "write a preset or an authors' checkpoint as a preset folder",
-    "plot-run": "draw the curves of a run",
+    "train-tokenizer": "Train a tokenizer and its prior.",
+    "train-generator": "Train a generator on the tokens of a tokenizer.",
+    "tokenize": "Encode videos and write their tokens to a dataset.",
+    "reconstruct": "Write clips next to their reconstructions.",
+    "generate": "Generate clips per class.",
+    "predict-frames": "Continue clips from their first frames.",
+    "inspect-tokens": "Plot codebook usage and what leading tokens encode.",
+    "evaluate reconstruction": "Compare reconstructions with the originals.",
+    "evaluate generation": "Compare generated clips with real ones.",
+    "evaluate frame-prediction": "Compare continued clips with real ones.",
+    "evaluate merge": "Merge the shards of an evaluation.",
+    "convert": "Convert a preset or a checkpoint to a preset folder.",
+    "plot-run": "Plot the training curves of a run.",
 }
 
 
-def main(argv=None):
-    """Runs `keras-larp COMMAND ...`; what `setup.py` installs as a script."""
+def main(argv: list[str] | None = None) -> None:
+    """Runs the `keras-larp` command.
+
+    Args:
+        argv: List of strings, such as `["generate", "--help"]`. `None` selects
+            the arguments of the process. Defaults to `None`.
+    """
     name, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
     if name in ("--help", "-h", "help"):
         print(usage())
@@ -32,26 +36,26 @@ def main(argv=None):
     if arguments and f"{name} {arguments[0]}" in COMMANDS:
         name = f"{name} {arguments.pop(0)}"
     if name not in COMMANDS:
-        close = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        sys.exit(f"There is no command {name!r}.{hint}\n\n{usage()}")
+        hint = did_you_mean(name, COMMANDS)
+        sys.exit(f"Unknown command {name!r}.{hint}\n\n{usage()}")
     module = name.replace("-", "_").replace(" ", "_")
     command = importlib.import_module(f"keras_larp.cli.{module}")
     run(command, arguments, f"keras-larp {name}")
 
 
-def usage():
-    """The list of commands, as text."""
-    lines = [f"  {name:25} {text}" for name, text in COMMANDS.items()]
+def usage() -> str:
+    """Returns the list of commands."""
+    commands = [f"  {name:27}{text}" for name, text in COMMANDS.items()]
     return "\n".join(
         [
-            "keras-larp COMMAND --flag=value ...",
+            "Usage: keras-larp COMMAND [--flag=value ...]",
             "",
-            *lines,
+            "Commands:",
+            *commands,
             "",
-            "keras-larp COMMAND --help lists the flags of a command. The "
-            "backend is chosen by\nthe environment variable KERAS_BACKEND: "
-            "jax, tensorflow or torch.",
+            "Append --help to a command to list its flags. The environment",
+            "variable KERAS_BACKEND selects the backend: jax, tensorflow or "
+            "torch.",
         ]
     )
 

@@ -1,103 +1,133 @@
-"""Flags of models, of drawing tokens and of video files, and what they mean."""
+"""Flags that select models, sampling options and output files."""
 
 from absl import flags
 
-from keras_larp import data, models
+import keras_larp
+from keras_larp import data
+from keras_larp.cli.command import require
 
 
-def define_tokenizer(values):
+def define_tokenizer(values: flags.FlagValues) -> None:
     """Defines `--tokenizer`."""
     flags.DEFINE_string(
-        "tokenizer", None, "Preset of the tokenizer.", flag_values=values
+        "tokenizer",
+        None,
+        "Preset of the tokenizer: a bundled name, a folder, or an address such "
+        "as hf://owner/repository.",
+        flag_values=values,
+        module_name="Models",
     )
-    flags.mark_flag_as_required("tokenizer", flag_values=values)
+    require(values, "tokenizer")
 
 
-def define_generator(values, required=True):
+def define_generator(values: flags.FlagValues, required: bool = True) -> None:
     """Defines `--generator` and `--quantize`."""
+    options = {"flag_values": values, "module_name": "Models"}
     flags.DEFINE_string(
-        "generator", None, "Preset of the generator.", flag_values=values
+        "generator",
+        None,
+        "Preset of the generator, in the same form as --tokenizer.",
+        **options,
     )
     flags.DEFINE_enum(
         "quantize",
         None,
         ["int8"],
-        "Weights of the generator in 8 bits; as stored where not given.",
-        flag_values=values,
+        "Quantize the weights of the generator. If omitted, they keep their "
+        "dtype.",
+        **options,
     )
     if required:
-        flags.mark_flag_as_required("generator", flag_values=values)
+        require(values, "generator")
 
 
-def define_sampling(values, guided, seed="sampling_seed"):
-    """Defines the flags of drawing tokens.
+def define_sampling(
+    values: flags.FlagValues, guided: bool, seed: str = "sampling_seed"
+) -> None:
+    """Defines the flags of token sampling.
 
     Args:
-        values: A `flags.FlagValues`.
-        guided: Boolean, whether there is guidance.
-        seed: String, name of the flag of the seed.
+        values: `flags.FlagValues` to which the flags are added.
+        guided: Boolean. Whether the generator supports classifier-free
+            guidance.
+        seed: String. Name of the flag of the seed. Defaults to
+            `"sampling_seed"`.
     """
-    flags.DEFINE_integer(seed, 0, "Seed of the samples.", 0, flag_values=values)
+    options = {"flag_values": values, "module_name": "Sampling"}
+    flags.DEFINE_integer(
+        seed, 0, "Random seed of token sampling.", 0, **options
+    )
     flags.DEFINE_float(
         "temperature",
         1.0,
-        "0 takes the likeliest token.",
+        "Sampling temperature; 0 always selects the most likely token.",
         0.0,
-        flag_values=values,
+        **options,
     )
     flags.DEFINE_integer(
         "top_k",
         0,
-        "Draw among so many tokens; 0 for all.",
+        "Sample from the K most likely tokens; 0 disables it.",
         0,
-        flag_values=values,
+        **options,
     )
     flags.DEFINE_float(
-        "top_p", 1.0, "Draw among the likeliest tokens.", flag_values=values
+        "top_p",
+        1.0,
+        "Nucleus sampling: sample from the most likely tokens whose total "
+        "probability reaches this value; 1 disables it.",
+        **options,
     )
     if guided:
         define_guidance(values)
         flags.DEFINE_integer(
             "guidance_interval",
             -1,
-            "Guided steps; -1 for all.",
+            "Last decoding step that uses guidance; -1 guides all steps.",
             -1,
-            flag_values=values,
+            **options,
         )
 
 
-def define_guidance(values):
+def define_guidance(values: flags.FlagValues) -> None:
     """Defines `--guidance_scale`."""
     flags.DEFINE_float(
-        "guidance_scale", 1.25, "1 for no guidance.", 1.0, flag_values=values
+        "guidance_scale",
+        1.25,
+        "Scale of classifier-free guidance; 1 disables it.",
+        1.0,
+        flag_values=values,
+        module_name="Sampling",
     )
 
 
-def define_files(values, output):
+def define_files(values: flags.FlagValues, output: str) -> None:
     """Defines `--output`, with its default, and `--fps`."""
-    flags.DEFINE_string(
-        "output", output, "Folder of the files.", flag_values=values
-    )
+    options = {"flag_values": values, "module_name": "Output"}
+    flags.DEFINE_string("output", output, "Output folder.", **options)
     flags.DEFINE_integer(
-        "fps", 8, "Frames a second of the files.", 1, flag_values=values
-    )
+        "fps", 8, "Frame rate of video files, in frames per second.", 1,
+        **options,
+    )  # fmt: skip
 
 
-def load_tokenizer(values):
-    """The tokenizer."""
-    return models.LARPTokenizer.from_preset(values.tokenizer)
+def load_tokenizer(values: flags.FlagValues):
+    """Loads the `LARPTokenizer` of `--tokenizer`."""
+    return keras_larp.models.LARPTokenizer.from_preset(values.tokenizer)
 
 
-def load_generator(values):
-    """The generator, quantized where the flag says so."""
-    generator = models.ARVideoGenerator.from_preset(values.generator)
+def load_generator(values: flags.FlagValues):
+    """Loads the `ARVideoGenerator` of `--generator` and quantizes it."""
+    generator = keras_larp.models.ARVideoGenerator.from_preset(values.generator)
     if values.quantize is not None:
         generator.quantize(values.quantize)
     return generator
 
 
-def sampling_options(values, seed="sampling_seed"):
-    """Options of `generate` or `predict_frames`."""
+def sampling_options(
+    values: flags.FlagValues, seed: str = "sampling_seed"
+) -> dict:
+    """Returns arguments of `generate` or `predict_frames`."""
     names = ("temperature", "top_k", "top_p", "guidance_scale")
     options = {
         name: values[name].value
@@ -107,8 +137,8 @@ def sampling_options(values, seed="sampling_seed"):
     return {**options, "seed": values[seed].value}
 
 
-def identities(tokenizer, generator):
-    """What tells these models from all others, a dictionary."""
+def fingerprints(tokenizer, generator) -> dict[str, str]:
+    """Returns the fingerprints of both models, to store with their outputs."""
     return {
         "tokenizer_sha256": data.model_fingerprint(tokenizer),
         "generator_sha256": data.model_fingerprint(generator),

@@ -1,43 +1,45 @@
-"""Continues clips from their first frames, and writes them as video files.
+"""Continues clips from their first frames and writes them as video files.
 
     keras-larp predict-frames --tokenizer=larp_l_long_tokenizer \\
         --generator=larp_l_long_frame_prediction \\
         --data=k600_val.csv --data_format=csv --output=runs/continued
 
-Clips are the middle ones of the test videos. Beside a file a clip there is a
-grid: a row has the original and then each of --num_samples continuations. Each
-file is written as it is made, and a run that was killed goes on with those
-that are missing; --shard shares many clips out among processes.
+The command continues the center clips of the test videos. It writes one file
+per continuation, and a grid in which each row starts with the original. Each
+file is written as soon as its clip is generated, and running the command again
+generates only the missing ones. --shard splits the work between processes.
 """
 
 import itertools
 
 from absl import flags
-from keras import ops
 
 from keras_larp.cli import clip_files, data_flags, evaluate_flags, model_flags
+from keras_larp.utils.arrays import to_numpy
 
 FLAGS = flags.FlagValues()
-data_flags.define(FLAGS, batch_size=8)
-model_flags.define_tokenizer(FLAGS)
-model_flags.define_generator(FLAGS)
-model_flags.define_sampling(FLAGS, guided=False)
-clip_files.define(FLAGS, "runs/continued")
-flags.DEFINE_integer("num_clips", 8, "How many clips.", 1, flag_values=FLAGS)
 flags.DEFINE_integer(
-    "num_samples", 2, "Continuations of each clip.", 1, flag_values=FLAGS
+    "num_clips", 8, "Number of clips to continue.", 1, flag_values=FLAGS
+)
+flags.DEFINE_integer(
+    "num_samples", 2, "Continuations per clip.", 1, flag_values=FLAGS
 )
 flags.DEFINE_integer(
     "num_condition_frames",
     None,
-    "Frames to go on from; the generator's own where not given.",
+    "Number of frames to continue from. If omitted, that of the generator.",
     1,
     flag_values=FLAGS,
 )
+model_flags.define_tokenizer(FLAGS)
+model_flags.define_generator(FLAGS)
+model_flags.define_sampling(FLAGS, guided=False)
+data_flags.define(FLAGS, batch_size=8)
+clip_files.define(FLAGS, "runs/continued")
 
 
-def main(values):
-    """Continues clips, and writes the files that are missing.
+def main(values: flags.FlagValues) -> None:
+    """Continues clips and writes the missing files.
 
     Args:
         values: The parsed `FLAGS`.
@@ -47,44 +49,50 @@ def main(values):
     clips = evaluate_flags.choose_clips(
         values, "test", tokenizer, "center", flag=None
     )
-    count = min(values.num_clips, len(clips))
-    each = values.num_samples
+    num_clips = min(values.num_clips, len(clips))
+    num_samples = values.num_samples
     sampling = model_flags.sampling_options(values)
     files = clip_files.ClipFiles(
         values,
         [
             f"clip_{clip:03d}_{sample:03d}"
-            for clip, sample in itertools.product(range(count), range(each))
+            for clip, sample in itertools.product(
+                range(num_clips), range(num_samples)
+            )
         ],
-        each,
+        num_samples,
         {
-            **model_flags.identities(tokenizer, generator),
-            "clips": {**clips.settings(), "num_clips": count},
+            **model_flags.fingerprints(tokenizer, generator),
+            "clips": {**clips.settings(), "num_clips": num_clips},
             "num_condition_frames": values.num_condition_frames,
-            "num_samples": each,
+            "num_samples": num_samples,
             **sampling,
         },
     )
-    batch_size = min(values.batch_size, count)
-    batches = files.batches(batch_size * each)
-    batches = [range(b.start // each, b.stop // each) for b in batches]
-    for chosen, batch in zip(batches, clips.batches(batches), strict=True):
-        originals, _, kept = batch
-        if not kept:
+    batch_size = min(values.batch_size, num_clips)
+    # `files` counts continuations, and `clips` counts originals.
+    batches = [
+        range(batch.start // num_samples, batch.stop // num_samples)
+        for batch in files.batches(batch_size * num_samples)
+    ]
+    for batch, (originals, _, decoded) in zip(
+        batches, clips.batches(batches), strict=True
+    ):
+        if not decoded:  # All videos of the batch were skipped.
             continue
         videos = generator.predict_frames(
             originals,
             tokenizer,
             values.num_condition_frames,
-            each,
+            num_samples,
             batch_size,
-            sample_offset=chosen.start * each,
+            sample_offset=batch.start * num_samples,
             stream=True,
             **sampling,
         )
-        videos = (v for part in videos for v in ops.convert_to_numpy(part))
-        for clip, original in zip(kept, originals, strict=True):
-            files.show(clip, original)
-            for sample in range(each):
-                files.write(clip * each + sample, next(videos))
+        videos = (video for part in videos for video in to_numpy(part))
+        for clip, original in zip(decoded, originals, strict=True):
+            files.add_to_grid(clip, original)
+            for sample in range(num_samples):
+                files.write(clip * num_samples + sample, next(videos))
     files.finish()

@@ -1,4 +1,4 @@
-"""Shows clips beside what a tokenizer makes of them, and measures it.
+"""Writes clips next to their reconstructions and prints metrics.
 
     keras-larp reconstruct --data=UCF-101 \\
         --tokenizer=larp_l_long_tokenizer --output=runs/reconstructions
@@ -8,48 +8,51 @@ import pathlib
 
 import numpy as np
 from absl import flags
-from keras import ops
 
-from keras_larp import data, metrics
+import keras_larp
+from keras_larp import data
 from keras_larp.cli import data_flags, model_flags
+from keras_larp.utils.arrays import to_numpy
 
 FLAGS = flags.FlagValues()
-data_flags.define(FLAGS, batch_size=8)
+flags.DEFINE_integer("num_clips", 16, "Number of clips.", 1, flag_values=FLAGS)
 model_flags.define_tokenizer(FLAGS)
-flags.DEFINE_integer("num_clips", 16, "How many clips.", 1, flag_values=FLAGS)
+data_flags.define(FLAGS, batch_size=8)
 model_flags.define_files(FLAGS, "runs/reconstructions")
 
 
-def main(values):
-    """Reconstructs, writes grids and prints metrics.
+def main(values: flags.FlagValues) -> None:
+    """Reconstructs clips, writes grids and prints metrics.
 
     Args:
         values: The parsed `FLAGS`.
     """
     output = pathlib.Path(values.output)
     tokenizer = model_flags.load_tokenizer(values)
-    _, clips = data_flags.make_test_clips(values, tokenizer)
-    measured = {"PSNR": metrics.PSNR(), "SSIM": metrics.SSIM()}
-    codes = metrics.CodeStatistics(tokenizer.codebook_size)
-    pairs = []
-    for video, _ in clips:
-        video = video[: values.num_clips - len(pairs)]
-        token_ids = tokenizer.encode(video)
-        reconstruction = ops.convert_to_numpy(tokenizer.decode(token_ids))
-        for metric in measured.values():
-            metric.update_state(video, reconstruction)
+    _, dataset = data_flags.make_test_clips(values, tokenizer)
+    metrics = {
+        "PSNR": keras_larp.metrics.PSNR(),
+        "SSIM": keras_larp.metrics.SSIM(),
+    }
+    codes = keras_larp.metrics.CodeStatistics(tokenizer.codebook_size)
+    clips = []
+    for videos, _ in dataset:
+        videos = videos[: values.num_clips - len(clips) // 2]
+        token_ids = tokenizer.encode(videos)
+        reconstructions = to_numpy(tokenizer.decode(token_ids))
+        for metric in metrics.values():
+            metric.update_state(videos, reconstructions)
         codes.update_state(token_ids)
-        pairs.extend(zip(video, reconstruction, strict=True))
-        if len(pairs) >= values.num_clips:
+        for pair in zip(videos, reconstructions, strict=True):
+            clips.extend(pair)
+        if len(clips) >= 2 * values.num_clips:
             break
-    grid = data.video_grid(
-        np.stack([clip for pair in pairs for clip in pair]), num_columns=8
-    )
-    for ending in ("mp4", "gif"):
-        path = output / f"originals_and_reconstructions.{ending}"
+    grid = data.video_grid(np.stack(clips), num_columns=8)
+    for extension in ("mp4", "gif"):
+        path = output / f"originals_and_reconstructions.{extension}"
         data.write_video(path, grid, values.fps)
-    results = [f"{k} {float(m.result()):.4f}" for k, m in measured.items()]
-    print(f"{len(pairs)} clips, {', '.join(results)}")
+    results = [f"{k} {float(m.result()):.4f}" for k, m in metrics.items()]
+    print(f"{len(clips) // 2} clips, {', '.join(results)}")
     for name, value in codes.result().items():
         print(f"{name} {float(value):.4f}")
-    print(f"Wrote originals beside reconstructions to {output}")
+    print(f"Wrote originals next to reconstructions to {output}")

@@ -12,30 +12,32 @@ from keras_larp.callbacks.checkpoint_files import (
     list_checkpoints,
     read_variables,
 )
-from keras_larp.cli.plot_run import plot_run
+from keras_larp.evaluation.run_plots import plot_run
+from keras_larp.utils.files import atomic_write_text
 from keras_larp.utils.optional_imports import require
 from keras_larp.version import __version__
 
 
 class RunFolder:
-    """The folder of a training run: what it was started with, and its results.
+    """The folder of a training run: its configuration and results.
 
-    - `config.json`: every flag, the resolved recipe, versions;
-    - `log.csv`: the metrics of each epoch, and `curves.png` of them;
-    - `checkpoints/`: all state, to go on from;
-    - `preset/`: the trained model; with averaged weights it has those, and
-      `preset_raw/` the ones that were averaged; `preset_best/`: the model of
-      the best epoch, where that was not the last.
+    - `config.json`: all flags, the resolved recipe, and package versions.
+    - `log.csv`, `curves.png`: the metrics per epoch, and plots of them.
+    - `checkpoints/`: the complete training state, for resuming.
+    - `preset/`: the trained model, with averaged weights if the run averages
+      them. `preset_raw/` then has the weights without averaging.
+    - `preset_best/`: the model of the best epoch, if that is not the last.
 
-    A run that goes on takes the flags of its start, but for those that are
-    given again; what these change is said, and the configuration before it
-    is kept as `config_1.json`, and so on.
+    A resumed run uses the flags that it was started with, except for those
+    that are given again. Changed flags are printed, and the earlier
+    configuration is kept as `config_1.json`, `config_2.json` and so on.
 
     Args:
-        values: The parsed flags; those of the run's start are set in them.
+        values: The parsed flags. On resuming, flags that are not given are set
+            to the values of the run.
 
     Raises:
-        FileExistsError: where there is a run and it is not to go on.
+        FileExistsError: If the folder has a run and `--resume` is not given.
     """
 
     def __init__(self, values):
@@ -44,32 +46,32 @@ class RunFolder:
         if self.config.exists():
             if not values.resume:
                 raise FileExistsError(
-                    f"{self.path} holds a run. Go on with it by --resume, or "
-                    "choose another --output."
+                    f"{self.path} contains a run. Pass --resume to continue "
+                    "it, or choose another --output."
                 )
-            self._take_flags(values)
-        if values.tensorboard:  # Keras asks for them when training begins.
+            self._restore_flags(values)
+        if values.tensorboard:  # Keras imports them when training starts.
             require("tensorflow", "tensorflow")
             require("tensorboard", "viz")
         self.path.mkdir(parents=True, exist_ok=True)
 
-    def _take_flags(self, values):
-        started = json.loads(self.config.read_text())
-        before = {
-            **started["flags"],
-            "steps_per_epoch": started["steps_per_epoch"],
+    def _restore_flags(self, values):
+        config = json.loads(self.config.read_text())
+        stored = {
+            **config["flags"],
+            "steps_per_epoch": config["steps_per_epoch"],
         }
         changed = []
-        for name, old in before.items():
+        for name, old in stored.items():
             if name in ("output", "resume") or name not in values:
                 continue
             new = values[name].value
             if not values[name].present:
                 values[name].value = old
             elif new != old:
-                changed.append(f"--{name}: {old!r} before, {new!r} from now on")
+                changed.append(f"--{name}: from {old!r} to {new!r}")
         if changed:
-            print("\n".join(["Flags that this run began without:", *changed]))
+            print("\n".join(["Flags changed since the run started:", *changed]))
             count = len(list(self.path.glob("config_*.json")))
             shutil.copy(self.config, self.path / f"config_{count + 1}.json")
 
@@ -87,12 +89,19 @@ class RunFolder:
                 **{name: _version(name) for name in packages},
             },
         }
-        part = self.path / ".config.json"
-        part.write_text(json.dumps(config, indent=2, default=str) + "\n")
-        part.rename(self.config)
+        text = json.dumps(config, indent=2, default=str) + "\n"
+        atomic_write_text(self.config, text)
 
     def callbacks(self, values, dataset, batch_size, monitor, mode):
-        """The callbacks of every run: checkpoints, log and throughput."""
+        """Returns the callbacks of every run: checkpoints, log and throughput.
+
+        Args:
+            values: The parsed flags.
+            dataset: The training dataset.
+            batch_size: Integer. Clips per batch.
+            monitor: String. Metric that decides which epoch is best.
+            mode: `"min"` or `"max"`.
+        """
         found = [
             Checkpoint(
                 self.path / "checkpoints",
@@ -111,32 +120,32 @@ class RunFolder:
         return found
 
     def finish(self, model, averaged):
-        """Saves presets of the checkpoints that matter, and draws the curves.
+        """Saves the presets and plots the curves.
 
         Args:
-            model: What was trained; it is left as in `preset/`.
-            averaged: Boolean, whether its optimizer averages weights.
+            model: The trained model. It is left with the weights of `preset/`.
+            averaged: Boolean. Whether its optimizer averages weights.
         """
         folder = self.path / "checkpoints"
         last, best = list_checkpoints(folder)[-1], (folder / "best").resolve()
         if best.is_dir() and best.name != last.name:
             read_variables(model, best)
-            _take_averages(model)
+            _use_averages(model)
             self._save(model, "preset_best")
-        else:  # One of an earlier end may be there.
+        else:  # The run may have been extended.
             shutil.rmtree(self.path / "preset_best", ignore_errors=True)
         read_variables(model, last)
         if averaged:
             self._save(model, "preset_raw")
         else:
             shutil.rmtree(self.path / "preset_raw", ignore_errors=True)
-        _take_averages(model)
+        _use_averages(model)
         self._save(model, "preset")
         plot_run(self.path / "log.csv", self.path / "curves.png")
         print(f"Saved to {self.path / 'preset'}")
 
     def _save(self, model, name):
-        """Saves a preset in place of one of the run's last end."""
+        """Saves a preset, replacing the one of a run that was extended."""
         new = self.path / f".{name}"
         shutil.rmtree(new, ignore_errors=True)
         model.save_to_preset(new)
@@ -144,51 +153,67 @@ class RunFolder:
         new.rename(self.path / name)
 
 
-def _take_averages(model):
-    """Puts averaged weights, where there are such, in the place of the raw."""
+def _use_averages(model):
+    """Replaces the weights by their averages, if the optimizer has them."""
     model.optimizer.finalize_variable_values(model.trainable_variables)
 
 
 def define(values, output):
-    """Defines the flags of a run's folder.
+    """Defines the flags of the run folder.
 
     Args:
         values: A `flags.FlagValues`.
-        output: String, the default folder.
+        output: String. The default folder.
     """
+    options = {"flag_values": values, "module_name": "Run"}
     flags.DEFINE_string(
-        "output", output, "Folder of the run.", flag_values=values
+        "output",
+        output,
+        "Folder for checkpoints, logs and the trained model.",
+        **options,
     )
     flags.DEFINE_bool(
-        "resume", False, "Go on with the run in --output.", flag_values=values
+        "resume",
+        False,
+        "Resume the run in --output with the flags it was started with. Flags "
+        "that are given again replace them; a larger --epochs extends the run.",
+        **options,
     )
     flags.DEFINE_integer(
         "save_every_steps",
         None,
-        "Steps between checkpoints; one an epoch where not given.",
+        "Steps between checkpoints. Default: one checkpoint per epoch.",
         1,
-        flag_values=values,
+        **options,
     )
     flags.DEFINE_integer(
-        "keep_last", 3, "Checkpoints to keep.", 1, flag_values=values
+        "keep_last",
+        3,
+        "Number of checkpoints to keep, in addition to the best.",
+        1,
+        **options,
     )
     flags.DEFINE_bool(
         "tensorboard",
         False,
-        "Log for TensorBoard too, which needs TensorFlow on any backend.",
-        flag_values=values,
+        "Log to TensorBoard, too. Requires TensorFlow on every backend.",
+        **options,
     )
     flags.DEFINE_integer(
         "show_every",
         1,
-        "Epochs between grids of clips; 0 for none.",
+        "Epochs between grids of example clips; 0 disables them.",
         0,
-        flag_values=values,
+        **options,
     )
     flags.DEFINE_integer(
-        "verbose", 1, "0 silent, 1 bar, 2 a line an epoch.", 0, 2,
-        flag_values=values,
-    )  # fmt: skip
+        "verbose",
+        1,
+        "Output of training: 0 none, 1 progress bar, 2 one line per epoch.",
+        0,
+        2,
+        **options,
+    )
 
 
 def _version(package):

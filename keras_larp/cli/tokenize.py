@@ -1,10 +1,9 @@
-"""Writes the tokens of videos to a data set that training reads.
+"""Encodes videos and writes their tokens to a dataset for training.
 
     keras-larp tokenize --tokenizer=runs/tokenizer/preset --data=UCF-101 \\
         --output=runs/tokens --include_flips
 
-A run that was stopped goes on from its last whole shard when it is started
-again with the same flags.
+Running an interrupted command again resumes it after the last complete shard.
 """
 
 from absl import flags
@@ -13,38 +12,52 @@ from keras_larp import data
 from keras_larp.cli import data_flags, model_flags
 
 FLAGS = flags.FlagValues()
-data_flags.define(FLAGS, batch_size=8)
-model_flags.define_tokenizer(FLAGS)
-flags.DEFINE_string(
-    "output", "runs/tokens", "Folder of the tokens.", flag_values=FLAGS
-)
 flags.DEFINE_enum(
-    "split", "train", ["train", "test"], "Which videos.", flag_values=FLAGS
+    "split",
+    "train",
+    ["train", "test"],
+    "Videos to encode, for formats with a test split or with --test_data.",
+    flag_values=FLAGS,
 )
 flags.DEFINE_enum(
     "frame_sampling",
     "first",
     ["first", "center", "random", "uniform", "windows"],
-    "Which frames make a clip; `windows` makes several of a video.",
+    "Frames of a clip: consecutive from the start, the center or a random "
+    "position; evenly spread over the video; or every non-overlapping window "
+    "as a clip.",
     flag_values=FLAGS,
 )
 flags.DEFINE_bool(
-    "include_flips", False, "Write mirrored copies too.", flag_values=FLAGS
+    "include_flips",
+    False,
+    "Also encode a horizontally flipped copy of each clip.",
+    flag_values=FLAGS,
 )
 flags.DEFINE_integer(
     "num_condition_frames",
     None,
-    "Write the tokens of so many first frames too, for frame prediction.",
+    "Also encode the first N frames of each clip, for training frame "
+    "prediction. If omitted, they are not encoded.",
     1,
     flag_values=FLAGS,
 )
 flags.DEFINE_integer(
-    "clips_per_shard", 1024, "Clips in a file.", 1, flag_values=FLAGS
+    "clips_per_shard", 1024, "Maximum clips per file.", 1, flag_values=FLAGS
 )
+flags.DEFINE_string(
+    "output",
+    "runs/tokens",
+    "Folder of the token dataset.",
+    flag_values=FLAGS,
+    module_name="Output",
+)
+model_flags.define_tokenizer(FLAGS)
+data_flags.define(FLAGS, batch_size=8)
 
 
-def main(values):
-    """Tokenizes, and prints what was written.
+def main(values: flags.FlagValues) -> None:
+    """Encodes the videos and writes the dataset.
 
     Args:
         values: The parsed `FLAGS`.
@@ -55,8 +68,8 @@ def main(values):
     )
     if values.include_flips and source.flip_changes_label:
         raise ValueError(
-            "The classes of these videos name directions, which mirroring "
-            "turns round. Received: --include_flips"
+            "The class names of these videos contain directions, which are "
+            "wrong for flipped clips. Received: --include_flips"
         )
     data.write_token_dataset(
         values.output,
@@ -72,5 +85,7 @@ def main(values):
         on_error=values.on_error,
     )
     written = data.TokenSource(values.output)
-    print(f"{len(written)} clips of {written.num_tokens} tokens")
-    print(f"Wrote them to {values.output}")
+    print(
+        f"Wrote {len(written)} clips of {written.num_tokens} tokens to "
+        f"{values.output}"
+    )

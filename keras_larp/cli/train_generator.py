@@ -3,21 +3,22 @@
     keras-larp train-generator --tokens=runs/tokens --output=runs/generator
     keras-larp train-generator --tokenizer=runs/tokenizer/preset --data=UCF-101
 
-Either on a token data set, which `keras-larp tokenize` wrote, or on video,
-which the tokenizer encodes again in each step. After each epoch it is evaluated
-on --test_tokens, or on the test split of the video. --recipe=auto, the default,
-chooses one for classes by the number of clips and the machine; frame prediction
-has larp_l_long_frame_prediction. Each setting of a recipe has a flag, which
-counts before what was chosen.
+It trains either on a token dataset that `keras-larp tokenize` wrote, or on
+videos, which the tokenizer then encodes in every step. After each epoch it is
+evaluated on --test_tokens, or on the test split of the videos.
+
+By default (--recipe=auto) it chooses a class-conditional recipe by the number
+of clips and the machine. --recipe=larp_l_long_frame_prediction trains a model
+that continues given frames. Each setting of the recipe has a flag that
+overrides it.
 """
 
 import keras
 from absl import flags
 
-from keras_larp import data, models
+from keras_larp import data, models, recipes
 from keras_larp.callbacks import SampleGrid
-from keras_larp.cli import auto_recipe, data_flags, recipe_flags, run_folder
-from keras_larp.recipes.settings import SETTINGS
+from keras_larp.cli import data_flags, recipe_flags, run_folder
 
 FLAGS = flags.FlagValues()
 data_flags.define(FLAGS)
@@ -28,78 +29,94 @@ recipe_flags.define(
         "larp_l_long_frame_prediction",
         "small_data_generator",
     ],
-    without=("vocab_size", "num_tokens", "num_classes", "conditioning"),
+    exclude=("vocab_size", "num_tokens", "num_classes", "conditioning"),
     auto=True,
 )
 run_folder.define(FLAGS, "runs/generator")
 flags.DEFINE_string(
-    "tokenizer", None, "Preset of the tokenizer.", flag_values=FLAGS
+    "tokenizer",
+    None,
+    "Preset of the tokenizer: a folder, a bundled name or a hub address. "
+    "Required without --tokens; with --tokens it is used for sample grids.",
+    flag_values=FLAGS,
+    module_name="Tokens",
 )
 flags.DEFINE_string(
-    "tokens", None, "Folder of a token data set.", flag_values=FLAGS
+    "tokens",
+    None,
+    "Folder of the token dataset to train on, written by keras-larp tokenize.",
+    flag_values=FLAGS,
+    module_name="Tokens",
 )
 flags.DEFINE_string(
     "test_tokens",
     None,
-    "Folder of one to evaluate on after each epoch.",
+    "Folder of a token dataset to evaluate on after each epoch.",
     flag_values=FLAGS,
+    module_name="Tokens",
 )
 
 
 def main(values):
-    """Trains, and returns the generator.
+    """Trains a generator.
 
     Args:
         values: The parsed `FLAGS`.
+
+    Returns:
+        The trained `ARVideoGenerator`.
     """
     run = run_folder.RunFolder(values)
     if not (values.tokens or values.tokenizer):
         raise ValueError(
-            "Pass --tokens, what `keras-larp tokenize` wrote, or --tokenizer "
-            "and video. Received: neither"
+            "Pass --tokens, a folder that `keras-larp tokenize` wrote, or "
+            "--tokenizer to train on videos. Received: neither"
         )
     keras.utils.set_random_seed(values.seed)
     tokenizer = None
     if values.tokenizer:
         tokenizer = models.LARPTokenizer.from_preset(values.tokenizer)
-    least_steps = 0
+    min_steps = 0
     if values.recipe == "auto":
-        least_steps = _choose(values, tokenizer)
+        min_steps = _choose_recipe(values, tokenizer)
     if values.tokens:
-        train, test, class_names, found = _token_data(values, tokenizer)
+        train, test, class_names, sizes = _token_data(values, tokenizer)
     else:
-        train, test, class_names, found = _video_data(values, tokenizer)
+        train, test, class_names, sizes = _video_data(values, tokenizer)
     recipe = recipe_flags.make_recipe(
-        values, max(train.steps_per_epoch, least_steps), **found
+        values, max(train.steps_per_epoch, min_steps), **sizes
     )
     run.write_config(values, recipe)
     print(recipe)
     generator = recipe.build(class_names)
-    arguments = recipe.fit_arguments()
-    batch_size = recipe.settings["batch_size"]
     monitor = "loss" if test is None else "val_loss"
-    callbacks = run.callbacks(values, train, batch_size, monitor, "min")
+    callbacks = run.callbacks(
+        values, train, recipe.batch_size, monitor, mode="min"
+    )
     if values.show_every and tokenizer is not None:
-        condition = _shown(
+        condition = _grid_condition(
             generator, tokenizer, train if test is None else test
         )
         folder = run.path / "samples"
         callbacks.append(
             SampleGrid(condition, tokenizer, folder, values.show_every)
         )
+    arguments = recipe.fit_arguments()
+    arguments["callbacks"] = callbacks + arguments["callbacks"]
     generator.fit(
         train,
         tokenizer=None if values.tokens else tokenizer,
         validation_data=test,
         verbose=values.verbose,
-        **{**arguments, "callbacks": callbacks + arguments["callbacks"]},
+        **arguments,
     )
-    run.finish(generator, recipe.settings["ema_decay"] is not None)
+    run.finish(generator, averaged=recipe.ema_decay is not None)
     return generator
 
 
-def _shown(generator, tokenizer, dataset):
-    """The classes, or the first frames' tokens, of the clips in a grid."""
+def _grid_condition(generator, tokenizer, dataset):
+    """Returns the class ids, or the tokens of the given frames, that the
+    sample grid is generated from."""
     if generator.conditioning == "class":
         return generator.known_classes[:8]
     batch = next(iter(dataset))
@@ -108,33 +125,36 @@ def _shown(generator, tokenizer, dataset):
     return generator.encode_first_frames(batch[0][:8], tokenizer)
 
 
-def _choose(values, tokenizer):
-    """Chooses the recipe, says why, and returns the least steps of an
-    epoch."""
+def _choose_recipe(values, tokenizer):
+    """Sets the flags to those of the chosen recipe, and prints the reasons.
+
+    Returns:
+        Integer. The minimum number of steps per epoch.
+    """
     if values.tokens:
         source = data.TokenSource(values.tokens)
     else:
         sizes = tokenizer.num_frames, tokenizer.image_size
         source = data_flags.make_source(values, "train", *sizes)
-    chosen = auto_recipe.choose_generator_recipe(len(source))
-    name, settings, least_steps, reasons = chosen
-    print("\n".join(reasons))
-    recipe_flags.take(values, name, settings)
-    return least_steps
+    choice = recipes.choose_generator_recipe(len(source))
+    print("\n".join(choice.reasons))
+    recipe_flags.apply_choice(values, choice)
+    return choice.min_steps_per_epoch
 
 
 def _token_data(values, tokenizer):
-    """Batches of tokens to train on and to test on, names of classes, and the
-    settings that follow."""
+    """Returns the datasets for training and evaluation, the class names, and
+    the settings that depend on the data."""
     source = data.TokenSource(values.tokens)
-    if tokenizer is not None:  # Others decode these tokens to noise.
-        identity = data.model_fingerprint(tokenizer)
-        _check_same_tokenizer(values, source, identity, values.tokenizer)
-    conditioning = SETTINGS[values.recipe]["conditioning"]
-    batch_size, test = recipe_flags.setting(values, "batch_size"), None
+    if tokenizer is not None:  # Another tokenizer would decode them to noise.
+        fingerprint = data.model_fingerprint(tokenizer)
+        _check_same_tokenizer(values, source, fingerprint, values.tokenizer)
+    recipe = recipe_flags.make_recipe(values)
+    conditioning = recipe.conditioning
     train = data.token_dataset(
-        source, batch_size, seed=values.seed, conditioning=conditioning
+        source, recipe.batch_size, seed=values.seed, conditioning=conditioning
     )
+    test = None
     if values.test_tokens:
         test = data.TokenSource(values.test_tokens)
         _check_same_tokenizer(
@@ -142,12 +162,12 @@ def _token_data(values, tokenizer):
         )
         test = data.token_dataset(
             test,
-            batch_size,
+            recipe.batch_size,
             shuffle=False,
             repeat=False,
             conditioning=conditioning,
         )
-    found = {
+    sizes = {
         "vocab_size": source.vocab_size,
         "num_tokens": source.num_tokens,
         "num_classes": max(len(source.class_names), 1),
@@ -156,45 +176,49 @@ def _token_data(values, tokenizer):
         given, frames = values.num_condition_frames, source.num_condition_frames
         if given not in (None, frames):
             raise ValueError(
-                f"These tokens are for {frames} frames to go on from. "
-                f"Received: --num_condition_frames={given}"
+                "The token dataset was written for frame prediction from "
+                f"{frames} frames. Received: --num_condition_frames={given}"
             )
         values.num_condition_frames = frames
-    return train, test, source.class_names or None, found
+    return train, test, source.class_names or None, sizes
 
 
-def _check_same_tokenizer(values, source, identity, path):
-    if identity != source.tokenizer:
+def _check_same_tokenizer(values, source, fingerprint, path):
+    if fingerprint != source.tokenizer:
         raise ValueError(
-            "All tokens must be of one tokenizer, and --tokenizer that one. "
-            "Pass the preset that `keras-larp tokenize` was given, or write "
-            f"the tokens again. Received: tokens of {source.tokenizer[:12]} in "
-            f"{values.tokens}, and {identity[:12]}, {path}"
+            "--tokens, --test_tokens and --tokenizer must be of the same "
+            "tokenizer. Pass the preset that `keras-larp tokenize` was given, "
+            "or write the tokens again. Received: fingerprint "
+            f"{source.tokenizer[:12]} in {values.tokens}, "
+            f"{fingerprint[:12]} in {path}"
         )
 
 
 def _video_data(values, tokenizer):
-    """Batches of clips to train on and to test on, names of classes, and the
-    settings that follow."""
-    sizes = tokenizer.num_frames, tokenizer.image_size
-    batch_size, test = recipe_flags.setting(values, "batch_size"), None
-    source = data_flags.make_source(values, "train", *sizes)
-    source = data_flags.kept(values, source, sizes[1])
+    """Returns the datasets for training and evaluation, the class names, and
+    the settings that depend on the data."""
+    clip = tokenizer.num_frames, tokenizer.image_size
+    recipe = recipe_flags.make_recipe(values)
+    source = data_flags.make_source(values, "train", *clip)
+    source = data_flags.kept(values, source, tokenizer.image_size)
     train = data_flags.make_dataset(
         values,
         source,
-        *sizes,
-        batch_size,
+        *clip,
+        recipe.batch_size,
         True,
-        recipe_flags.setting(values, "horizontal_flip"),
+        recipe.horizontal_flip,
     )
+    test = None
     if data_flags.has_test_split(values):
-        test = data_flags.make_source(values, "test", *sizes)
-        test = data_flags.kept(values, test, sizes[1])
-        test = data_flags.make_dataset(values, test, *sizes, batch_size, False)
-    found = {
+        test = data_flags.make_source(values, "test", *clip)
+        test = data_flags.kept(values, test, tokenizer.image_size)
+        test = data_flags.make_dataset(
+            values, test, *clip, recipe.batch_size, False
+        )
+    sizes = {
         "vocab_size": tokenizer.codebook_size,
         "num_tokens": tokenizer.num_tokens,
         "num_classes": max(len(source.class_names), 1),
     }
-    return train, test, source.class_names or None, found
+    return train, test, source.class_names or None, sizes

@@ -2,17 +2,18 @@
 
     keras-larp train-tokenizer --data=UCF-101 --output=runs/tokenizer
 
-Without --data it trains on moving shapes. --recipe=auto, the default, looks at
-the videos and at the machine, chooses a recipe and sizes, and says why;
-larp_l_long_tokenizer is the paper's, which wants GPUs. Each setting of a
-recipe has a flag, which counts before what was chosen.
+Without --data it trains on generated clips of moving shapes. By default
+(--recipe=auto) it chooses a recipe and sizes by the videos and the machine, and
+prints why. --recipe=larp_l_long_tokenizer is the recipe of the paper, for GPUs.
+Each setting of the recipe has a flag that overrides it.
 """
 
 import keras
 from absl import flags
 
+from keras_larp import recipes
 from keras_larp.callbacks import CodebookCollapseWarning, ReconstructionGrid
-from keras_larp.cli import auto_recipe, data_flags, recipe_flags, run_folder
+from keras_larp.cli import data_flags, recipe_flags, run_folder
 
 FLAGS = flags.FlagValues()
 data_flags.define(FLAGS)
@@ -23,43 +24,32 @@ run_folder.define(FLAGS, "runs/tokenizer")
 
 
 def main(values):
-    """Trains, and returns the tokenizer.
+    """Trains a tokenizer.
 
     Args:
         values: The parsed `FLAGS`.
+
+    Returns:
+        The trained `LARPTokenizer`.
     """
     run = run_folder.RunFolder(values)
     keras.utils.set_random_seed(values.seed)
-    least_steps = 0
+    min_steps = 0
     if values.recipe == "auto":
-        least_steps = _choose(values)
-    sizes = [
-        recipe_flags.setting(values, name)
-        for name in ("num_frames", "image_size", "batch_size")
-    ]
-    flip = recipe_flags.setting(values, "horizontal_flip")
-    source = data_flags.make_source(values, "train", *sizes[:2])
-    source = data_flags.kept(values, source, sizes[1])
-    train = data_flags.make_dataset(values, source, *sizes, True, flip)
-    source = data_flags.make_source(values, "test", *sizes[:2])
-    source = data_flags.kept(values, source, sizes[1])
-    test = data_flags.make_dataset(values, source, *sizes, False)
+        min_steps = _choose_recipe(values)
+    recipe = recipe_flags.make_recipe(values)
+    train = _make_dataset(values, recipe, "train")
+    test = _make_dataset(values, recipe, "test")
 
-    recipe = recipe_flags.make_recipe(
-        values, max(train.steps_per_epoch, least_steps)
-    )
+    steps_per_epoch = max(train.steps_per_epoch, min_steps)
+    recipe = recipe_flags.make_recipe(values, steps_per_epoch)
     run.write_config(values, recipe)
     print(recipe)
     tokenizer = recipe.build(train)
-    seconds, size = auto_recipe.estimate(tokenizer, sizes[2])
-    minutes = seconds * recipe.total_steps / 60
-    print(
-        f"{recipe.total_steps} steps: roughly {minutes:.0f} minutes on this "
-        f"machine without LPIPS and decoding, and {size / 2**30:.1f} GiB of "
-        "memory beside the libraries'. The first epoch tells it exactly."
+    _print_estimate(tokenizer, recipe)
+    callbacks = run.callbacks(
+        values, train, recipe.batch_size, monitor="val_psnr", mode="max"
     )
-    arguments = recipe.fit_arguments()
-    callbacks = run.callbacks(values, train, sizes[2], "val_psnr", "max")
     callbacks.append(CodebookCollapseWarning())
     if values.show_every:
         clips, _ = next(iter(test))
@@ -68,22 +58,48 @@ def main(values):
                 clips[:8], run.path / "reconstructions", values.show_every
             )
         )
+    arguments = recipe.fit_arguments()
+    arguments["callbacks"] = callbacks + arguments["callbacks"]
     tokenizer.fit(
-        train,
-        validation_data=test,
-        verbose=values.verbose,
-        **{**arguments, "callbacks": callbacks + arguments["callbacks"]},
+        train, validation_data=test, verbose=values.verbose, **arguments
     )
-    run.finish(tokenizer, recipe.settings["ema_decay"] is not None)
+    run.finish(tokenizer, averaged=recipe.ema_decay is not None)
     return tokenizer
 
 
-def _choose(values):
-    """Chooses recipe and sizes, says why, and returns the least steps of an
-    epoch."""
-    # The sizes are of clips that are computed; files have their own.
+def _choose_recipe(values):
+    """Sets the flags to those of the chosen recipe, and prints the reasons.
+
+    Returns:
+        Integer. The minimum number of steps per epoch.
+    """
+    # Clip sizes for generated data; video files have their own.
     source = data_flags.make_source(values, "train", 16, 64)
-    name, settings, least_steps, reasons = auto_recipe.choose_recipe(source)
-    print("\n".join(reasons))
-    recipe_flags.take(values, name, settings)
-    return least_steps
+    choice = recipes.choose_tokenizer_recipe(source)
+    print("\n".join(choice.reasons))
+    recipe_flags.apply_choice(values, choice)
+    return choice.min_steps_per_epoch
+
+
+def _make_dataset(values, recipe, split):
+    """Returns the batches of clips of a split."""
+    sizes = recipe.num_frames, recipe.image_size
+    source = data_flags.make_source(values, split, *sizes)
+    source = data_flags.kept(values, source, recipe.image_size)
+    training = split == "train"
+    flip = training and recipe.horizontal_flip
+    return data_flags.make_dataset(
+        values, source, *sizes, recipe.batch_size, training, flip
+    )
+
+
+def _print_estimate(tokenizer, recipe):
+    seconds, memory = recipes.estimate_training_cost(
+        tokenizer, recipe.batch_size
+    )
+    print(
+        f"{recipe.total_steps} steps. Rough estimate for this machine: "
+        f"{seconds * recipe.total_steps / 60:.0f} minutes, "
+        f"{memory / 2**30:.1f} GiB of memory, not counting video decoding, "
+        "perceptual loss, discriminator and the memory of the libraries."
+    )

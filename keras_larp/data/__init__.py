@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from keras_larp.data.sources.file_source import FileSource, VideoFile
     from keras_larp.data.sources.kinetics600 import Kinetics600
     from keras_larp.data.sources.moving_shapes import MovingShapes
+    from keras_larp.data.sources.tfio_reader import TfioReader
     from keras_larp.data.sources.ucf101 import UCF101
     from keras_larp.data.sources.video_folder import VideoFolder
     from keras_larp.data.sources.video_list import VideoList
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
         frame_indices,
         window_starts,
     )
-    from keras_larp.data.video.tfio_reader import TfioReader
     from keras_larp.data.video.transforms import (
         center_crop,
         horizontal_flip,
@@ -66,7 +66,7 @@ _MODULES = {
     "Kinetics600": "keras_larp.data.sources.kinetics600",
     "LayerAugmentation": "keras_larp.data.pipelines.layer_augmentation",
     "MovingShapes": "keras_larp.data.sources.moving_shapes",
-    "TfioReader": "keras_larp.data.video.tfio_reader",
+    "TfioReader": "keras_larp.data.sources.tfio_reader",
     "TokenDataset": "keras_larp.data.tokens.token_pipeline",
     "TokenSource": "keras_larp.data.tokens.token_source",
     "UCF101": "keras_larp.data.sources.ucf101",

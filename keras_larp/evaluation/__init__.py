@@ -21,6 +21,7 @@ from keras_larp.evaluation.feature_extractor import (
 )
 from keras_larp.evaluation.merge import merge
 from keras_larp.evaluation.report import append_to_report
+from keras_larp.evaluation.run_plots import plot_run
 from keras_larp.evaluation.visualization import (
     codebook_usage_by_position,
     resample_suffix,
@@ -42,6 +43,7 @@ __all__ = [
     "load_or_train_classifier",
     "merge",
     "overlapping_files",
+    "plot_run",
     "random_features",
     "resample_suffix",
     "truncation_video",

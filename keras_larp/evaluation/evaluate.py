@@ -10,7 +10,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_larp import data
 from keras_larp.evaluation.clip_classifier import (
@@ -24,6 +23,7 @@ from keras_larp.evaluation.small_video_network import resize_frames
 from keras_larp.metrics import psnr, ssim
 from keras_larp.metrics.ssim import WINDOW_SIZE
 from keras_larp.models import LPIPS, ARVideoGenerator, LARPTokenizer
+from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.batching import pad_batch
 from keras_larp.utils.checks import check_integer
 from keras_larp.utils.fingerprints import model_fingerprint
@@ -99,17 +99,18 @@ def evaluate_reconstruction(
         - [LARP](https://arxiv.org/abs/2410.21264), section 4.2
     """
     _check_size(clips, tokenizer)
-    distance = None
+    distance, extractors = None, {}
     if feature_extractor is not None:
         distance = _distance_name(
             feature_extractor, "r", clips.loader.num_frames
         )
+        extractors = {distance: feature_extractor.name}
     settings = {
         **_common_settings("reconstruction", batch_size, settings),
         "clips": clips.settings(),
         "tokenizer_sha256": model_fingerprint(tokenizer),
         "codebook_size": tokenizer.codebook_size,
-        "extractors": {distance: feature_extractor.name} if distance else {},
+        "extractors": extractors,
     }
     if perceptual_model is not None:
         settings["perceptual_model_sha256"] = model_fingerprint(
@@ -124,13 +125,13 @@ def evaluate_reconstruction(
                 continue
             videos = pad_batch(videos, batch_size)
             token_ids = tokenizer.encode(videos)
-            reconstructions = _numpy(tokenizer.decode(token_ids))
+            reconstructions = to_numpy(tokenizer.decode(token_ids))
             rows = {
-                "token_ids": _numpy(token_ids),
+                "token_ids": to_numpy(token_ids),
                 **_pixel_metrics(videos, reconstructions),
             }
             if perceptual_model is not None:
-                rows["LPIPS"] = _numpy(
+                rows["LPIPS"] = to_numpy(
                     perceptual_model(videos, reconstructions)
                 )
             if feature_extractor is not None:
@@ -265,7 +266,7 @@ def evaluate_generation(
             sample_offset=indices.start,
             **generate_options,
         )
-        videos = _numpy(videos)
+        videos = to_numpy(videos)
         padded = pad_batch(videos, batch_size)
         rows = {f"generated_{distance}": feature_extractor(padded)[:count]}
         if classifier is not None:
@@ -410,12 +411,12 @@ def evaluate_frame_prediction(
                 **generate_options,
             )
             pair = [
-                np.clip(_numpy(resize_frames(x, compare_size)), 0.0, 1.0)
+                np.clip(to_numpy(resize_frames(x, compare_size)), 0.0, 1.0)
                 for x in (videos, predicted)
             ]
             predicted_parts = [x[:, num_condition_frames:] for x in pair]
             rows = {
-                "PSNR_of_predicted_frames": _numpy(psnr(*predicted_parts)),
+                "PSNR_of_predicted_frames": to_numpy(psnr(*predicted_parts)),
                 f"real_{distance}": feature_extractor(pair[0]),
                 f"generated_{distance}": feature_extractor(pair[1]),
             }
@@ -477,19 +478,15 @@ def _pixel_metrics(videos, reconstructions):
     difference = videos.astype("float64") - reconstructions
     rows = {
         "MSE": np.mean(difference**2, axis=(1, 2, 3, 4)),
-        "PSNR": _numpy(psnr(videos, reconstructions)),
+        "PSNR": to_numpy(psnr(videos, reconstructions)),
     }
     if min(videos.shape[2:4]) >= WINDOW_SIZE:
-        rows["SSIM"] = _numpy(ssim(videos, reconstructions))
+        rows["SSIM"] = to_numpy(ssim(videos, reconstructions))
     return rows
 
 
 def _clip_range(indices, stop):
     return range(min(indices.start, stop), min(indices.stop, stop))
-
-
-def _numpy(tensor):
-    return np.asarray(ops.convert_to_numpy(tensor))
 
 
 def _video_path(folder, index):

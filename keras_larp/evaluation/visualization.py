@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from keras import ops
 
 from keras_larp.data.video.video_writer import video_grid
 from keras_larp.models import ARVideoGenerator, LARPTokenizer
+from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.files import atomic_write
 from keras_larp.utils.optional_imports import require
 
@@ -43,7 +43,7 @@ def codebook_usage_by_position(
     usage.shape  # (4, 8)
     ```
     """
-    token_ids = ops.convert_to_numpy(token_ids)
+    token_ids = to_numpy(token_ids)
     if token_ids.ndim != 2 or not token_ids.size:
         raise ValueError(
             "Expected token ids of shape (batch, num_tokens), not empty. "
@@ -90,7 +90,7 @@ def write_codebook_usage(
     """
     figures = require("matplotlib.figure", "viz")
     usage = codebook_usage_by_position(token_ids, codebook_size, num_bins)
-    token_ids = ops.convert_to_numpy(token_ids)
+    token_ids = to_numpy(token_ids)
     num_used = len(np.unique(token_ids))
     figure = figures.Figure(figsize=(10, 5), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[4, 1], sharey=True)
@@ -108,7 +108,7 @@ def write_codebook_usage(
 def entropies(token_ids: Any) -> np.ndarray:
     """Returns the entropy in bits of the codes at each position, `(N,)`."""
     values = []
-    for column in ops.convert_to_numpy(token_ids).T:
+    for column in to_numpy(token_ids).T:
         _, counts = np.unique(column, return_counts=True)
         probabilities = counts / counts.sum()
         values.append(-np.sum(probabilities * np.log2(probabilities)))
@@ -156,7 +156,7 @@ def resample_suffix(
     clips.shape  # (2, 2, 16, 32, 32, 3)
     ```
     """
-    token_ids = ops.convert_to_numpy(token_ids)
+    token_ids = to_numpy(token_ids)
     positions = np.arange(token_ids.shape[1])
     clips = [
         generator.generate(
@@ -168,7 +168,7 @@ def resample_suffix(
         )
         for count in counts
     ]
-    return np.stack([ops.convert_to_numpy(clip) for clip in clips])
+    return np.stack([to_numpy(clip) for clip in clips])
 
 
 def truncation_video(
@@ -200,8 +200,8 @@ def truncation_video(
     video.shape[0]  # 8 frames
     ```
     """
-    clips = ops.convert_to_numpy(clips)
-    originals = ops.convert_to_numpy(originals)
+    clips = to_numpy(clips)
+    originals = to_numpy(originals)
     max_count = max(*counts, 1)
     parts = []
     for count, samples in zip(counts, clips, strict=True):

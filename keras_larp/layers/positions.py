@@ -34,10 +34,11 @@ def sincos_1d(
             "`dim` must be positive and even for a 1D sine-cosine embedding. "
             f"Received: dim={dim}"
         )
-    if np.ndim(positions) == 0:
-        positions = np.arange(positions)
+    indices = np.asarray(positions, "float64")
+    if indices.ndim == 0:
+        indices = np.arange(indices.item())
     frequencies = max_wavelength ** (-np.arange(dim // 2) / (dim / 2))
-    angles = np.outer(np.asarray(positions, "float64"), frequencies)
+    angles = np.outer(indices, frequencies)
     return np.concatenate([np.sin(angles), np.cos(angles)], 1).astype("float32")
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
+from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.fingerprints import arrays_sha256
 
 
@@ -31,9 +31,7 @@ def extract_features(
         features = feature_extractor.predict_on_batch(videos)
     else:
         features = feature_extractor(videos)
-    if hasattr(features, "detach"):  # A PyTorch tensor, on any backend.
-        features = features.detach().cpu()
-    features = np.asarray(ops.convert_to_numpy(features))
+    features = to_numpy(features)  # Also PyTorch tensors on other backends.
     if features.ndim != 2 or len(features) != len(videos):
         raise ValueError(
             "Expected features of shape (batch, features) from the extractor "

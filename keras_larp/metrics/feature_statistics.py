@@ -1,22 +1,26 @@
-import os
-import pathlib
-import tempfile
-
 import numpy as np
+
+from keras_larp.utils.files import atomic_write
 
 
 class FeatureStatistics:
-    """Count, sum and sum of outer products of features, in float64 NumPy.
+    """Count, sum and sum of outer products of features.
 
-    What a Fréchet distance needs to know of a set of clips. Statistics of
-    parts add up to those of the whole, whatever the parts and their order are,
-    to the rounding of float64 (about 1e-15 of the largest sum for each
-    addition).
+    These are sufficient statistics of a Fréchet distance. They are NumPy
+    arrays in float64. Statistics of subsets can be added in any order; each
+    addition has the relative rounding error of float64 (about 1e-15).
 
     Args:
-        extractor: String that tells what computed the features, with a
-            checksum of its weights. Statistics of different extractors do not
-            add and are not compared.
+        extractor: String. Identifies the feature extractor, including a
+            checksum of its weights. Statistics of different extractors can be
+            neither added nor compared. Defaults to `""`.
+
+    Attributes:
+        extractor: String, see above.
+        count: Integer. Number of samples.
+        sum: float64 array `(D,)`, or `None` if there are no samples.
+        sum_of_products: float64 array `(D, D)`, or `None` if there are no
+            samples.
 
     Example:
 
@@ -24,8 +28,8 @@ class FeatureStatistics:
     statistics = keras_larp.metrics.FeatureStatistics("my features")
     statistics.update(np.random.normal(size=(100, 16)))
     statistics.save("part_0.npz")
-    whole = statistics + keras_larp.metrics.FeatureStatistics.load("part_0.npz")
-    whole.count  # 200
+    total = statistics + keras_larp.metrics.FeatureStatistics.load("part_0.npz")
+    total.count  # 200
     ```
     """
 
@@ -37,18 +41,18 @@ class FeatureStatistics:
 
     @property
     def num_features(self):
-        """Integer, or `None` while there are no samples."""
+        """Integer. Number of features, or `None` if there are no samples."""
         return None if self.sum is None else self.sum.shape[0]
 
     def update(self, features):
         """Adds samples.
 
         Args:
-            features: float array `(B, D)`.
+            features: Float array `(B, D)`.
 
         Raises:
-            ValueError: for another rank or another D than before, and for
-                features that are not finite; nothing is added then.
+            ValueError: If the rank is wrong, `D` differs from earlier
+                samples, or a feature is not finite. No sample is added then.
         """
         features = np.asarray(features)
         if features.ndim != 2:
@@ -59,15 +63,15 @@ class FeatureStatistics:
         features = features.astype("float64")
         if self.num_features not in (None, features.shape[1]):
             raise ValueError(
-                f"Expected {self.num_features} features a sample, as before. "
-                f"Received: shape={features.shape}"
+                f"Expected {self.num_features} features per sample, as in "
+                f"earlier updates. Received: shape={features.shape}"
             )
         finite = np.isfinite(features).all(axis=1)
         if not finite.all():
             raise ValueError(
                 "Expected finite features. Received: NaN or infinity in "
-                f"{int((~finite).sum())} of {len(finite)} samples, the first "
-                f"at index {int(np.argmin(finite))}. Are the clips finite?"
+                f"{int((~finite).sum())} of {len(finite)} samples, first at "
+                f"index {int(np.argmin(finite))}. Are the clips finite?"
             )
         if self.sum is None:
             size = features.shape[1]
@@ -78,11 +82,10 @@ class FeatureStatistics:
         self.sum_of_products += features.T @ features
 
     def __add__(self, other):
-        """The statistics of both sets together.
+        """Returns the statistics of the union of both sets.
 
         Raises:
-            ValueError: for statistics of another extractor or with another
-                number of features.
+            ValueError: If the extractors or the numbers of features differ.
         """
         if not isinstance(other, FeatureStatistics):
             return NotImplemented
@@ -97,10 +100,10 @@ class FeatureStatistics:
         return total
 
     def mean_and_covariance(self):
-        """Mean `(D,)` and population covariance `(D, D)`, float64.
+        """Returns mean `(D,)` and population covariance `(D, D)`, float64.
 
         Raises:
-            ValueError: for fewer than two samples.
+            ValueError: If there are fewer than two samples.
         """
         if self.count < 2:
             raise ValueError(
@@ -111,37 +114,38 @@ class FeatureStatistics:
         return mean, covariance
 
     def save(self, path):
-        """Writes an `.npz` file beside its place and renames it when whole.
+        """Writes an `.npz` file atomically.
+
+        Args:
+            path: String or path. Missing parent folders are created.
 
         Raises:
-            ValueError: while there are no samples.
+            ValueError: If there are no samples.
         """
         if not self.count:
             raise ValueError("There are no samples to save. Call `update`.")
-        path = pathlib.Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(suffix=path.suffix, dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(
-                    file,
-                    extractor=np.array(self.extractor),
-                    count=np.int64(self.count),
-                    sum=self.sum,
-                    sum_of_products=self.sum_of_products,
-                )
-            os.chmod(part, 0o644)
-            os.replace(part, path)
-        finally:
-            pathlib.Path(part).unlink(missing_ok=True)
+        with atomic_write(path) as temporary, open(temporary, "wb") as file:
+            np.savez(
+                file,
+                extractor=np.array(self.extractor),
+                count=np.int64(self.count),
+                sum=self.sum,
+                sum_of_products=self.sum_of_products,
+            )
 
     @classmethod
     def load(cls, path):
-        """Reads what `save` wrote; nothing is unpickled.
+        """Reads a file written by `save`, without unpickling.
+
+        Args:
+            path: String or path.
+
+        Returns:
+            `FeatureStatistics`.
 
         Raises:
-            FileNotFoundError: where there is no such file.
-            ValueError: for another kind of file, or a broken one.
+            FileNotFoundError: If the file does not exist.
+            ValueError: If the file is damaged or of another kind.
         """
         statistics = cls()
         try:
@@ -152,10 +156,10 @@ class FeatureStatistics:
                 statistics.sum_of_products = arrays["sum_of_products"]
             size = statistics.num_features
             if statistics.sum_of_products.shape != (size, size):
-                raise ValueError("its arrays do not fit together")
+                raise ValueError("the shapes of its arrays do not match")
         except FileNotFoundError:
             raise
-        # A broken zip file raises errors of many kinds.
+        # A damaged zip file raises many types of errors.
         except Exception as error:
             raise ValueError(
                 "Expected a file that `FeatureStatistics.save` wrote. "
@@ -165,15 +169,15 @@ class FeatureStatistics:
 
 
 def check_comparable(first, second):
-    """Raises where statistics differ in extractor or number of features."""
+    """Raises `ValueError` unless statistics share an extractor and size."""
     if first.extractor != second.extractor:
         raise ValueError(
-            "Expected statistics of one extractor. Received: "
+            "Expected statistics of the same extractor. Received: "
             f"{first.extractor!r} and {second.extractor!r}"
         )
     sizes = first.num_features, second.num_features
     if None not in sizes and sizes[0] != sizes[1]:
         raise ValueError(
-            "Expected statistics with equally many features. Received: "
+            "Expected statistics with the same number of features. Received: "
             f"{sizes[0]} and {sizes[1]}"
         )

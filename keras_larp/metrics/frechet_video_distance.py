@@ -10,51 +10,67 @@ from keras_larp.metrics.feature_statistics import (
 )
 
 
-def frechet_distance(first, second):
-    """Fréchet distance of two Gaussians with the moments of two sets.
+def frechet_distance(
+    first: FeatureStatistics, second: FeatureStatistics
+) -> float:
+    """Fréchet distance between Gaussians fitted to two sets of features.
 
-    Few samples are enough, since covariances may be singular; but the distance
-    of few samples is larger than that of many.
+    Covariances may be singular, so that sets can be smaller than the number
+    of features. The estimate is biased upwards for small sets.
 
     Args:
         first: `FeatureStatistics` of at least two samples.
-        second: The same, of the same extractor.
+        second: `FeatureStatistics` of at least two samples of the same
+            extractor.
 
     Returns:
-        Float, zero or more.
+        Float, non-negative.
 
     Raises:
-        ValueError: for statistics of different extractors or numbers of
-            features, and for fewer than two samples.
+        ValueError: If the extractors or the numbers of features differ, or a
+            set has fewer than two samples.
+
+    Example:
+
+    ```python
+    first = keras_larp.metrics.FeatureStatistics()
+    first.update(np.random.normal(size=(100, 16)))
+    second = keras_larp.metrics.FeatureStatistics()
+    second.update(np.random.normal(size=(80, 16)))
+    distance = keras_larp.metrics.frechet_distance(first, second)
+    ```
     """
     check_comparable(first, second)
     mean_1, covariance_1 = first.mean_and_covariance()
     mean_2, covariance_2 = second.mean_and_covariance()
-    # The trace of the square root of the product is the sum of the singular
-    # values of the roots' product: real, and without squared rounding errors.
-    product = _root(covariance_1).T @ _root(covariance_2)
-    overlap = np.linalg.svd(product, compute_uv=False).sum()
-    distance = np.sum((mean_1 - mean_2) ** 2) - 2.0 * overlap
+    # The trace of the square root of the covariances' product equals the sum
+    # of the singular values of the product of their square roots. These are
+    # real and avoid squared rounding errors.
+    product = _square_root(covariance_1).T @ _square_root(covariance_2)
+    trace_of_root = np.linalg.svd(product, compute_uv=False).sum()
+    distance = np.sum((mean_1 - mean_2) ** 2) - 2.0 * trace_of_root
     distance += np.trace(covariance_1) + np.trace(covariance_2)
     return max(float(distance), 0.0)
 
 
-def _root(covariance):
-    """R with R @ R.T = covariance, and what is only rounding set to zero."""
+def _square_root(covariance):
+    """R with `R @ R.T = covariance`; rounding noise is set to zero."""
     values, vectors = np.linalg.eigh(covariance)
     floor = len(values) * np.finfo("float64").eps * np.abs(values).max()
     return vectors * np.sqrt(np.where(values > floor, values, 0.0))
 
 
 class FrechetVideoDistance:
-    """Fréchet distance between the features of real and generated clips.
+    """Fréchet distance between features of real and generated clips.
 
-    With the I3D of Kinetics-400 as extractor this is the Fréchet Video
-    Distance. Values compare only under one protocol: the same extractor,
-    numbers of clips and frames, frame sizes, and choice of real clips.
+    With the I3D network trained on Kinetics-400 as feature extractor, this is
+    the Fréchet Video Distance (FVD). Values are comparable only under the
+    same protocol: extractor, numbers of clips and frames, frame size, and
+    selection of real clips.
 
-    Statistics are kept in float64 on the host, apart from training: pass this
-    to no `compile`. Those of several processes can be saved, loaded and added.
+    Statistics are accumulated in float64 on the host. This is not a
+    `keras.metrics.Metric`; it cannot be passed to `compile`. Statistics of
+    several processes can be saved, loaded and added.
 
     Args:
         feature_extractor: Callable from clips to features `(B, D)`: a
@@ -66,29 +82,31 @@ class FrechetVideoDistance:
             qualified name of the callable.
 
     Attributes:
-        real, generated: `FeatureStatistics`.
+        extractor_name: String, see above.
+        real: `FeatureStatistics` of the real clips.
+        generated: `FeatureStatistics` of the generated clips.
 
     Example:
 
     ```python
     fvd = keras_larp.metrics.FrechetVideoDistance(
-        keras_larp.presets.load_i3d("i3d_pretrained_400.pt")
+        lambda videos: videos.mean(axis=(1, 2, 3)), "mean color"
     )
-    for video, _ in test:
-        fvd.update_state(video, tokenizer(video))
-    fvd.result()  # a float
+    videos = np.random.uniform(size=(8, 16, 32, 32, 3))
+    fvd.update_state(videos, 0.9 * videos)
+    fvd.result()  # Float.
     fvd.generated.save("generated.npz")
     ```
 
     Reference:
-        [Towards Accurate Generative Models of Video](
-        https://arxiv.org/abs/1812.01717)
+        - [Towards Accurate Generative Models of Video](
+          https://arxiv.org/abs/1812.01717)
     """
 
     def __init__(self, feature_extractor, extractor_name=None):
         if not callable(feature_extractor):
             raise ValueError(
-                "Expected a callable from clips to features. "
+                "Expected a callable that maps clips to features. "
                 f"Received: feature_extractor={feature_extractor!r}"
             )
         self.feature_extractor = feature_extractor
@@ -98,28 +116,28 @@ class FrechetVideoDistance:
         self.reset_state()
 
     def reset_state(self):
-        """Forgets all clips."""
+        """Removes all clips."""
         self.real = FeatureStatistics(self.extractor_name)
         self.generated = FeatureStatistics(self.extractor_name)
 
     def update_real(self, videos):
-        """Adds real clips: what the extractor takes, `(B, ...)`."""
+        """Adds real clips `(B, ...)`."""
         self.real.update(self._features(videos))
 
     def update_generated(self, videos):
-        """Adds generated clips or reconstructions."""
+        """Adds generated or reconstructed clips `(B, ...)`."""
         self.generated.update(self._features(videos))
 
     def update_state(self, real, generated):
-        """Adds clips to both sets; they need not be equally many."""
+        """Adds real and generated clips; the batch sizes may differ."""
         self.update_real(real)
         self.update_generated(generated)
 
     def result(self):
-        """The distance, a float of zero or more.
+        """Returns the distance as a non-negative float.
 
         Raises:
-            ValueError: for fewer than two clips in a set.
+            ValueError: If a set has fewer than two clips.
         """
         for name in ("real", "generated"):
             count = getattr(self, name).count

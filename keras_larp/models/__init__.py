@@ -1,4 +1,4 @@
-"""Models: the tokenizer, its prior, and the generator."""
+"""Models: the tokenizer, its prior, the generator and models for losses."""
 
 from keras_larp.models.ar_prior import ARPrior
 from keras_larp.models.ar_video_generator import ARVideoGenerator

@@ -5,42 +5,54 @@ from keras_larp.backend.execution import apply_block
 from keras_larp.layers.position_table import SequencePositions
 from keras_larp.layers.transformer_block import TransformerBlock
 from keras_larp.layers.vector_quantizer import unit_length
+from keras_larp.models.sizes import Size, SizesMixin
 
-SIZES = {  # layers, heads, width
-    "gptc-tiny": (1, 4, 64),
-    "gptc-XXS": (6, 4, 256),
-    "gptc-XS": (6, 6, 384),
-    "gptc-S": (12, 6, 384),
-    "gptc-M": (12, 8, 512),
-    "gptc-B": (12, 12, 768),
-    "gptc-L": (24, 16, 1024),
+SIZES = {
+    "gptc-tiny": Size(num_layers=1, num_heads=4, hidden_dim=64),
+    "gptc-XXS": Size(num_layers=6, num_heads=4, hidden_dim=256),
+    "gptc-XS": Size(num_layers=6, num_heads=6, hidden_dim=384),
+    "gptc-S": Size(num_layers=12, num_heads=6, hidden_dim=384),
+    "gptc-M": Size(num_layers=12, num_heads=8, hidden_dim=512),
+    "gptc-B": Size(num_layers=12, num_heads=12, hidden_dim=768),
+    "gptc-L": Size(num_layers=24, num_heads=16, hidden_dim=1024),
 }
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
-class ARPrior(keras.Model):
-    """The light autoregressive prior that is trained with the tokenizer.
+class ARPrior(SizesMixin, keras.Model):
+    """Autoregressive prior that is trained together with the tokenizer.
 
-    A causal transformer over *continuous* codes: from the quantized latents
-    up to a position it predicts the latent of the next.
+    A causal GPT over *continuous* codes: given the quantized latents up to
+    position `i`, it predicts the latent at position `i + 1`. The inner
+    products of this prediction with the codebook are the next-token logits of
+    the prior loss. `ARPrior.sizes` lists the named sizes for `from_size`;
+    the paper uses `"gptc-S"`.
 
     Args:
-        code_dim: Integer, width of a code.
-        num_layers: Integer, transformer blocks.
-        num_heads: Integer, attention heads; divides `hidden_dim`.
-        hidden_dim: Integer, width.
-        max_length: Integer, rows of the learned position table.
-        dropout: Float, rate on inputs, attention weights and residuals.
-        normalize: Boolean, whether predictions have unit length.
-        gradient_checkpointing: Boolean, whether training computes the inside
-            of each block a second time in place of keeping it.
+        code_dim: Integer. Width of a code. Defaults to 16.
+        num_layers: Integer. Number of transformer blocks. Defaults to 12.
+        num_heads: Integer. Number of attention heads; must divide
+            `hidden_dim`. Defaults to 6.
+        hidden_dim: Integer. Width of the transformer. Defaults to 384.
+        max_length: Integer. Number of learned positions. Defaults to 1024.
+        dropout: Float. Dropout rate of inputs, attention weights, attention
+            outputs and MLP outputs. Defaults to 0.1.
+        normalize: Boolean. Whether to normalize predictions to unit length.
+            Defaults to `True`.
+        gradient_checkpointing: Boolean. Whether to rematerialize the
+            activations of each block in the backward pass. Defaults to
+            `False`.
 
     Call arguments:
-        latents: float `(B, n, code_dim)`, with `n <= max_length`.
-        training: Boolean, whether dropout acts.
+        latents: Float tensor `(B, n, code_dim)` with `n <= max_length`.
+        training: Boolean. Whether dropout is active.
 
     Returns:
-        float32 `(B, n, code_dim)`; entry `i` predicts latent `i + 1`.
+        float32 tensor `(B, n, code_dim)`; position `i` predicts latent
+        `i + 1`.
+
+    Raises:
+        ValueError: If there are more than `max_length` latents.
 
     Example:
 
@@ -52,6 +64,8 @@ class ARPrior(keras.Model):
     Reference:
         - [LARP](https://arxiv.org/abs/2410.21264), section 3.3
     """
+
+    sizes = SIZES
 
     def __init__(
         self,
@@ -101,23 +115,6 @@ class ARPrior(keras.Model):
         self.head = layers.Dense(code_dim, dtype=policy, name="head")
         self.build((None, None, code_dim))
 
-    @classmethod
-    def from_size(cls, size, **kwargs):
-        """A prior of a size by name: `gptc-XXS`, `-XS`, `-S` (the paper's),
-        `-M`, `-B` or `-L`; or `-tiny`, ours for small data."""
-        if size not in SIZES:
-            raise ValueError(
-                f"Unknown size of a prior: {size!r}. "
-                f"Expected one of: {', '.join(SIZES)}"
-            )
-        num_layers, num_heads, hidden_dim = SIZES[size]
-        return cls(
-            num_layers=num_layers,
-            num_heads=num_heads,
-            hidden_dim=hidden_dim,
-            **kwargs,
-        )
-
     def build(self, input_shape):
         if self.built:
             return
@@ -133,15 +130,16 @@ class ARPrior(keras.Model):
         length = latents.shape[1]
         if length > self.max_length:
             raise ValueError(
-                f"The prior has {self.max_length} positions. "
+                f"Expected at most max_length={self.max_length} latents. "
                 f"Received: {length} latents"
             )
-        x = self.input_projection(latents) + self.positions.values()[:, :length]
+        x = self.input_projection(latents)  # (B, n, D)
+        x = x + self.positions.values()[:, :length]
         x = self.input_dropout(x, training=training)
         checkpoint = training and self.gradient_checkpointing
         for block in self.blocks:
             x = apply_block(block, x, checkpoint, training=training)
-        x = ops.cast(self.head(self.norm(x)), "float32")
+        x = ops.cast(self.head(self.norm(x)), "float32")  # (B, n, code_dim)
         return unit_length(x) if self.normalize else x
 
     def compute_output_shape(self, input_shape):

@@ -7,71 +7,93 @@ from keras_larp.layers.causal_transformer_block import CausalTransformerBlock
 from keras_larp.layers.position_table import SequencePositions
 from keras_larp.models.frame_prediction import FramePrediction
 from keras_larp.models.preset_mixin import PresetMixin
+from keras_larp.models.sizes import Size, SizesMixin
 from keras_larp.models.video_generation import VideoGeneration
 from keras_larp.training.generator_training import GeneratorTraining
 
-SIZES = {  # layers, heads, width
-    "llama-abs-tiny": (3, 4, 128),
-    "llama-abs-S": (12, 6, 384),
-    "llama-abs-B": (12, 12, 768),
-    "llama-abs-L": (24, 16, 1024),
-    "llama-abs-LP": (30, 20, 1280),
-    "llama-abs-XL": (36, 20, 1280),
-    "llama-abs-XXL": (48, 24, 1536),
-    "llama-abs-XXXL": (48, 40, 2560),
+SIZES = {
+    "llama-abs-tiny": Size(num_layers=3, num_heads=4, hidden_dim=128),
+    "llama-abs-S": Size(num_layers=12, num_heads=6, hidden_dim=384),
+    "llama-abs-B": Size(num_layers=12, num_heads=12, hidden_dim=768),
+    "llama-abs-L": Size(num_layers=24, num_heads=16, hidden_dim=1024),
+    "llama-abs-LP": Size(num_layers=30, num_heads=20, hidden_dim=1280),
+    "llama-abs-XL": Size(num_layers=36, num_heads=20, hidden_dim=1280),
+    "llama-abs-XXL": Size(num_layers=48, num_heads=24, hidden_dim=1536),
+    "llama-abs-XXXL": Size(num_layers=48, num_heads=40, hidden_dim=2560),
 }
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
 class ARVideoGenerator(
-    FramePrediction, VideoGeneration, PresetMixin, GeneratorTraining
+    SizesMixin,
+    FramePrediction,
+    VideoGeneration,
+    PresetMixin,
+    GeneratorTraining,
 ):
-    """An autoregressive generator of video tokens.
+    """Autoregressive transformer that generates video tokens.
 
-    A LLaMA-like decoder with absolute positions predicts a clip's tokens one
-    by one, given a class or, for frame prediction, the tokens of a clip's
-    first frames.
+    A LLaMA-style decoder with absolute positions predicts the tokens of a
+    clip one after the other, conditioned on a class or, for frame prediction,
+    on the tokens of the first frames. The training loss is the cross-entropy
+    of all tokens. `ARVideoGenerator.sizes` lists the named sizes for
+    `from_size`; the paper uses `"llama-abs-LP"`.
 
     Args:
-        vocab_size: Integer, the tokenizer's number of codes.
-        num_tokens: Integer, tokens a clip.
-        num_classes: Integer, number of classes.
-        class_names: Optional list of strings, the names of the classes by id;
-            `generate` then takes them too.
-        hidden_dim: Integer, width.
-        num_layers: Integer, transformer blocks.
-        num_heads: Integer, attention heads; divides `hidden_dim`.
-        num_kv_heads: Integer, heads of keys and values; defaults to
-            `num_heads`.
-        mlp_dim: Integer, width of the SwiGLU layers; see
-            `CausalTransformerBlock`.
-        conditioning: `"class"` or `"frames"`.
-        num_condition_frames: Integer, frames that a generator for frame
-            prediction is given.
-        class_dropout: Float, share of labels that training replaces by "no
-            class"; guidance needs it above zero.
-        token_dropout: Float, rate on the embedded sequence.
-        dropout: Float, rate after attention and MLP.
-        attention_dropout: Float, rate on attention weights.
-        drop_path: Float, rate of stochastic depth in the last block; it
-            rises linearly from zero in the first.
-        learned_positions: Boolean, learned instead of sine-cosine positions.
-        epsilon: Float, of the norms.
-        gradient_checkpointing: Boolean, whether training computes the inside
-            of each block a second time in place of keeping it.
-        seed: Integer or `None`, seed of the class dropout.
+        vocab_size: Integer. Number of codes of the tokenizer. Defaults to
+            8192.
+        num_tokens: Integer. Number of tokens per clip. Defaults to 1024.
+        num_classes: Integer. Number of classes. Defaults to 101.
+        class_names: List of strings. The name of each class, in the order of
+            class ids; `generate` then also accepts names. `None` for
+            classes without names. Defaults to `None`.
+        hidden_dim: Integer. Width of the transformer. Defaults to 1280.
+        num_layers: Integer. Number of transformer blocks. Defaults to 30.
+        num_heads: Integer. Number of query heads; must divide `hidden_dim`.
+            Defaults to 20.
+        num_kv_heads: Integer. Number of key and value heads; must divide
+            `num_heads`. Defaults to `num_heads`.
+        mlp_dim: Integer. Width of the hidden layer of the SwiGLU. Defaults to
+            `8 / 3 * hidden_dim`, rounded up to a multiple of 256.
+        conditioning: String. `"class"`, or `"frames"` for frame prediction.
+            Defaults to `"class"`.
+        num_condition_frames: Integer. Number of frames on which frame
+            prediction is conditioned. Defaults to 5.
+        class_dropout: Float. Probability of dropping the class label during
+            training; must be positive for classifier-free guidance and for
+            generation without a class. Defaults to 0.1.
+        token_dropout: Float. Dropout rate of the embedded sequence. Defaults
+            to 0.1.
+        dropout: Float. Dropout rate of the attention and MLP outputs.
+            Defaults to 0.1.
+        attention_dropout: Float. Dropout rate of the attention weights.
+            Defaults to 0.
+        drop_path: Float. Stochastic depth rate of the last block. The rate
+            rises linearly from 0 in the first block. Defaults to 0.
+        learned_positions: Boolean. `True` for learned positions, `False` for
+            fixed sine-cosine positions. Defaults to `True`.
+        epsilon: Float. Epsilon of the RMS normalizations. Defaults to 1e-5.
+        gradient_checkpointing: Boolean. Whether to rematerialize the
+            activations of each block in the backward pass. Defaults to
+            `False`.
+        seed: Integer. Seed of the class dropout. `None` for a random seed.
+            Defaults to `None`.
 
     Call arguments:
-        inputs: Dictionary of `token_ids`, int `(B, num_tokens)`, and
-            either `class_ids`, int `(B,)`, negative for "no class", or, for
-            frame prediction, `condition_ids`, int `(B, num_tokens + 1)`, the
-            token ids of the condition frames and the separator id
-            `vocab_size`.
-        training: Boolean, whether dropout acts.
+        inputs: Dictionary of `token_ids`, int `(B, num_tokens)`, and the
+            condition. For `conditioning="class"` the condition is
+            `class_ids`, int `(B,)`, where negative ids mean "no class". For
+            `conditioning="frames"` it is `condition_ids`, int
+            `(B, num_tokens + 1)`: the token ids of the condition frames (see
+            `encode_first_frames`) followed by the separator id, `vocab_size`.
+        training: Boolean. Whether dropout is active.
 
     Returns:
-        float32 `(B, num_tokens, vocab_size)`, logits of each token given the
-        condition and all tokens before it.
+        float32 tensor `(B, num_tokens, vocab_size)`: the logits of each token
+        given the condition and all preceding tokens.
+
+    Raises:
+        ValueError: If arguments are invalid or `token_ids` has another shape.
 
     Example:
 
@@ -91,6 +113,8 @@ class ARVideoGenerator(
     Reference:
         - [LARP](https://arxiv.org/abs/2410.21264), section 3.4
     """
+
+    sizes = SIZES
 
     def __init__(
         self,
@@ -131,13 +155,14 @@ class ARVideoGenerator(
             )
         if min(vocab_size, num_tokens, num_classes, num_layers) < 1:
             raise ValueError(
-                "Sizes must be positive. Received: "
+                "`vocab_size`, `num_tokens`, `num_classes` and `num_layers` "
+                "must be at least 1. Received: "
                 f"vocab_size={vocab_size}, num_tokens={num_tokens}, "
                 f"num_classes={num_classes}, num_layers={num_layers}"
             )
         if class_names is not None and len(class_names) != num_classes:
             raise ValueError(
-                "`class_names` must name each class. Received: "
+                "`class_names` must have one name per class. Received: "
                 f"{len(class_names)} names, num_classes={num_classes}"
             )
         self.vocab_size = vocab_size
@@ -149,7 +174,7 @@ class ARVideoGenerator(
         self.num_condition_frames = num_condition_frames
         self.class_dropout = class_dropout
         self.gradient_checkpointing = gradient_checkpointing
-        # The key of the condition in the inputs of a call.
+        # Key of the condition in the inputs of `call`.
         self.condition_name = (
             "class_ids" if conditioning == "class" else "condition_ids"
         )
@@ -170,8 +195,8 @@ class ARVideoGenerator(
                 name=name,
             )
 
-        # The last row of either table stands for no class, or separates the
-        # first frames from the clip.
+        # The last row of the class table is "no class". The last row of the
+        # token table is the separator of condition and clip.
         self.class_embedding = None
         if conditioning == "class":
             rows = num_classes + (1 if class_dropout else 0)
@@ -213,41 +238,25 @@ class ARVideoGenerator(
         )
         self.build()
 
-    @classmethod
-    def from_size(cls, size, **kwargs):
-        """A generator of a size by name: `llama-abs-S`, `-B`, `-L`, `-LP`
-        (the paper's), `-XL`, `-XXL` or `-XXXL`; or `-tiny`, ours for small
-        data."""
-        if size not in SIZES:
-            raise ValueError(
-                f"Unknown size of a generator: {size!r}. "
-                f"Expected one of: {', '.join(SIZES)}"
-            )
-        num_layers, num_heads, hidden_dim = SIZES[size]
-        return cls(
-            num_layers=num_layers,
-            num_heads=num_heads,
-            hidden_dim=hidden_dim,
-            **kwargs,
-        )
-
     @property
     def known_classes(self):
-        """The class ids that training met, a list: those of all classes, or
-        [-1], "no class", where the only class has no name. Such a generator
-        is what `train-generator` makes of videos without classes."""
-        nameless = self.class_names is None and self.num_classes == 1
-        if nameless and self.class_dropout:
+        """List of the class ids that occur in training.
+
+        These are all classes; or `[-1]`, "no class", for a generator with one
+        class without a name, which was trained on unlabeled video.
+        """
+        is_unnamed = self.class_names is None and self.num_classes == 1
+        if is_unnamed and self.class_dropout:
             return [-1]
         return list(range(self.num_classes))
 
     def check_tokenizer(self, tokenizer):
-        """Raises a `ValueError` for a tokenizer of other tokens."""
+        """Raises `ValueError` if a tokenizer's tokens have other sizes."""
         expected = self.num_tokens, self.vocab_size
         received = tokenizer.num_tokens, tokenizer.codebook_size
         if received != expected:
             raise ValueError(
-                "This generator is of another tokenizer, one with "
+                "This generator needs a tokenizer with "
                 f"{expected[0]} tokens of {expected[1]} codes. Received: a "
                 f"tokenizer with {received[0]} tokens of {received[1]} codes"
             )
@@ -264,23 +273,30 @@ class ARVideoGenerator(
         self.norm.build(shape)
         self.head.build(shape)
         self.built = True
-        self._generators = {}
-
-    # Teacher-forced pass.
+        self._compiled_samplers = {}
 
     def embed_condition(self, condition, training=False):
-        """Condition to float `(B, condition_length, hidden_dim)`."""
+        """Embeds a condition, with class dropout in training.
+
+        Args:
+            condition: `class_ids` `(B,)` or `condition_ids`
+                `(B, num_tokens + 1)`; see the call arguments.
+            training: Boolean. Whether class dropout is active.
+
+        Returns:
+            Float tensor `(B, condition_length, hidden_dim)`.
+        """
         if self.conditioning == "frames":
             return self.token_embedding(condition)
-        condition = ops.cast(condition, "int32")
+        class_ids = ops.cast(condition, "int32")
         if training and self.class_dropout:
-            uniform = keras.random.uniform(
-                ops.shape(condition), seed=self.seed_generator
+            uniforms = keras.random.uniform(
+                ops.shape(class_ids), seed=self.seed_generator
             )
-            drop = uniform < self.class_dropout
-            condition = ops.where(drop, self.num_classes, condition)
-        condition = ops.where(condition < 0, self.num_classes, condition)
-        return self.class_embedding(condition)[:, None]
+            dropped = uniforms < self.class_dropout
+            class_ids = ops.where(dropped, self.num_classes, class_ids)
+        class_ids = ops.where(class_ids < 0, self.num_classes, class_ids)
+        return self.class_embedding(class_ids)[:, None]
 
     def call(self, inputs, training=False):
         token_ids = inputs["token_ids"]
@@ -301,10 +317,9 @@ class ARVideoGenerator(
         checkpoint = training and self.gradient_checkpointing
         for block in self.blocks:
             x = apply_block(block, x, checkpoint, training=training)
-        return self._logits(x[:, self.condition_length - 1 :])
-
-    def _logits(self, x):
-        return ops.cast(self.head(self.norm(x)), "float32")
+        x = x[:, self.condition_length - 1 :]  # (B, N, D)
+        logits = self.head(self.norm(x))  # (B, N, vocab_size)
+        return ops.cast(logits, "float32")
 
     def compute_output_shape(self, input_shape):
         batch = input_shape["token_ids"][0]

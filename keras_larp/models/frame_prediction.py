@@ -2,10 +2,11 @@ import numpy as np
 from keras import ops
 
 from keras_larp.layers.frame_condition import repeat_last_frame, with_separator
+from keras_larp.utils.batching import pad_batch
 
 
 class FramePrediction:
-    """How an `ARVideoGenerator` continues clips from their first frames."""
+    """Frame prediction methods of `ARVideoGenerator`."""
 
     def predict_frames(
         self,
@@ -18,28 +19,48 @@ class FramePrediction:
     ):
         """Continues clips from their first frames.
 
+        Requires a generator with `conditioning="frames"`.
+
         Args:
-            video: float `(B, T, H, W, C)` in [0, 1], with at least the frames
-                to go on from.
-            tokenizer: The `LARPTokenizer` of whose tokens this is a
-                generator.
-            num_condition_frames: Integer, how many frames are taken;
-                `num_condition_frames` of the model where `None`.
-            num_samples: Integer, continuations of each clip, which are
-                neighbours in the result.
-            batch_size: Integer, clips at a time; all at once where `None`.
-            **options: Of `generate`: `temperature`, `top_k`, `top_p`, `seed`,
-                `sample_offset`, `stream`, `verbose`.
+            video: Float array or tensor `(B, T, H, W, C)` in [0, 1], with at
+                least `num_condition_frames` frames. Later frames are ignored.
+            tokenizer: The `LARPTokenizer` of the generator.
+            num_condition_frames: Integer. Number of frames to continue from.
+                Defaults to the generator's `num_condition_frames`.
+            num_samples: Integer. Number of continuations per clip. They are
+                consecutive in the result. Defaults to 1.
+            batch_size: Integer. Number of clips per batch. Defaults to all
+                clips.
+            **options: Options of `generate`: `temperature`, `top_k`, `top_p`,
+                `seed`, `sample_offset`, `stream`, `verbose`.
 
         Returns:
-            float32 `(B * num_samples, tokenizer.num_frames, H, W, C)` in
-            [0, 1], whole clips: the first frames as the tokens tell them, and
-            what follows. With `stream`, as of `generate`.
+            float32 tensor `(B * num_samples, tokenizer.num_frames, H, W, C)`
+            in [0, 1]: the condition frames, as reconstructed by the
+            tokenizer, and the predicted frames. With `stream=True`, an
+            iterator of batches; see `generate`.
 
         Raises:
-            ValueError: for a class-conditional generator, a tokenizer of
-                other tokens, and for clips of other sizes or of too few
+            ValueError: If the generator is class-conditional, the tokenizer
+                does not match, or clips have the wrong size or too few
                 frames.
+
+        Example:
+
+        ```python
+        tokenizer = keras_larp.models.LARPTokenizer(
+            num_frames=8, image_size=32, num_tokens=24, codebook_size=128,
+            hidden_dim=64, num_heads=4, encoder_num_layers=2,
+            decoder_num_layers=2, prior=None,
+        )
+        generator = keras_larp.models.ARVideoGenerator(
+            vocab_size=128, num_tokens=24, hidden_dim=64, num_layers=2,
+            num_heads=4, conditioning="frames", num_condition_frames=3,
+        )
+        first_frames = keras.random.uniform((2, 3, 32, 32, 3))
+        video = generator.predict_frames(first_frames, tokenizer)
+        video.shape  # (2, 8, 32, 32, 3)
+        ```
 
         Reference:
             - [LARP](https://arxiv.org/abs/2410.21264), section 4.3
@@ -62,52 +83,55 @@ class FramePrediction:
     def encode_first_frames(
         self, video, tokenizer, num_condition_frames=None, batch_size=None
     ):
-        """What clips go on from, as `generate` accepts it as `condition_ids`.
+        """Encodes the first frames of clips as `condition_ids`.
+
+        The last known frame is repeated up to the length of a clip, which is
+        then tokenized.
 
         Args:
-            video: As in `predict_frames`.
-            tokenizer: As in `predict_frames`.
-            num_condition_frames: As in `predict_frames`.
-            batch_size: Integer, clips at a time; all at once where `None`.
+            video: See `predict_frames`.
+            tokenizer: See `predict_frames`.
+            num_condition_frames: See `predict_frames`.
+            batch_size: Integer. Number of clips per batch. Defaults to all
+                clips.
 
         Returns:
-            int32 array `(B, num_tokens + 1)`: tokens of clips that stand still
-            behind their first frames, and the separator.
+            int32 array `(B, num_tokens + 1)` for `generate`: the token ids,
+            followed by the separator id.
 
         Raises:
-            ValueError: as `predict_frames`.
+            ValueError: See `predict_frames`.
         """
         if self.conditioning != "frames":
             raise ValueError(
                 "Frame prediction needs a generator that was built with "
-                "conditioning='frames'. Received: one of classes"
+                "conditioning='frames'. Received: a class-conditional generator"
             )
         self.check_tokenizer(tokenizer)
-        count = num_condition_frames
-        if count is None:
-            count = self.num_condition_frames
-        if not 0 < count <= min(video.shape[1], tokenizer.num_frames):
+        num_known = num_condition_frames
+        if num_known is None:
+            num_known = self.num_condition_frames
+        if not 0 < num_known <= min(video.shape[1], tokenizer.num_frames):
             raise ValueError(
-                "`num_condition_frames` must be positive, and no more than "
-                f"the clips' frames. Received: num_condition_frames={count} "
+                "`num_condition_frames` must be at least 1 and at most the "
+                "number of frames of the clips and of the tokenizer. "
+                f"Received: num_condition_frames={num_known} "
                 f"with {video.shape[1]} frames, and a tokenizer of "
                 f"{tokenizer.num_frames}"
             )
-        at_once = len(video) if batch_size is None else batch_size
-        if min(len(video), at_once) < 1:
+        batch_size = len(video) if batch_size is None else batch_size
+        if min(len(video), batch_size) < 1:
             raise ValueError(
                 "Expected at least one clip and batch_size >= 1. Received: "
                 f"{len(video)} clips, batch_size={batch_size}"
             )
 
-        def encode_from(start):
-            part = ops.convert_to_tensor(video[start : start + at_once])
-            first = repeat_last_frame(part, count, tokenizer.num_frames)
-            # The last part is filled up, so that nothing compiles again.
-            filling = ops.repeat(first[-1:], at_once - len(first), axis=0)
-            token_ids = tokenizer.encode(ops.concatenate([first, filling]))
-            return ops.convert_to_numpy(token_ids)[: len(first)]
+        def encode_batch(start):
+            batch = ops.convert_to_tensor(video[start : start + batch_size])
+            batch = repeat_last_frame(batch, num_known, tokenizer.num_frames)
+            token_ids = tokenizer.encode(pad_batch(batch, batch_size))
+            return ops.convert_to_numpy(token_ids)[: len(batch)]
 
-        parts = [encode_from(i) for i in range(0, len(video), at_once)]
-        condition_ids = with_separator(np.concatenate(parts), self.vocab_size)
+        batches = [encode_batch(i) for i in range(0, len(video), batch_size)]
+        condition_ids = with_separator(np.concatenate(batches), self.vocab_size)
         return ops.convert_to_numpy(condition_ids)

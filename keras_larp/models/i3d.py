@@ -3,17 +3,18 @@ import numpy as np
 from keras import ops
 
 IMAGE_SIZE = 224
-# Eight frames become one; the last pooling takes two.
+# The network downsamples time by 8, and the last pooling needs two frames.
 MIN_FRAMES = 9
 
-# Width, kernel and strides of the convolutions before the Inception blocks.
+# Width, kernel size and stride of the convolutions before the Inception blocks.
 _STEM = {
     "Conv3d_1a_7x7": (64, 7, 2),
     "Conv3d_2b_1x1": (64, 1, 1),
     "Conv3d_2c_3x3": (192, 3, 1),
 }
-# A block has four branches side by side: 1x1 (b0); 1x1, then 3x3 (b1, b2);
-# pooling, then 1x1 (b3b). Widths of the convolutions of each block:
+# An Inception block concatenates four branches: 1x1 convolution (b0); 1x1 then
+# 3x3 convolution (b1 and b2); pooling then 1x1 convolution (b3b). These are the
+# widths of the convolutions of each block.
 _BRANCHES = ("b0", "b1a", "b1b", "b2a", "b2b", "b3b")
 _BLOCKS = {
     "Mixed_3b": (64, 96, 128, 16, 32, 32),
@@ -30,48 +31,49 @@ _BLOCKS = {
 
 @keras.saving.register_keras_serializable(package="keras_larp")
 class I3D(keras.Model):
-    """The I3D network of Kinetics-400: what FVD takes its features from.
+    """Inflated 3D ConvNet (I3D) with the 400 classes of Kinetics-400.
 
-    A fixed network, Inception-v1 with three-dimensional kernels: it is not
-    trained here, and batch normalization always uses the stored statistics.
-    Fresh weights are random, always the same; `keras_larp.presets.load_i3d`
-    gives the trained ones.
+    The Fréchet Video Distance uses its logits as features. The network is
+    Inception-v1 with 3D kernels. It is frozen, and batch normalization always
+    uses the stored statistics. The constructor creates random weights, equal
+    on each call; `keras_larp.presets.load_i3d` loads pretrained weights.
 
     Args:
-        epsilon: Float, added to the variances of batch normalization: 1e-5
-            with `i3d_pretrained_400.pt`, 1e-3 with `rgb_imagenet.pt`, after
-            the code that each came with.
-        name: String.
-        dtype: Data type or policy. float32 also under a global policy of
-            mixed precision, since distances are sensitive to it.
+        epsilon: Float. Epsilon of the batch normalizations: 1e-5 for
+            `i3d_pretrained_400.pt`, 1e-3 for `rgb_imagenet.pt`, as in the
+            code published with these weights. Defaults to 1e-5.
+        name: String. Defaults to `"i3d"`.
+        dtype: Data type or dtype policy. The default is float32 even under a
+            mixed-precision global policy, since Fréchet distances are
+            sensitive to rounding.
 
     Call arguments:
-        videos: float `(B, T, H, W, 3)` in [0, 1], with T of 9 or more. Frames
+        videos: Float tensor `(B, T, H, W, 3)` in [0, 1] with `T >= 9`. Frames
             of another size are resized to 224 x 224 (bilinear, without
             antialiasing).
 
     Returns:
-        float32 `(B, 400)`, logits of the classes.
+        float32 tensor `(B, 400)`. Class logits.
 
     Raises:
-        ValueError: for clips of another rank, with other channels, with too
-            few frames, or of an integer dtype.
+        ValueError: If the rank or the number of channels is wrong, clips have
+            too few frames, or the dtype is not floating-point.
 
     Example:
 
     ```python
-    i3d = keras_larp.presets.load_i3d("rgb_imagenet.pt")
-    logits = i3d(keras.random.uniform((2, 16, 64, 64, 3)))  # (2, 400)
+    i3d = keras_larp.models.I3D()  # Random weights.
+    logits = i3d(keras.random.uniform((1, 9, 64, 64, 3)))  # (1, 400)
     ```
 
     Reference:
-        [Quo Vadis, Action Recognition?](https://arxiv.org/abs/1705.07750)
+        - [Quo Vadis, Action Recognition?](https://arxiv.org/abs/1705.07750)
     """
 
     def __init__(self, epsilon=1e-5, name="i3d", dtype="float32"):
         super().__init__(name=name, dtype=dtype)
         self.epsilon = epsilon
-        # Convolutions by the names that they have in weight files.
+        # Keyed by the names of the convolutions in weight files.
         self.units = {}
         dtype = self.dtype_policy
         channels = 3
@@ -102,22 +104,23 @@ class I3D(keras.Model):
         if tuple(x.shape[2:4]) != (IMAGE_SIZE, IMAGE_SIZE):
             x = _resize(x)
         x = 2.0 * x - 1.0  # (B, T, 224, 224, 3)
-        x = self.units["Conv3d_1a_7x7"](x)  # T / 2, 112
-        x = _max_pool(x, (1, 3, 3), (1, 2, 2))  # 56
+        x = self.units["Conv3d_1a_7x7"](x)  # (B, T / 2, 112, 112, 64)
+        x = _max_pool(x, (1, 3, 3), (1, 2, 2))  # (B, T / 2, 56, 56, 64)
         x = self.units["Conv3d_2b_1x1"](x)
-        x = self.units["Conv3d_2c_3x3"](x)
-        x = _max_pool(x, (1, 3, 3), (1, 2, 2))  # 28
+        x = self.units["Conv3d_2c_3x3"](x)  # (B, T / 2, 56, 56, 192)
+        x = _max_pool(x, (1, 3, 3), (1, 2, 2))  # (B, T / 2, 28, 28, 192)
         for block in _BLOCKS:
             if block == "Mixed_4b":
-                x = _max_pool(x, 3, 2)  # T / 4, 14
+                x = _max_pool(x, 3, 2)  # (B, T / 4, 14, 14, 480)
             if block == "Mixed_5b":
-                x = _max_pool(x, 2, 2)  # T / 8, 7
-            x = self._mixed(x, block)
+                x = _max_pool(x, 2, 2)  # (B, T / 8, 7, 7, 832)
+            x = self._inception_block(x, block)
+        # (B, T / 8 - 1, 1, 1, 1024)
         x = ops.average_pool(x, (2, 7, 7), 1, data_format="channels_last")
         logits = self.head(ops.mean(x, axis=(1, 2, 3)))
         return ops.cast(logits, "float32")
 
-    def _mixed(self, x, block):
+    def _inception_block(self, x, block):
         b0, b1a, b1b, b2a, b2b, b3b = (
             self.units[f"{block}.{branch}"] for branch in _BRANCHES
         )
@@ -139,7 +142,7 @@ class I3D(keras.Model):
 class _Unit(keras.layers.Layer):
     """Convolution, batch normalization and ReLU.
 
-    Padding is "same" as TensorFlow means it: more behind than in front.
+    Uses TensorFlow's "same" padding: odd padding is larger at the end.
     """
 
     def __init__(self, width, kernel, strides, epsilon, **kwargs):
@@ -169,7 +172,7 @@ class _Unit(keras.layers.Layer):
 
 
 def check_clips(videos):
-    """Raises for what I3D does not take as clips."""
+    """Raises `ValueError` if clips are not valid inputs of I3D."""
     shape = tuple(videos.shape)
     if len(shape) != 5 or shape[-1] != 3:
         raise ValueError(
@@ -190,7 +193,7 @@ def check_clips(videos):
 
 
 def _initial_kernel(shape, dtype=None):
-    # In NumPy, since JAX would compile for each shape, a minute in all.
+    # NumPy, since JAX would compile one program per shape (about a minute).
     fan_in = np.prod(shape[:-1])
     kernel = np.random.default_rng(0).normal(size=shape) * (2 / fan_in) ** 0.5
     return ops.convert_to_tensor(kernel.astype("float32"), dtype)

@@ -7,7 +7,7 @@ from keras_larp.layers.holistic_query_encoder import HolisticQueryEncoder
 from keras_larp.layers.patch_query_decoder import PatchQueryDecoder
 from keras_larp.layers.vector_quantizer import VectorQuantizer
 from keras_larp.layers.video_patch_embedding import VideoPatchEmbedding
-from keras_larp.models.ar_prior import SIZES, ARPrior
+from keras_larp.models.ar_prior import ARPrior
 from keras_larp.models.preset_mixin import PresetMixin
 from keras_larp.training.tokenizer_training import TokenizerTraining
 from keras_larp.utils.input_checks import check_ids, check_video
@@ -17,66 +17,120 @@ LATENT_NORMS = ("none", "layer", "layer_joint", "batch", "batch_joint")
 
 @keras.saving.register_keras_serializable(package="keras_larp")
 class LARPTokenizer(PresetMixin, TokenizerTraining):
-    """A video tokenizer with holistic tokens and a learned prior.
+    """LARP video tokenizer: holistic tokens and a learned autoregressive prior.
 
-    Learned queries gather a clip into `num_tokens` latents, which are
-    quantized; a decoder makes the clip from them. A light autoregressive
-    prior is trained along, so that the tokens become easy to generate.
+    The forward pass, with the `N = num_tokens` holistic tokens of a clip:
+
+    1. `patch_embedding` embeds the clip as patches;
+    2. `encoder` gathers the patches into `N` tokens with learned queries;
+    3. `to_code` and an optional norm project the tokens to `N` latents of
+       width `code_dim`;
+    4. `quantizer` replaces each latent by a code of the codebook;
+    5. `from_code` and `decoder` reconstruct the clip from the codes.
+
+    `compile` selects and weights the terms of the training loss:
+
+    - `pixel_loss`: L1 or L2 distance of reconstruction and clip;
+    - `perceptual_loss`: LPIPS, with a `perceptual_model`;
+    - `adversarial_loss`: non-saturating or hinge, with a `discriminator`;
+    - `quantizer_loss`: commitment, codebook and entropy loss;
+    - `prior_loss`: cross-entropy of the next-token predictions of `prior`, a
+      light autoregressive model over the codes. It makes the tokens easier to
+      predict for a generator. The prior is not used after training.
 
     Args:
-        num_frames: Integer, frames of a clip.
-        image_size: Integer, height and width of a clip.
-        patch_size: `(frames, height, width)` of the encoder's patches.
-        num_tokens: Integer, tokens a clip; any number.
-        codebook_size: Integer, number of codes.
-        code_dim: Integer, width of a code.
-        hidden_dim: Integer, width of encoder and decoder.
-        num_heads: Integer, attention heads of encoder and decoder.
-        encoder_num_layers: Integer.
-        decoder_num_layers: Integer.
-        decoder_hidden_dim: Integer; defaults to `hidden_dim`.
-        decoder_num_heads: Integer; defaults to `num_heads`.
-        decoder_patch_size: Like `patch_size`, which it defaults to.
-        num_channels: Integer, channels of a clip.
-        latent_norm: Norm before the quantizer: `"none"`, `"layer"` (over a
-            latent), `"layer_joint"` (over all latents of a clip), `"batch"`
-            (a channel's statistics over clips and tokens) or
-            `"batch_joint"` (over clips, for each channel of each token).
-        quantizer: Optional dictionary of further `VectorQuantizer` arguments.
-        prior: Size of the prior by name (see `ARPrior.from_size`), a
-            dictionary of `ARPrior` arguments, or `None` for none.
-        prior_num_rounds: Integer, rounds of scheduled sampling.
-        prior_max_sampling_ratio: Float, share of replaced inputs, at its
-            peak.
-        prior_sampling_peak_fraction: Float, part of a run after which it is reached.
-        prior_scheduled_sampling: Boolean; `False` replaces all inputs in
-            the rounds after the first.
-        prior_average_rounds: Boolean, mean loss over rounds, or the last's.
-        prior_gradient_all_rounds: Boolean, whether rounds before the last
-            count.
-        prior_temperature: Float, of the prior's logits.
-        learned_patch_positions: Boolean.
-        learned_queries: Boolean.
-        query_initializer: `"normal"` or `"sincos"`.
-        query_init_std: Float.
-        learned_latent_positions: Boolean.
-        learned_patch_queries: Boolean.
-        latent_max_wavelength: Float, base of sine-cosine latent positions and queries.
-        use_patch_type_embedding: Boolean, a learned vector on all encoder patches.
-        use_query_type_embedding: Boolean, on all queries.
-        use_latent_type_embedding: Boolean, on all latents in the decoder.
-        use_patch_query_type_embedding: Boolean, on all patch queries.
-        gradient_checkpointing: Boolean, whether training computes the inside
-            of each block of encoder, decoder and prior a second time in place
-            of keeping it, which saves memory for a third more time.
-        seed: Integer or `None`, seed of scheduled sampling and quantizer.
+        num_frames: Integer. Number of frames per clip. Defaults to 16.
+        image_size: Integer. Height and width of a clip. Defaults to 128.
+        patch_size: `(frames, height, width)` of the encoder's patches; must
+            divide the clip. Defaults to `(4, 8, 8)`.
+        num_tokens: Integer. Number of tokens per clip. Defaults to 1024.
+        codebook_size: Integer. Number of codes. Defaults to 8192.
+        code_dim: Integer. Width of a code. Defaults to 16.
+        hidden_dim: Integer. Width of encoder and decoder. Defaults to 768.
+        num_heads: Integer. Number of attention heads of encoder and decoder.
+            Defaults to 12.
+        encoder_num_layers: Integer. Number of transformer blocks of the
+            encoder. Defaults to 12.
+        decoder_num_layers: Integer. Number of transformer blocks of the
+            decoder. Defaults to 12.
+        decoder_hidden_dim: Integer. Width of the decoder. Defaults to
+            `hidden_dim`.
+        decoder_num_heads: Integer. Number of attention heads of the decoder.
+            Defaults to `num_heads`.
+        decoder_patch_size: `(frames, height, width)` of the decoder's
+            patches. Defaults to `patch_size`.
+        num_channels: Integer. Number of channels of a clip. Defaults to 3.
+        latent_norm: String. Normalization before the quantizer: `"none"`,
+            `"layer"` (over the channels of a latent), `"layer_joint"` (over
+            all latents of a clip), `"batch"` (per channel, over clips and
+            tokens) or `"batch_joint"` (per token and channel, over clips).
+            Defaults to `"none"`.
+        quantizer: Dictionary of further `VectorQuantizer` arguments, or
+            `None`. Defaults to `None`.
+        prior: String, name of a size in `ARPrior.sizes`; dictionary of
+            `ARPrior` arguments; or `None` to disable the prior. Unless a
+            dictionary sets `max_length`, the prior has
+            `max(1024, num_tokens)` positions. Defaults to `"gptc-S"`.
+        prior_num_rounds: Integer. Number of rounds of scheduled sampling. The
+            first round is teacher-forced. Defaults to 2.
+        prior_max_sampling_ratio: Float. Maximum fraction of the prior's
+            inputs that scheduled sampling replaces by its predictions.
+            Defaults to 0.5.
+        prior_sampling_peak_fraction: Float. Fraction of the training steps
+            over which the sampling ratio rises from 0 to its maximum.
+            Defaults to 0.3.
+        prior_scheduled_sampling: Boolean. `False` replaces all inputs in all
+            rounds after the first. Defaults to `True`.
+        prior_average_rounds: Boolean. `True` for the mean loss of the rounds,
+            `False` for the loss of the last round. Defaults to `True`.
+        prior_gradient_all_rounds: Boolean. `False` computes the rounds before
+            the last without gradient and excludes them from the loss.
+            Defaults to `True`.
+        prior_temperature: Float. Temperature of the prior's logits. Defaults
+            to 1.
+        learned_patch_positions: Boolean. Whether the positions of the
+            encoder's patches are learned instead of sine-cosine. Defaults to
+            `False`.
+        learned_queries: Boolean. Whether the encoder's queries are learned
+            instead of sine-cosine. Defaults to `True`.
+        query_initializer: String. Initial value of learned queries:
+            `"normal"` or `"sincos"`. Defaults to `"normal"`.
+        query_init_std: Float. Standard deviation of
+            `query_initializer="normal"`. Defaults to 0.02.
+        learned_latent_positions: Boolean. Whether the positions of the
+            decoder's latents are learned instead of sine-cosine. Defaults to
+            `False`.
+        learned_patch_queries: Boolean. Whether the decoder's patch queries
+            are learned instead of sine-cosine. Defaults to `False`.
+        latent_max_wavelength: Float. Maximum wavelength of sine-cosine latent
+            positions and queries. Defaults to 10000.
+        use_patch_type_embedding: Boolean. Whether to add one learned vector
+            to all patches of the encoder. Defaults to `False`.
+        use_query_type_embedding: Boolean. Whether to add one learned vector
+            to all queries of the encoder. Defaults to `False`.
+        use_latent_type_embedding: Boolean. Whether to add one learned vector
+            to all latents of the decoder. Defaults to `False`.
+        use_patch_query_type_embedding: Boolean. Whether to add one learned
+            vector to all patch queries of the decoder. Defaults to `True`.
+        gradient_checkpointing: Boolean. Whether to rematerialize the
+            activations of each block of encoder, decoder and prior in the
+            backward pass, which saves memory and makes a training step about
+            a third slower. Defaults to `False`.
+        seed: Integer. Seed of code sampling and scheduled sampling. `None`
+            for a random seed. Defaults to `None`.
 
     Call arguments:
-        video: float `(B, T, H, W, C)` in [0, 1].
-        training: Boolean, whether codes are sampled.
+        video: Float tensor `(B, T, H, W, C)` in [0, 1].
+        training: Boolean. Whether to sample codes and update the statistics
+            of a batch normalization.
 
     Returns:
-        float `(B, T, H, W, C)`, the reconstruction, not clipped.
+        Float tensor `(B, T, H, W, C)`: the reconstruction, not clipped to
+        [0, 1].
+
+    Raises:
+        ValueError: If arguments are invalid, or a clip has another shape or
+            is not floating-point.
 
     Example:
 
@@ -191,7 +245,7 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
             name="encoder",
         )
         self.to_code = layers.Dense(code_dim, dtype=policy, name="to_code")
-        self.code_norm = _latent_norm(latent_norm)
+        self.code_norm = _make_latent_norm(latent_norm)
         self.quantizer = VectorQuantizer(
             codebook_size,
             code_dim,
@@ -244,14 +298,21 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
         self.from_code.build(codes)
         self.decoder.build((None, None, self.decoder.hidden_dim))
         self.built = True
-        self._encode = compile_function(self, self._tokens)
-        self._decode = compile_function(self, self._clips)
-
-    # The passes, as functions of tensors.
+        self._encode = compile_function(self, self._encode_tensor)
+        self._decode = compile_function(self, self._decode_tensor)
 
     def compute_codes(self, video, training=False, temperature=None):
-        """A clip's codes: the quantizer's outputs, and `projected`
-        `(B, N, code_dim)`, the latents before it."""
+        """Encodes and quantizes clips, for use in a traced function.
+
+        Args:
+            video: Float tensor `(B, T, H, W, C)` in [0, 1].
+            training: Boolean. Whether to sample codes.
+            temperature: Scalar. Overrides the temperature of the quantizer.
+
+        Returns:
+            Dictionary of the outputs of `VectorQuantizer`, and `projected`,
+            float `(B, N, code_dim)`, the inputs of the quantizer.
+        """
         check_video(video, self.video_shape)
         x = self.patch_embedding(video)  # (B, P, D)
         x = self.encoder(x, training=training)  # (B, N, D)
@@ -267,8 +328,17 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
         return {**outputs, "projected": x}
 
     def reconstruct(self, quantized, training=False):
-        """Codes `(B, N, code_dim)` to clips `(B, T, H, W, C)`, unclipped."""
-        return self.decoder(self.from_code(quantized), training=training)
+        """Decodes codes to clips, for use in a traced function.
+
+        Args:
+            quantized: Float tensor `(B, N, code_dim)`.
+            training: Boolean. Whether gradient checkpointing is active.
+
+        Returns:
+            Float tensor `(B, T, H, W, C)`, not clipped to [0, 1].
+        """
+        x = self.from_code(quantized)  # (B, N, D)
+        return self.decoder(x, training=training)
 
     def call(self, video, training=False):
         codes = self.compute_codes(video, training=training)
@@ -277,39 +347,40 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
     def compute_output_shape(self, input_shape):
         return (input_shape[0], *self.video_shape)
 
-    def _tokens(self, video):
+    def _encode_tensor(self, video):
         return self.compute_codes(video)["token_ids"]
 
-    def _clips(self, token_ids):
+    def _decode_tensor(self, token_ids):
         video = self.reconstruct(self.quantizer.lookup(token_ids))
         return ops.clip(ops.cast(video, "float32"), 0.0, 1.0)
 
     def encode(self, video):
-        """Tokens of clips, the same at each call.
+        """Encodes clips to tokens, deterministically.
 
         Args:
-            video: float `(B, T, H, W, C)` in [0, 1].
+            video: Float tensor or array `(B, T, H, W, C)` in [0, 1].
 
         Returns:
-            int32 `(B, num_tokens)`, ids in [0, codebook_size).
+            int32 tensor `(B, num_tokens)` in [0, codebook_size).
 
         Raises:
-            ValueError: for clips of another shape or dtype.
+            ValueError: If a clip has another shape or is not floating-point.
         """
         check_video(video, self.video_shape)
         return self._encode(ops.convert_to_tensor(video))
 
     def decode(self, token_ids):
-        """Clips of tokens.
+        """Decodes tokens to clips.
 
         Args:
-            token_ids: int `(B, num_tokens)`, ids in [0, codebook_size).
+            token_ids: Integer tensor or array `(B, num_tokens)` in
+                [0, codebook_size).
 
         Returns:
-            float32 `(B, T, H, W, C)` in [0, 1].
+            float32 tensor `(B, T, H, W, C)`, clipped to [0, 1].
 
         Raises:
-            ValueError: for ids out of range or of another shape.
+            ValueError: If an id is out of range or the shape is wrong.
         """
         ids = check_ids(
             token_ids,
@@ -327,7 +398,7 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
         }
 
 
-def _latent_norm(kind):
+def _make_latent_norm(kind):
     options = {"epsilon": 1e-5, "dtype": "float32", "name": "code_norm"}
     if kind == "none":
         return None
@@ -341,13 +412,7 @@ def _latent_norm(kind):
 def _make_prior(prior, num_tokens, **options):
     if prior is None:
         return None
-    options["name"] = "prior"
     if isinstance(prior, str):
-        if prior not in SIZES:
-            raise ValueError(
-                f"Unknown size of a prior: {prior!r}. "
-                f"Expected one of: {', '.join(SIZES)}, or None"
-            )
-        options["max_length"] = max(1024, num_tokens)
-        return ARPrior.from_size(prior, **options)
+        prior = ARPrior.size_arguments(prior)
+    options = {"max_length": max(1024, num_tokens), "name": "prior", **options}
     return ARPrior(**{**options, **prior})

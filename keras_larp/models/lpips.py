@@ -7,67 +7,71 @@ from keras import ops
 from keras_larp.models.preset_mixin import PresetMixin
 from keras_larp.utils.input_checks import check_pair
 
-# Convolutions and their width in each of VGG16's five stages.
+# Number and width of the convolutions in each stage of VGG16.
 STAGES = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
-# Mean and deviation of the colors that the heads were fitted with.
+# Mean and standard deviation per color channel, for inputs in [-1, 1].
 SHIFT = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
 class LPIPS(PresetMixin, keras.Model):
-    """Perceptual distance of clips, by VGG16's features (LPIPS 0.1).
+    """Learned perceptual distance (LPIPS 0.1) with VGG16 features.
 
-    The features of both pictures after each of five stages are brought to
-    unit length at each place; their squared differences are weighted by the
-    linear heads, which come with the package, and averaged over places.
+    The features of both images after each of the five stages are normalized
+    to unit length at each position. Their squared differences are weighted by
+    linear heads, which are part of the package, and averaged over positions.
 
-    The metric of the literature is `LPIPS.from_preset("lpips_vgg16")`, which
-    fetches VGG16's weights. The constructor alone draws the weights at
-    random: such distances work as a loss, but compare with no other's.
+    `LPIPS.from_preset("lpips_vgg16")` loads pretrained VGG16 weights: this is
+    the published metric. The constructor creates random weights. Distances
+    with random weights can be used as a loss, but not compared with published
+    results.
 
-    All weights are frozen, and the gradient goes to `reconstructions` alone.
-    Convolutions are in the compute dtype, distances in float32.
+    All weights are frozen. The gradient flows to `reconstructions` only.
+    Convolutions use the compute dtype, distances are computed in float32.
 
     Args:
-        chunk_size: Integer, the most frames that pass VGG16 at a time. The
-            features of a chunk are computed again for the gradient, so that
-            memory is that of one chunk, however many frames there are.
-            `None` passes all frames at once and keeps their features: at
-            most 2.7 times as fast, with memory for every frame.
-        seed: Integer or `None`, seed of the random weights, which are the
-            same on every backend.
+        chunk_size: Integer. Maximum number of frames that VGG16 processes at
+            once. Features are rematerialized in the backward pass, so that
+            memory is bounded by one chunk. `None` processes all frames at
+            once and keeps their features, which is up to 2.7 times as fast
+            but needs memory for all frames. Defaults to 16.
+        seed: Integer. Seed of the random weights, which are equal on every
+            backend. `None` for a random seed. Defaults to `None`.
 
     Call arguments:
-        videos: float `(B, T, H, W, 3)` or frames `(B, H, W, 3)`, in [0, 1];
-            `H` and `W` are 16 or more.
-        reconstructions: float of the same shape; may leave [0, 1].
+        videos: Float tensor `(B, T, H, W, 3)` of clips, or `(B, H, W, 3)` of
+            frames, in [0, 1]; `H` and `W` are at least 16.
+        reconstructions: Float tensor of the same shape. Values may exceed
+            [0, 1].
 
     Returns:
-        float32 `(B,)`, a clip's mean over its frames, 0 for equal clips.
+        float32 tensor `(B,)`, non-negative: the mean distance over the frames
+        of a clip; 0 for equal clips.
 
     Raises:
-        ValueError: for another rank, size or dtype, and for unequal shapes.
+        ValueError: If shapes differ, the rank, size or dtype is wrong, or
+            `chunk_size` is not positive.
 
     Example:
 
     ```python
-    lpips = keras_larp.models.LPIPS(seed=0)  # not the real metric
+    lpips = keras_larp.models.LPIPS(seed=0)  # Random weights.
     video = keras.random.uniform((2, 4, 32, 32, 3))
     distances = lpips(video, 0.9 * video)  # (2,)
     ```
 
     Reference:
         - [LPIPS](https://arxiv.org/abs/1801.03924)
-        - [Its code and heads](https://github.com/richzhang/PerceptualSimilarity)
+        - [Reference code](https://github.com/richzhang/PerceptualSimilarity)
     """
 
     def __init__(self, chunk_size=16, seed=None, **kwargs):
-        # Colors are scaled in float32, before any cast to the compute dtype.
+        # No autocast: colors are normalized in float32.
         super().__init__(trainable=False, autocast=False, **kwargs)
         if chunk_size is not None and chunk_size < 1:
             raise ValueError(
-                "`chunk_size` is a positive number of frames or None. "
+                "`chunk_size` must be a positive number of frames, or None. "
                 f"Received: chunk_size={chunk_size}"
             )
         self.chunk_size = chunk_size
@@ -79,14 +83,14 @@ class LPIPS(PresetMixin, keras.Model):
             return
         generator = np.random.default_rng(self.seed)
         channels = 3
-        self.stages = []  # Of each stage, (kernel, bias) by convolution.
+        self.stages = []  # Per stage, a list of (kernel, bias).
         for count, width in STAGES:
             convolutions = []
             for _ in range(count):
                 kernel = generator.standard_normal(
                     (3, 3, channels, width), "float32"
                 )
-                # He's deviation, for ReLU.
+                # He initialization, for ReLU.
                 kernel *= (2.0 / (9 * channels)) ** 0.5
                 bias = np.zeros(width, "float32")
                 convolutions.append(
@@ -124,10 +128,10 @@ class LPIPS(PresetMixin, keras.Model):
                     f"Received: dtype={x.dtype}. Divide 8-bit video by 255."
                 )
         shape = ops.shape(videos)
-        distances = self._by_chunk(
+        distances = self._frame_distances(
             ops.reshape(videos, (-1, *shape[-3:])),
             ops.reshape(reconstructions, (-1, *shape[-3:])),
-        )
+        )  # (B * T,)
         if len(shape) == 5:
             distances = ops.reshape(distances, (-1, shape[1]))
             distances = ops.mean(distances, axis=1)
@@ -136,38 +140,39 @@ class LPIPS(PresetMixin, keras.Model):
     def compute_output_shape(self, videos_shape, reconstructions_shape=None):
         return (videos_shape[0],)
 
-    def _by_chunk(self, videos, reconstructions):
-        """Distances of frames `(n, H, W, 3)`, a chunk at a time: `(n,)`."""
-        # Variables are read here: TensorFlow cannot read them where a loop
-        # is computed again.
-        weights = self._tensors()
+    def _frame_distances(self, videos, reconstructions):
+        """Distances `(n,)` of frames `(n, H, W, 3)`, computed in chunks."""
+        # Read the variables here. TensorFlow cannot read them inside a
+        # rematerialized loop.
+        weights = self._weight_tensors()
 
         def distances(*frames):
             return _distances(*frames, *weights)
 
         count = ops.shape(videos)[0]
-        known = isinstance(count, int)
-        if self.chunk_size is None or (known and count <= self.chunk_size):
+        is_static = isinstance(count, int)
+        if self.chunk_size is None or (is_static and count <= self.chunk_size):
             return distances(videos, reconstructions)
-        chunks = -(-count // self.chunk_size)
-        size = -(-count // chunks)  # Equal chunks need the least padding.
-        padding = ((0, chunks * size - count), (0, 0), (0, 0), (0, 0))
+        num_chunks = -(-count // self.chunk_size)
+        size = -(-count // num_chunks)  # Equal chunks minimize the padding.
+        padding = ((0, num_chunks * size - count), (0, 0), (0, 0), (0, 0))
 
         def split(frames):
             frames = ops.pad(frames, padding)
-            return ops.reshape(frames, (chunks, size, *ops.shape(frames)[1:]))
+            shape = (num_chunks, size, *ops.shape(frames)[1:])
+            return ops.reshape(frames, shape)
 
-        again = keras.remat(lambda pair: distances(pair[0], pair[1]))
-        # A scan, for it alone is a loop without overlap on all backends; of
-        # one tensor, for of two Keras' scan wants a known batch.
-        _, found = ops.scan(
-            lambda carry, pair: (carry, again(pair)),
+        remat_distances = keras.remat(lambda pair: distances(pair[0], pair[1]))
+        # `scan` processes one chunk at a time on all backends. It gets one
+        # stacked tensor: with two, Keras requires a static batch size.
+        _, chunk_distances = ops.scan(
+            lambda carry, pair: (carry, remat_distances(pair)),
             ops.zeros((size,), "float32"),
             ops.stack([split(videos), split(reconstructions)], axis=1),
-        )  # (chunks, size)
-        return ops.reshape(found, (-1,))[:count]
+        )  # (num_chunks, size)
+        return ops.reshape(chunk_distances, (-1,))[:count]
 
-    def _tensors(self):
+    def _weight_tensors(self):
         """VGG16's weights in the compute dtype, and the heads in float32."""
         stages = [
             [[ops.cast(w, self.compute_dtype) for w in pair] for pair in stage]
@@ -185,19 +190,19 @@ class LPIPS(PresetMixin, keras.Model):
 
 
 def _distances(videos, reconstructions, stages, heads):
-    """Distances of frames: float `(n, H, W, 3)` to float32 `(n,)`."""
+    """Distances, float32 `(n,)`, of frames, float `(n, H, W, 3)`."""
     total = 0.0
     features = _features(videos, stages), _features(reconstructions, stages)
-    for true, received, head in zip(*features, heads, strict=True):
-        true = ops.stop_gradient(true)  # (n, h, w, width)
-        error = _unit_length(true) - _unit_length(received)
+    for real, reconstructed, head in zip(*features, heads, strict=True):
+        real = ops.stop_gradient(real)  # (n, h, w, width)
+        error = _unit_length(real) - _unit_length(reconstructed)
         weighted = ops.square(error) * head
         total = total + ops.mean(ops.sum(weighted, axis=-1), axis=(1, 2))
     return total
 
 
 def _features(frames, stages):
-    """Features after each stage; all but the first halve the size."""
+    """Yields the features after each stage, `(n, h, w, width)`."""
     x = ops.cast(frames, "float32")
     x = (2.0 * x - 1.0 - ops.array(SHIFT)) / ops.array(SCALE)
     for i, convolutions in enumerate(stages):
@@ -215,8 +220,8 @@ def _features(frames, stages):
 
 
 def _unit_length(x):
-    """Features of unit length, float32; those of length 0 stay 0."""
+    """L2-normalizes features in float32; zero vectors stay zero."""
     x = ops.cast(x, "float32")
     squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
-    # A root of 0 has no gradient.
+    # The gradient of the square root is infinite at 0.
     return x / ops.sqrt(ops.maximum(squares, 1e-20))

@@ -1,5 +1,5 @@
 class PresetMixin:
-    """Models that are loaded from presets and saved as such."""
+    """Adds loading from and saving to presets."""
 
     @classmethod
     def from_preset(cls, preset, **kwargs):
@@ -9,7 +9,7 @@ class PresetMixin:
         return presets.load(preset, expected=cls, **kwargs)
 
     def save_to_preset(self, folder, weights_dtype="float32"):
-        """Saves to a preset folder; see `keras_larp.presets.save`."""
+        """Saves the model as a preset; see `keras_larp.presets.save`."""
         from keras_larp import presets
 
         presets.save(self, folder, weights_dtype)

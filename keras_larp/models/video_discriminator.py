@@ -10,31 +10,36 @@ from keras_larp.utils.input_checks import check_video
 
 @keras.saving.register_keras_serializable(package="keras_larp")
 class VideoDiscriminator(keras.Model):
-    """Tells real clips from reconstructions: a vision transformer on patches.
+    """Vision transformer that discriminates real from reconstructed clips.
 
     Args:
-        num_frames: Integer, frames of a clip.
-        image_size: Integer, height and width of a clip.
-        patch_size: `(frames, height, width)` of a patch.
-        hidden_dim: Integer, width, divisible by 4.
-        num_layers: Integer, transformer blocks.
-        num_heads: Integer, attention heads; divides `hidden_dim`.
-        num_channels: Integer, channels of a clip.
-        spectral_normalization: Boolean, whether the kernels of the linear
-            layers are kept at a spectral norm of 1.
-        gradient_checkpointing: Boolean, whether gradients compute the inside
-            of each block a second time in place of keeping it. Not with
-            spectral normalization, which changes kernels as it computes.
+        num_frames: Integer. Number of frames per clip. Defaults to 16.
+        image_size: Integer. Height and width of a clip. Defaults to 128.
+        patch_size: `(frames, height, width)` of a patch; must divide the
+            clip. Defaults to `(4, 8, 8)`.
+        hidden_dim: Integer. Width of the transformer, divisible by 4.
+            Defaults to 512.
+        num_layers: Integer. Number of transformer blocks. Defaults to 12.
+        num_heads: Integer. Number of attention heads; must divide
+            `hidden_dim`. Defaults to 8.
+        num_channels: Integer. Number of channels of a clip. Defaults to 3.
+        spectral_normalization: Boolean. Whether to normalize the kernels of
+            all linear layers to a spectral norm of 1. Defaults to `False`.
+        gradient_checkpointing: Boolean. Whether to rematerialize the
+            activations of each block in the backward pass. Incompatible with
+            spectral normalization, which updates kernels in the forward pass.
+            Defaults to `False`.
 
     Call arguments:
-        video: float `(B, T, H, W, C)`.
-        training: Boolean, whether spectral norms are brought up to date.
+        video: Float tensor `(B, T, H, W, C)`.
+        training: Boolean. Whether to update the spectral norms.
 
     Returns:
-        float32 `(B, 1)`, logits; positive for "real".
+        float32 tensor `(B, 1)`. Logits; positive for real clips.
 
     Raises:
-        ValueError: for spectral normalization with gradient checkpointing.
+        ValueError: If arguments are invalid, or a clip has another shape or
+            is not floating-point.
 
     Example:
 
@@ -65,10 +70,10 @@ class VideoDiscriminator(keras.Model):
         super().__init__(**kwargs)
         if spectral_normalization and gradient_checkpointing:
             raise ValueError(
-                "Spectral normalization changes kernels as it computes, so "
-                "that blocks cannot be computed twice. Received: "
-                "spectral_normalization=True, gradient_checkpointing=True; "
-                "leave one of them out."
+                "Spectral normalization updates kernels in the forward pass, "
+                "so that blocks cannot be rematerialized. Received: "
+                "spectral_normalization=True, gradient_checkpointing=True. "
+                "Disable one of them."
             )
         self.num_frames = num_frames
         self.image_size = image_size
@@ -104,13 +109,13 @@ class VideoDiscriminator(keras.Model):
         self.build((None, *self.video_shape))
 
     def _normalize_linear_layers(self):
-        wrap = SpectralNormalization
         embedding = self.patch_embedding
-        embedding.projection = wrap(embedding.projection)
+        embedding.projection = SpectralNormalization(embedding.projection)
         for block in self.blocks:
             for name in ("qkv", "projection", "mlp_in", "mlp_out"):
-                setattr(block, name, wrap(getattr(block, name)))
-        self.head = wrap(self.head)
+                layer = getattr(block, name)
+                setattr(block, name, SpectralNormalization(layer))
+        self.head = SpectralNormalization(self.head)
 
     def build(self, input_shape):
         if self.built:
@@ -132,23 +137,25 @@ class VideoDiscriminator(keras.Model):
         check_video(video, self.video_shape)
         x = self.patch_embedding(video, training=training)  # (B, P, D)
         shape = (ops.shape(x)[0], 1, self.hidden_dim)
-        token = ops.cast(self.class_token, x.dtype)
-        x = ops.concatenate([x, ops.broadcast_to(token, shape)], axis=1)
-        # Not in training alone: the tokenizer's gradient comes through here
-        # while the discriminator is not trained.
+        class_token = ops.cast(self.class_token, x.dtype)
+        class_token = ops.broadcast_to(class_token, shape)
+        x = ops.concatenate([x, class_token], axis=1)  # (B, P + 1, D)
         options = {
+            # Independent of `training`: the gradient of the tokenizer's
+            # adversarial loss flows through here with `training=False`.
             "checkpoint": self.gradient_checkpointing,
-            # Which looks whether kernels are zero.
+            # Keras' spectral normalization branches on whether kernels are
+            # zero, which a compiler cannot trace.
             "compilable": not self.spectral_normalization,
             "training": training,
         }
         for block in self.blocks[:-1]:
             x = apply_block(block, x, **options)
-        # Attention knows no order, so that the class token may stand last,
-        # where a block can leave out all other outputs.
+        # The class token is last, so that the last block can skip all other
+        # outputs. Attention is independent of the order.
         x = apply_block(self.blocks[-1], x, num_outputs=1, **options)
-        x = self.head(self.norm(x[:, 0]))
-        return ops.cast(x, "float32")
+        logits = self.head(self.norm(x[:, 0]))  # (B, 1)
+        return ops.cast(logits, "float32")
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], 1)

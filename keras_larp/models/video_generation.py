@@ -1,4 +1,3 @@
-import difflib
 import warnings
 from functools import partial
 
@@ -14,14 +13,16 @@ from keras_larp.backend import (
 )
 from keras_larp.layers.attention import grow_cache
 from keras_larp.layers.sampling import draw_categorical, filtered_probabilities
+from keras_larp.utils.batching import pad_batch
 from keras_larp.utils.input_checks import check_ids
+from keras_larp.utils.suggestions import did_you_mean
 
-# Steps of sampling between two growths of the key-value cache, at least.
+# Minimum number of sampling steps between two growths of the key-value cache.
 CACHE_GROWTH = 64
 
 
 class VideoGeneration:
-    """How an `ARVideoGenerator` makes video: `generate`, `predict_frames`."""
+    """Sampling methods of `ARVideoGenerator`."""
 
     def generate(
         self,
@@ -41,46 +42,66 @@ class VideoGeneration:
         verbose=0,
         condition_ids=None,
     ):
-        """Generates clips' tokens, one by one, with a key-value cache.
+        """Generates tokens, or clips, autoregressively with a key-value cache.
 
-        Sample `i` draws from the random stream of `(seed, i)`: it depends
-        neither on the batch size nor on the backend, and with `sample_offset`
-        a part of the samples can be made anywhere.
+        Sample `i` uses the random stream of `(seed, sample_offset + i)`. It
+        depends neither on the batch size nor on the backend, so that samples
+        can be distributed over several processes.
 
         Args:
-            class_ids: int `(B,)`, negative for "no class", or a list of
-                class names if the model has `class_names`. `None` generates
-                `num_samples` clips of no class.
-            guidance_scale: Float; above 1, logits are
-                `none + scale * (class - none)`.
-            guidance_interval: Integer, guides the first token and those up
-                to that step of the decoding; -1 guides all.
-            temperature: Float, that logits are divided by; 0 takes the
-                likeliest token.
-            top_k: Integer, draws among so many tokens; 0 for all.
-            top_p: Float in (0, 1], draws among the likeliest tokens with
-                that probability.
-            seed: Integer; another at each call where `None`.
-            num_samples: Integer, for `class_ids=None`.
-            tokenizer: Optional `LARPTokenizer`; if given, clips are returned.
-            batch_size: Integer, clips at a time; all at once where `None`.
-            sample_offset: Integer, number of the first of these samples.
-            known_tokens: Optional int `(B, num_tokens)`, tokens that are to
-                be kept, and -1 where one is to be drawn.
-            stream: Boolean, whether batches are yielded as they are made.
-            verbose: 0, or 1 for a progress bar of batches.
-            condition_ids: int `(B, num_tokens + 1)`, for frame prediction
-                instead of `class_ids`; see `encode_first_frames`.
+            class_ids: Integer array `(B,)`, where negative ids mean "no
+                class"; or a list of class names if the model has
+                `class_names`. `None` generates `num_samples` clips without a
+                class.
+            guidance_scale: Float. Scale of classifier-free guidance. If above
+                1, logits are
+                `unconditional + scale * (conditional - unconditional)`.
+                Defaults to 1.
+            guidance_interval: Integer. Index of the last decoding step with
+                guidance. Steps are counted from 0 after the first token,
+                which is always guided. -1 guides all tokens. Defaults to -1.
+            temperature: Float. Divides the logits; 0 selects the most likely
+                token. Defaults to 1.
+            top_k: Integer. Samples from the `top_k` most likely tokens. 0
+                disables it. Defaults to 0.
+            top_p: Float in (0, 1]. Samples from the most likely tokens up to
+                this cumulative probability. Defaults to 1.
+            seed: Integer. `None` for a random seed. Defaults to `None`.
+            num_samples: Integer. Number of samples if `class_ids=None`.
+            tokenizer: `LARPTokenizer`. Decodes the tokens to clips. `None`
+                returns the tokens. Defaults to `None`.
+            batch_size: Integer. Number of samples per batch. Defaults to all
+                samples.
+            sample_offset: Integer. Index of the first sample. Defaults to 0.
+            known_tokens: Integer array `(B, num_tokens)`. Tokens to keep, and
+                -1 where a token is to be sampled. `None` samples all tokens.
+                Defaults to `None`.
+            stream: Boolean. Whether to return an iterator that yields each
+                batch when it is complete. Defaults to `False`.
+            verbose: Integer. 1 shows a progress bar over batches. Defaults to
+                0.
+            condition_ids: Integer array `(B, num_tokens + 1)`. Replaces
+                `class_ids` in frame prediction; see `encode_first_frames`.
 
         Returns:
-            int32 `(B, num_tokens)`, ids in [0, vocab_size); with
-            `tokenizer`,
-            float32 `(B, T, H, W, C)` in [0, 1]. With `stream`, an iterator
-            of these for `batch_size` clips, the last fewer.
+            int32 tensor `(B, num_tokens)` in [0, vocab_size); with a
+            tokenizer, float32 tensor `(B, T, H, W, C)` in [0, 1]. With
+            `stream=True`, an iterator of such tensors for `batch_size`
+            samples each (fewer in the last).
 
         Raises:
-            ValueError: for labels or tokens out of range, a tokenizer of
-                other tokens and impossible options.
+            ValueError: If class or token ids are out of range, the tokenizer
+                does not match, or an option is invalid.
+
+        Example:
+
+        ```python
+        generator = keras_larp.models.ARVideoGenerator(
+            vocab_size=128, num_tokens=24, num_classes=5,
+            hidden_dim=64, num_layers=2, num_heads=4,
+        )
+        token_ids = generator.generate([0, 4], seed=0)  # (2, 24)
+        ```
         """
         condition = self._check_condition(class_ids, condition_ids, num_samples)
         self._check_options(guidance_scale, temperature, top_k, top_p)
@@ -94,107 +115,115 @@ class VideoGeneration:
                 f"sample_offset >= 0. Received: {count} samples, "
                 f"batch_size={batch_size}, sample_offset={sample_offset}"
             )
-        given = self._check_given(known_tokens, count)
+        known_tokens = self._check_known_tokens(known_tokens, count)
         if seed is None:
             seed = int(np.random.SeedSequence().entropy % 2**63)
-        guided = 0
+        num_guided = 0
         if guidance_scale > 1.0:
-            guided = self.num_tokens
+            num_guided = self.num_tokens
             if guidance_interval >= 0:
-                guided = min(guided, guidance_interval + 2)
-        function = self._compiled(guided, (top_k, top_p, temperature == 0))
+                # The first token, and the tokens of steps up to the interval.
+                num_guided = min(num_guided, guidance_interval + 2)
+        sampling = top_k, top_p, temperature == 0
+        sample_tokens = self._compiled_sampler(num_guided, sampling)
 
-        def batch_from(start):
-            # The last batch is filled up, so that nothing compiles again.
-            samples = np.arange(start, start + batch_size)
-            samples = np.minimum(samples, count - 1)
-            token_ids = function(
-                ops.convert_to_tensor(condition[samples]),
-                ops.convert_to_tensor(given[samples]),
+        def generate_batch(start):
+            indices = np.arange(start, min(start + batch_size, count))
+            padded = pad_batch(indices, batch_size)
+            batch = sample_tokens(
+                ops.convert_to_tensor(condition[padded]),
+                ops.convert_to_tensor(known_tokens[padded]),
                 ops.convert_to_tensor(
-                    self._uniforms(seed, sample_offset + samples)
+                    self._uniforms(seed, sample_offset + padded)
                 ),
                 ops.convert_to_tensor(guidance_scale, "float32"),
                 ops.convert_to_tensor(temperature or 1.0, "float32"),
             )
-            batch = token_ids
             if tokenizer is not None:
-                batch = tokenizer.decode(token_ids)
-            return batch[: min(batch_size, count - start)]
+                batch = tokenizer.decode(batch)
+            return batch[: len(indices)]
 
-        def batches():
+        def generate_batches():
             starts = range(0, count, batch_size)
             bar = keras.utils.Progbar(len(starts), verbose=verbose)
             for i, start in enumerate(starts):
-                yield batch_from(start)
+                yield generate_batch(start)
                 bar.update(i + 1)
 
         if stream:
-            return batches()
-        made = list(batches())
-        return made[0] if len(made) == 1 else ops.concatenate(made)
+            return generate_batches()
+        batches = list(generate_batches())
+        return batches[0] if len(batches) == 1 else ops.concatenate(batches)
 
     def quantize(self, *args, **kwargs):
-        """Makes the weights int8, as `keras.Model.quantize`; for sampling."""
+        """Quantizes the weights for sampling; see `keras.Model.quantize`."""
         with warnings.catch_warnings():
-            # Of layers that stay as they are, such as norms.
+            # Layers such as norms are not quantized.
             warnings.filterwarnings("ignore", ".*not have a `quantize` method")
             super().quantize(*args, **kwargs)
-        self._generators = {}
+        self._compiled_samplers = {}
 
-    def _compiled(self, guided, choice):
-        """The compiled `_generate` with these static options."""
-        key = guided, *choice
-        if key not in self._generators:
-            loop = compile_loop(partial(self._one_step, choice))
-            self._generators[key] = compile_function(
-                self, partial(self._generate, loop, guided, choice)
+    def _compiled_sampler(self, num_guided, sampling):
+        """Returns `_sample_tokens`, compiled for static options.
+
+        Args:
+            num_guided: Integer. Number of tokens with guidance.
+            sampling: Tuple of `top_k`, `top_p` and whether to select the most
+                likely token.
+        """
+        key = num_guided, *sampling
+        if key not in self._compiled_samplers:
+            loop = compile_loop(partial(self._sampling_step, sampling))
+            self._compiled_samplers[key] = compile_function(
+                self, partial(self._sample_tokens, loop, num_guided, sampling)
             )
-        return self._generators[key]
+        return self._compiled_samplers[key]
 
-    def _uniforms(self, seed, samples):
-        """float32 `(len(samples), num_tokens)` in [0, 1), a stream each."""
+    def _uniforms(self, seed, indices):
+        """Uniform numbers `(B, num_tokens)`, one random stream per sample."""
         streams = [
             np.random.Generator(np.random.Philox(key=[seed, int(i)]))
-            for i in samples
+            for i in indices
         ]
         return np.stack([s.random(self.num_tokens, "float32") for s in streams])
 
-    def _generate(
+    def _sample_tokens(
         self,
         loop,
-        guided,
-        choice,
+        num_guided,
+        sampling,
         condition,
-        given,
+        known_tokens,
         uniforms,
         guidance_scale,
         temperature,
     ):
-        """The tokens, as a function of tensors and static options.
+        """Samples the tokens of a batch, `(B, num_tokens)`.
 
-        The first `guided` tokens are guided: conditioned and unconditioned
-        sequences are one doubled batch, which is halved after them.
+        The first three arguments are static, the others are tensors. Guidance
+        processes conditional and unconditional sequences as one batch of
+        doubled size; the unconditional half is dropped after `num_guided`
+        tokens.
         """
-        batch = condition.shape[0]
-        if guided:
-            none = ops.full_like(condition, self.num_classes)
-            condition = ops.concatenate([condition, none])
-        stops = _growth(self.num_tokens, guided)
+        batch_size = condition.shape[0]
+        if num_guided:
+            no_class = ops.full_like(condition, self.num_classes)
+            condition = ops.concatenate([condition, no_class])  # (2 * B,)
+        stops = _cache_growth_steps(self.num_tokens, num_guided)
         length = self.condition_length + stops[0] - 1
         caches = [
             block.empty_cache(condition.shape[0], length)
             for block in self.blocks
         ]
         inputs = {
-            "given": given,
+            "known_tokens": known_tokens,
             "uniforms": uniforms,
             "guidance_scale": guidance_scale,
             "temperature": temperature,
         }
-        x = self.embed_condition(condition)
+        x = self.embed_condition(condition)  # (B or 2 * B, C, D)
         logits, caches = self._decode(x, 0, caches)
-        current = _next_token(choice, logits, 0, batch, inputs)
+        current = _next_token(sampling, logits, 0, batch_size, inputs)
         tokens = ops.repeat(current[:, None], self.num_tokens, axis=1)
 
         inputs["kernels"] = [
@@ -205,8 +234,8 @@ class VideoGeneration:
             inputs["head"] = pack_kernel(kernel)
         start = 1
         for stop in stops:
-            if guided and start == guided:
-                rows = batch * self.blocks[0].num_kv_heads
+            if num_guided and start == num_guided:
+                rows = batch_size * self.blocks[0].num_kv_heads
                 caches = [(k[:rows], v[:rows]) for k, v in caches]
             length = self.condition_length + stop - 1
             caches = [grow_cache(cache, length) for cache in caches]
@@ -215,43 +244,57 @@ class VideoGeneration:
             start = stop
         return tokens
 
-    def _one_step(self, choice, step, state, inputs):
-        """Writes the token of a step."""
+    def _sampling_step(self, sampling, step, state, inputs):
+        """Samples the token at index `step` and writes it to `tokens`."""
         tokens, current, caches = state
-        batch = current.shape[0]
-        rows = batch * self.blocks[0].num_kv_heads
-        copies = caches[0][0].shape[0] // rows  # Of each clip: 2 if guided.
+        batch_size = current.shape[0]
+        rows = batch_size * self.blocks[0].num_kv_heads
+        copies = caches[0][0].shape[0] // rows  # 2 with guidance, else 1.
         x = self.token_embedding(ops.tile(current, (copies,))[:, None])
         position = self.condition_length - 1 + step
         logits, caches = self._decode(
             x, position, caches, inputs["kernels"], inputs.get("head")
         )
-        current = _next_token(choice, logits, step, batch, inputs)
-        here = ops.arange(self.num_tokens) == step
-        return ops.where(here, current[:, None], tokens), current, caches
+        current = _next_token(sampling, logits, step, batch_size, inputs)
+        is_step = ops.arange(self.num_tokens) == step
+        return ops.where(is_step, current[:, None], tokens), current, caches
 
     def _decode(self, x, position, caches, kernels=None, head=None):
-        """Logits `(B, K)` behind the last of `x` `(B, n, D)`, whose first is
-        at `position`, and the caches with these."""
-        places = position + ops.arange(x.shape[1])
-        x = x + ops.take(self.positions.values(), places, axis=1)
+        """Decodes embeddings with the key-value caches.
+
+        Args:
+            x: Float tensor `(B, n, D)`. Embeddings without positions.
+            position: Integer scalar. Position of the first embedding.
+            caches: List of one cache per block.
+            kernels: List of one dictionary of packed kernels per block, or
+                `None`.
+            head: Packed kernel of the head, or `None`.
+
+        Returns:
+            float32 logits `(B, vocab_size)` of the token after the last
+            embedding, and the updated caches.
+        """
+        positions = position + ops.arange(x.shape[1])
+        x = x + ops.take(self.positions.values(), positions, axis=1)
         kernels = kernels or [None] * len(self.blocks)
-        written = []
-        for block, cache, own in zip(self.blocks, caches, kernels, strict=True):
+        new_caches = []
+        for block, cache, block_kernels in zip(
+            self.blocks, caches, kernels, strict=True
+        ):
             x, cache = block(
                 x,
                 cache=cache,
                 index=position,
                 matmul=packed_matmul,
-                kernels=own,
+                kernels=block_kernels,
             )
-            written.append(cache)
-        x = self.norm(x[:, -1:])
+            new_caches.append(cache)
+        x = self.norm(x[:, -1:])  # (B, 1, D)
         logits = self.head(x) if head is None else packed_matmul(x, head)
-        return ops.cast(logits[:, 0], "float32"), written
+        return ops.cast(logits[:, 0], "float32"), new_caches
 
     def _check_condition(self, class_ids, condition_ids, num_samples):
-        """Class ids int32 `(B,)`, or condition ids `(B, num_tokens + 1)`."""
+        """Returns int32 class ids `(B,)` or condition ids `(B, N + 1)`."""
         if self.conditioning == "frames":
             if condition_ids is None or class_ids is not None:
                 raise ValueError(
@@ -272,22 +315,23 @@ class VideoGeneration:
         if class_ids is None:
             if num_samples is None:
                 raise ValueError(
-                    "Pass `class_ids`, or `num_samples` for clips of no class. "
-                    "Received: class_ids=None, num_samples=None"
+                    "Pass `class_ids`, or `num_samples` to generate without a "
+                    "class. Received: class_ids=None, num_samples=None"
                 )
             class_ids = np.full((num_samples,), -1)
         class_ids = np.asarray(self._ids_from_names(class_ids))
         if (class_ids < 0).any() and not self.class_dropout:
             raise ValueError(
-                "This generator was built with class_dropout=0 and has no "
-                "embedding of 'no class'. Received: a negative class id"
+                "Generation without a class needs a generator with "
+                "class_dropout above 0. Received: a negative class id and "
+                f"class_dropout={self.class_dropout}"
             )
-        known = np.where(class_ids < 0, 0, class_ids)
-        check_ids(known, "class ids", self.num_classes, (None,))
+        non_negative = np.where(class_ids < 0, 0, class_ids)
+        check_ids(non_negative, "class ids", self.num_classes, (None,))
         return class_ids.astype("int32")
 
     def _ids_from_names(self, class_ids):
-        """Replaces class names by their ids."""
+        """Replaces class names by class ids."""
         if isinstance(class_ids, str):
             class_ids = [class_ids]
         if hasattr(class_ids, "dtype"):
@@ -299,37 +343,36 @@ class VideoGeneration:
             if isinstance(value, str) and value not in names
         ]
         if unknown:
-            close = difflib.get_close_matches(unknown[0], names)
-            hint = (
-                f"Did you mean {' or '.join(close)}?"
-                if close
-                else f"It has {', '.join(names) or 'no names of classes'}."
+            hint = did_you_mean(unknown[0], names) or (
+                f" Its classes are {', '.join(names)}."
+                if names
+                else " Its classes have no names; pass class ids."
             )
             raise ValueError(
-                f"This generator has no class {unknown[0]!r}. {hint}"
+                f"This generator has no class {unknown[0]!r}.{hint}"
             )
         return [
             names.index(value) if isinstance(value, str) else value
             for value in class_ids
         ]
 
-    def _check_given(self, known_tokens, count):
-        """int32 `(count, num_tokens)`, -1 where a token is to be drawn."""
+    def _check_known_tokens(self, known_tokens, count):
+        """Returns int32 tokens `(count, num_tokens)`, -1 if unknown."""
         shape = count, self.num_tokens
         if known_tokens is None:
             return np.full(shape, -1, "int32")
-        given = np.asarray(ops.convert_to_numpy(known_tokens))
-        named = np.where(given == -1, 0, given)
-        check_ids(named, "given tokens", self.vocab_size, shape)
-        return given.astype("int32")
+        known_tokens = np.asarray(ops.convert_to_numpy(known_tokens))
+        non_negative = np.where(known_tokens == -1, 0, known_tokens)
+        check_ids(non_negative, "known tokens", self.vocab_size, shape)
+        return known_tokens.astype("int32")
 
     def _check_options(self, guidance_scale, temperature, top_k, top_p):
         if guidance_scale > 1.0 and (
             self.conditioning == "frames" or not self.class_dropout
         ):
             raise ValueError(
-                "Guidance needs a class-conditional generator that was "
-                "trained with class_dropout above 0. Received: "
+                "Guidance needs a class-conditional generator with "
+                "class_dropout above 0. Received: "
                 f"guidance_scale={guidance_scale}"
             )
         if temperature < 0 or top_k < 0 or not 0 < top_p <= 1:
@@ -340,12 +383,24 @@ class VideoGeneration:
             )
 
 
-def _next_token(choice, logits, step, batch, inputs):
-    """The tokens int32 `(batch,)` that are chosen, or drawn, from logits."""
-    top_k, top_p, greedy = choice
-    if logits.shape[0] == 2 * batch:
-        known, none = logits[:batch], logits[batch:]
-        logits = none + inputs["guidance_scale"] * (known - none)
+def _next_token(sampling, logits, step, batch_size, inputs):
+    """Selects the tokens at index `step`, int32 `(batch_size,)`.
+
+    Args:
+        sampling: Tuple of `top_k`, `top_p` and whether to select the most
+            likely token.
+        logits: float32 `(batch_size, K)`, or `(2 * batch_size, K)` with
+            guidance.
+        step: Integer scalar.
+        batch_size: Integer.
+        inputs: Dictionary of tensors; see `_sample_tokens`.
+    """
+    top_k, top_p, greedy = sampling
+    if logits.shape[0] == 2 * batch_size:
+        conditional, unconditional = logits[:batch_size], logits[batch_size:]
+        logits = unconditional + inputs["guidance_scale"] * (
+            conditional - unconditional
+        )
     if greedy:
         token_ids = ops.cast(ops.argmax(logits, axis=-1), "int32")
     else:
@@ -354,13 +409,16 @@ def _next_token(choice, logits, step, batch, inputs):
         )
         uniforms = ops.take(inputs["uniforms"], step, axis=1)
         token_ids = draw_categorical(probabilities, uniforms)
-    given = ops.take(inputs["given"], step, axis=1)
-    return ops.where(given < 0, token_ids, given)
+    known_tokens = ops.take(inputs["known_tokens"], step, axis=1)
+    return ops.where(known_tokens < 0, token_ids, known_tokens)
 
 
-def _growth(num_tokens, guided):
-    """Steps before which the cache grows, in order, and the last: a few for
-    each clip, since each is compiled. Guidance ends at one of them."""
-    every = max(CACHE_GROWTH, num_tokens // 8)
-    stops = {*range(every, num_tokens, every), guided, num_tokens}
+def _cache_growth_steps(num_tokens, num_guided):
+    """Returns the steps at which a sampling loop stops to grow the cache.
+
+    There are at most about ten, since each loop is compiled. Guidance ends at
+    one of them; the last is `num_tokens`.
+    """
+    interval = max(CACHE_GROWTH, num_tokens // 8)
+    stops = {*range(interval, num_tokens, interval), num_guided, num_tokens}
     return sorted(stop for stop in stops if stop > 1) or [1]

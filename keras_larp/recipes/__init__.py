@@ -1,9 +1,22 @@
-"""Recipes: all settings of a training run, by name."""
+"""Recipes: all settings of a training run.
 
-from keras_larp.recipes.recipe import (
+recipe = keras_larp.recipes.larp_l_long_tokenizer(batch_size=32)
+print(recipe)  # all settings, with value and description
+tokenizer = recipe.build(dataset)  # a compiled model
+tokenizer.fit(dataset, **recipe.fit_arguments())
+"""
+
+from keras_larp.recipes.auto import (
+    RecipeChoice,
+    choose_generator_recipe,
+    choose_tokenizer_recipe,
+    estimate_training_cost,
+)
+from keras_larp.recipes.generator_recipe import GeneratorRecipe
+from keras_larp.recipes.setting import settings_table
+from keras_larp.recipes.tokenizer_recipe import TokenizerRecipe
+from keras_larp.recipes.variants import (
     RECIPES,
-    GeneratorRecipe,
-    TokenizerRecipe,
     larp_l_long_frame_prediction,
     larp_l_long_generator,
     larp_l_long_tokenizer,
@@ -14,10 +27,15 @@ from keras_larp.recipes.recipe import (
 __all__ = [
     "RECIPES",
     "GeneratorRecipe",
+    "RecipeChoice",
     "TokenizerRecipe",
+    "choose_generator_recipe",
+    "choose_tokenizer_recipe",
+    "estimate_training_cost",
     "larp_l_long_frame_prediction",
     "larp_l_long_generator",
     "larp_l_long_tokenizer",
+    "settings_table",
     "small_data_generator",
     "small_data_tokenizer",
 ]

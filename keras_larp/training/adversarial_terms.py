@@ -77,10 +77,10 @@ class AdversarialTerms:
             shape = ops.shape(logits)
             noise = keras.random.normal(shape, seed=self.seed_generator)
             noise = ops.split(noise, 2)
-        gradient_penalty = ops.zeros(())
+        gradient_penalty = ops.zeros((), "float32")
         if training and self.gradient_penalty_weight:
             gradient_penalty = self._gradient_penalty(video)
-        one = ops.ones(())
+        one = ops.ones((), "float32")
         return DiscriminatorOutputs(
             discriminator_loss=discriminator_loss(
                 real, fake, self.adversarial_loss, noise

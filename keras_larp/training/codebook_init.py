@@ -1,6 +1,5 @@
 """Initialization of the codebook: k-means of the latents of some clips."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -10,7 +9,7 @@ from keras import ops
 
 def codebook_from_clips(
     tokenizer: keras.Model,
-    clips: Iterable[Any],
+    clips: Any,
     num_clips: int,
     num_iterations: int,
     seed: int,

@@ -126,7 +126,9 @@ class TrainStep(StepDriver):
             terms["logits_real"], terms["logits_fake"], condition=finite
         )
         return DiscriminatorOutputs(
-            **terms, due=ops.ones(()), updated=ops.cast(finite, "float32")
+            **terms,
+            due=ops.ones((), "float32"),
+            updated=ops.cast(finite, "float32"),
         )
 
     def _add_adversarial_loss(self, outputs, loss_scale):

@@ -44,7 +44,7 @@ class DiscriminatorOutputs:
     @classmethod
     def zeros(cls):
         """The outputs of a step at which no discriminator step is due."""
-        zero = ops.zeros(())
+        zero = ops.zeros((), "float32")
         return cls(*[zero for _ in dataclasses.fields(cls)])
 
     @property

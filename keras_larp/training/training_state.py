@@ -98,6 +98,14 @@ class TrainingState(keras.layers.Layer):
             new = decay * old + (1.0 - decay) * mean
             average.assign(ops.where(condition, new, old))
 
+    def load_own_variables(self, store):
+        # `fit` sets the number of steps before a checkpoint is restored, and
+        # a resumed run may be longer than the run that was saved.
+        total_steps = float(ops.convert_to_numpy(self.total_steps))
+        super().load_own_variables(store)
+        if total_steps > 1:
+            self.total_steps.assign(total_steps)
+
     def get_config(self):
         return {**super().get_config(), "terms": self.terms}
 

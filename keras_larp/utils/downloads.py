@@ -42,7 +42,7 @@ def fetch_file(
     return path
 
 
-def _download(url, sha256, hint):
+def _download(url: str, sha256: str | None, hint: str) -> pathlib.Path:
     if sha256 is None:
         raise ValueError(
             "A URL needs a checksum: pass `sha256=...` (on the command line, "

@@ -51,6 +51,14 @@ def test_reconstruction_grid_uses_the_first_batch_of_a_data_set():
     np.testing.assert_array_equal(grid.clips, video[:2])
 
 
+def test_reconstruction_grid_accepts_tensors():
+    tensor = ops.convert_to_tensor(clips())
+    if hasattr(tensor, "requires_grad_"):
+        tensor.requires_grad_()  # NumPy rejects it, like a tensor on a GPU.
+    grid = callbacks.ReconstructionGrid(tensor, "folder", num_clips=2)
+    np.testing.assert_array_equal(grid.clips, clips()[:2])
+
+
 def test_samples_have_a_constant_seed(monkeypatch, tmp_path):
     tokenizer, generator = tiny_tokenizer(), tiny_generator()
     grids = []

@@ -1,5 +1,5 @@
-"""`generate`, `predict-frames` and `inspect-tokens`: runs that are killed or
-shared out, choices of files, and videos without classes."""
+"""`generate`, `predict-frames` and `inspect-tokens`: interrupted and sharded
+runs, file names, and videos without classes."""
 
 import pathlib
 
@@ -23,7 +23,8 @@ pytestmark = pytest.mark.once
 def presets(tmp_path_factory):
     folder = tmp_path_factory.mktemp("presets")
     tokenizer = tiny_tokenizer()
-    kernel = tokenizer.decoder.pixels.kernel  # Zero: clips would be grey.
+    # The kernel is initialized to zero, which decodes to gray clips.
+    kernel = tokenizer.decoder.pixels.kernel
     kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
     tokenizer.save_to_preset(folder / "tokenizer")
     for name, options in {
@@ -52,76 +53,76 @@ def contents(folder):
 
 
 @pytest.fixture
-def first_samples(monkeypatch):
-    """Numbers of the first samples of each batch that was generated."""
-    found, whole = [], models.ARVideoGenerator.generate
+def sample_offsets(monkeypatch):
+    """The index of the first sample of each generated batch."""
+    offsets, generate = [], models.ARVideoGenerator.generate
 
-    def watched(self, *args, sample_offset=0, **options):
-        found.append(sample_offset)
-        return whole(self, *args, sample_offset=sample_offset, **options)
+    def record(self, *args, sample_offset=0, **options):
+        offsets.append(sample_offset)
+        return generate(self, *args, sample_offset=sample_offset, **options)
 
-    monkeypatch.setattr(models.ARVideoGenerator, "generate", watched)
-    return found
+    monkeypatch.setattr(models.ARVideoGenerator, "generate", record)
+    return offsets
 
 
-def test_a_killed_run_makes_only_what_is_missing(
-    presets, tmp_path, monkeypatch, first_samples
+def test_interrupted_runs_generate_only_missing_clips(
+    presets, tmp_path, monkeypatch, sample_offsets
 ):
-    generated(presets, tmp_path / "whole")
-    assert first_samples == [0, 2, 4]
+    generated(presets, tmp_path / "complete")
+    assert sample_offsets == [0, 2, 4]
     write_video = data.write_video
 
-    def dies(path, *args):
+    def interrupt(path, *args):
         if pathlib.Path(path).name == "class_001_001.mp4":
             raise KeyboardInterrupt
         write_video(path, *args)
 
     with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
-        context.setattr(data, "write_video", dies)
-        generated(presets, tmp_path / "killed", "--nogrid")
-    assert len(contents(tmp_path / "killed")) == 3
-    first_samples.clear()
-    generated(presets, tmp_path / "killed", "--nogrid")
-    assert first_samples == [2, 4]
-    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
-    first_samples.clear()
-    generated(presets, tmp_path / "killed")
-    # Whoever wants a grid after all gets it.
-    assert first_samples == [0, 2, 4]
-    assert written(tmp_path / "killed") == written(tmp_path / "whole")
+        context.setattr(data, "write_video", interrupt)
+        generated(presets, tmp_path / "interrupted", "--nogrid")
+    assert len(contents(tmp_path / "interrupted")) == 3
+    sample_offsets.clear()
+    generated(presets, tmp_path / "interrupted", "--nogrid")
+    assert sample_offsets == [2, 4]
+    assert contents(tmp_path / "interrupted") == contents(tmp_path / "complete")
+    sample_offsets.clear()
+    generated(presets, tmp_path / "interrupted")
+    # The grid needs all clips, so they are generated again.
+    assert sample_offsets == [0, 2, 4]
+    assert written(tmp_path / "interrupted") == written(tmp_path / "complete")
 
 
-def test_shards_make_the_clips_of_one_run(presets, tmp_path):
-    generated(presets, tmp_path / "whole")
+def test_shards_equal_a_single_run(presets, tmp_path):
+    generated(presets, tmp_path / "complete")
     counts = []
     for shard in ("1/2", "0/2"):
         generated(presets, tmp_path / "shards", f"--shard={shard}")
         counts.append(len(contents(tmp_path / "shards")))
     assert counts == [4, 6]
-    assert contents(tmp_path / "shards") == contents(tmp_path / "whole")
+    assert contents(tmp_path / "shards") == contents(tmp_path / "complete")
     assert "grid.gif" not in written(tmp_path / "shards")
 
 
-def test_clips_of_other_settings_are_not_mixed(presets, tmp_path):
+def test_folders_with_other_settings_are_rejected(presets, tmp_path):
     generated(presets, tmp_path, "--nogrid")
-    with pytest.raises(ValueError, match="seed is 0 there and 1 in this run"):
+    with pytest.raises(ValueError, match="seed: stored 0, requested 1"):
         generated(presets, tmp_path, "--nogrid", "--seed=1")
     with pytest.raises(ValueError, match="generator_sha256"):
         generated(presets, tmp_path, "--nogrid", "--quantize=int8")
 
 
-def test_a_grid_alone_needs_few_clips(
-    presets, tmp_path, monkeypatch, first_samples
+def test_grid_without_files_needs_few_clips(
+    presets, tmp_path, monkeypatch, sample_offsets
 ):
     monkeypatch.setattr(clip_files, "GRID_CLIPS", 4)
     generated(presets, tmp_path, "--nofiles")
-    assert first_samples == [0, 2]
+    assert sample_offsets == [0, 2]
     assert written(tmp_path) == ["grid.gif", "settings.json"]
-    with pytest.raises(ValueError, match="Nothing would be written"):
+    with pytest.raises(ValueError, match="nothing to write"):
         generated(presets, tmp_path, "--nofiles", "--shard=0/2")
 
 
-def test_shards_continue_the_clips_of_one_run(presets, tmp_path, first_samples):
+def test_sharded_continuations_equal_one_run(presets, tmp_path, sample_offsets):
     def continued(output, *more):
         run_here(
             predict_frames,
@@ -131,34 +132,60 @@ def test_shards_continue_the_clips_of_one_run(presets, tmp_path, first_samples):
             *("--num_clips=3", "--num_samples=2", "--batch_size=2", *more),
         )
 
-    continued(tmp_path / "whole")
+    continued(tmp_path / "complete")
     continued(tmp_path / "shards", "--shard=1/2")
     names = written(tmp_path / "shards")
     assert names == ["clip_002_000.mp4", "clip_002_001.mp4", "settings.json"]
     continued(tmp_path / "shards", "--shard=0/2")
-    assert first_samples == [0, 4, 4, 0]
-    assert contents(tmp_path / "shards") == contents(tmp_path / "whole")
+    assert sample_offsets == [0, 4, 4, 0]
+    assert contents(tmp_path / "shards") == contents(tmp_path / "complete")
 
 
-def test_models_of_videos_without_classes_generate_no_class(
-    presets, tmp_path, monkeypatch
-):
+def test_generating_without_a_class(presets, tmp_path, monkeypatch):
     generated(presets, tmp_path / "a", generator="no_classes")
     files = sorted(contents(tmp_path / "a"))
     assert files == ["no_class_000.mp4", "no_class_001.mp4"]
     rows, video_grid = [], data.video_grid
 
-    def watched(*args, row_names):
+    def record(*args, row_names):
         rows.extend(row_names)
         return video_grid(*args, row_names=row_names)
 
-    monkeypatch.setattr(data, "video_grid", watched)
+    monkeypatch.setattr(data, "video_grid", record)
     generated(presets, tmp_path / "b", "--classes=dog,-1", generator="named")
     assert rows == ["dog", "no class"]
 
 
+def test_files_are_named_after_classes(presets, tmp_path):
+    generated(presets, tmp_path, "--nogrid", generator="named")
+    names = [
+        f"{name}_00{i}.mp4" for name in ("cat", "dog", "owl") for i in (0, 1)
+    ]
+    assert sorted(contents(tmp_path)) == names
+
+
+def test_file_stems_are_valid_and_unique():
+    names = ["Clean and Jerk", "a/b", "A b", "..", "no class", "猫", "x" * 300]
+    assert generate.file_stems(names, 7) == {
+        -1: "no_class",
+        0: "Clean_and_Jerk",
+        1: "a_b",
+        2: "A_b_002",
+        3: "class_003",
+        4: "no_class_004",
+        5: "猫",
+        6: "x" * 80,
+    }
+    assert generate.file_stems(None, 1) == {-1: "no_class", 0: "class_000"}
+
+
+def test_unknown_class_ids_are_rejected(presets, tmp_path):
+    with pytest.raises(ValueError, match="from -1 to 2. Received: '3'"):
+        generated(presets, tmp_path, "--classes=3")
+
+
 @pytest.mark.parametrize("kind", ["folder", "csv", "csv with ids"])
-def test_tokens_of_videos_without_names_of_classes_are_shown(
+def test_tokens_of_videos_without_class_names_are_visualized(
     presets, tmp_path, kind
 ):
     for i in range(2):
@@ -175,7 +202,7 @@ def test_tokens_of_videos_without_names_of_classes_are_shown(
         f"--tokenizer={presets}/tokenizer",
         f"--generator={presets}/classes",
         f"--data={path}",
-        f"--output={tmp_path}/pictures",
-        *("--num_clips=2", "--counts=3"),
+        f"--output={tmp_path}/figures",
+        *("--num_clips=2", "--kept_tokens=3"),
     )
-    assert "reconstructions.gif" in written(tmp_path / "pictures")
+    assert "reconstructions.gif" in written(tmp_path / "figures")

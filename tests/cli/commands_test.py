@@ -1,7 +1,8 @@
-"""The command line, as people use it, at the smallest sizes."""
+"""The commands, run with tiny models."""
 
 import copy
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -38,14 +39,45 @@ def test_help_lists_commands_and_flags(capsys):
     assert "--learning_rate" in text and "Peak learning rate." in text
 
 
-def test_unknown_commands_and_flags_are_named():
+def test_help_describes_flags(capsys):
+    command_line.main(["generate", "--help"])
+    text = capsys.readouterr().out
+    assert "Required flags:\n  --tokenizer=TEXT\n" in text
+    assert (
+        "  --num_samples=INTEGER\n      Clips per class. Default: 4.\n" in text
+    )
+    assert "\nSampling:\n  --seed=INTEGER\n" in text
+    assert "  --[no]grid\n" in text
+    assert "  --quantize=int8\n      Quantize " in text
+    assert "flagfile" not in text
+
+
+def test_help_does_not_import_keras():
+    # The flags of training commands derive from recipes, which import Keras.
+    names = [n for n in command_line.COMMANDS if not n.startswith("train-")]
+    code = f"""
+import sys
+from keras_larp.cli import main
+for name in {names}:
+    main.main([*name.split(), "--help"])
+try:
+    main.main(["generate"])
+except SystemExit as error:
+    print(error.code)
+sys.exit("keras imported" if "keras" in sys.modules else 0)
+"""
+    output = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert "--tokenizer=None: the flag is required" in output
+
+
+def test_unknown_commands_and_flags_are_errors():
     with pytest.raises(SystemExit, match="Did you mean 'tokenize'"):
         command_line.main(["tokenise"])
     with pytest.raises(SystemExit, match="learning_rat"):
         command_line.main(["train-tokenizer", "--learning_rat=1"])
 
 
-def test_a_preset_is_converted_to_another_precision(tmp_path):
+def test_convert_changes_the_dtype_of_weights(tmp_path):
     trained = tiny_tokenizer(dtype="mixed_bfloat16")
     trained.save_to_preset(tmp_path / "trained")
     run_here(
@@ -65,7 +97,7 @@ def test_a_preset_is_converted_to_another_precision(tmp_path):
 
 @pytest.fixture
 def presets(tmp_path):
-    """Flags of a tokenizer and of a generator of moving shapes' classes."""
+    """Flags of a tokenizer and a generator for moving shapes."""
     tiny_tokenizer().save_to_preset(tmp_path / "tokenizer")
     tiny_generator(num_classes=12).save_to_preset(tmp_path / "generator")
     return [
@@ -74,7 +106,7 @@ def presets(tmp_path):
     ]
 
 
-def test_frame_prediction_trains_on_token_data_sets(tmp_path, presets):
+def test_frame_prediction_trains_on_token_datasets(tmp_path, presets):
     tokens = [f"--tokens={tmp_path}/tokens", f"--output={tmp_path}/run"]
     recipe = ["--recipe=larp_l_long_frame_prediction", "--size=llama-abs-tiny"]
     recipe += ["--epochs=1", "--steps_per_epoch=1", "--batch_size=4"]
@@ -97,28 +129,28 @@ def test_frame_prediction_trains_on_token_data_sets(tmp_path, presets):
             *(source, presets[0]),
             *recipe,
         )
-        # Clips that go on from the first frames of some.
+        # Samples continue the first frames of clips.
         assert written(tmp_path / name / "samples") == ["epoch_0001.mp4"]
     generator = models.ARVideoGenerator.from_preset(tmp_path / "other/preset")
     assert generator.conditioning == "frames"
     assert generator.num_condition_frames == 3
 
 
-def test_inspect_tokens_writes_pictures(tmp_path, presets):
+def test_inspect_tokens_writes_figures(tmp_path, presets):
     run_here(
         inspect_tokens,
         *presets,
-        f"--output={tmp_path}/pictures",
-        *("--num_clips=2", "--num_shown=3", "--counts=0,3,6"),
+        f"--output={tmp_path}/figures",
+        *("--num_clips=2", "--num_shown=3", "--kept_tokens=0,3,6"),
     )
-    assert written(tmp_path / "pictures") == [
+    assert written(tmp_path / "figures") == [
         "reconstructions.gif",
         "token_usage.png",
         "truncation.gif",
     ]
 
 
-def test_a_trained_generator_knows_the_names_of_its_classes(tmp_path, presets):
+def test_trained_generators_have_class_names(tmp_path, presets):
     run_here(
         tokenize, presets[0], f"--output={tmp_path}/tokens", "--split=test"
     )  # fmt: skip
@@ -136,26 +168,28 @@ def test_a_trained_generator_knows_the_names_of_its_classes(tmp_path, presets):
         *("--classes=disc moves right", "--num_samples=1"),
     )
     assert written(tmp_path / "clips") == [
-        "class_001_000.mp4",
+        "disc_moves_right_000.mp4",
         "grid.gif",
         "settings.json",
     ]
 
 
-def test_generate_takes_class_names(tmp_path, presets):
+def test_generate_accepts_class_names(tmp_path, presets):
     arguments = [f"--output={tmp_path}/clips", "--class_names=moving_shapes"]
     arguments += ["--num_samples=1", "--classes=disc moves right,4"]
     run_here(generate, *presets, *arguments)
     assert written(tmp_path / "clips") == [
-        "class_001_000.mp4",
-        "class_004_000.mp4",
+        "disc_moves_right_000.mp4",
         "grid.gif",
         "settings.json",
+        "square_moves_left_000.mp4",
     ]
-    with pytest.raises(ValueError, match="'cat'; names: disc moves left,"):
+    with pytest.raises(
+        ValueError, match="'cat'; class names: disc moves left,"
+    ):
         run_here(generate, *presets, *arguments, "--classes=cat")
     (tmp_path / "names.txt").write_text("one\ntwo\n")
-    with pytest.raises(ValueError, match="12 classes.*names.txt, of 2"):
+    with pytest.raises(ValueError, match="12 classes.*names.txt with 2"):
         run_here(
             generate, *presets, f"--class_names={tmp_path}/names.txt"
         )  # fmt: skip
@@ -177,8 +211,8 @@ def test_predict_frames_writes_originals_and_continuations(tmp_path, presets):
 
 
 def test_evaluation_reports_class_fidelity(tmp_path, presets, capsys):
-    # Not trained, which would take a minute: all clips are of class 3.
-    file = tmp_path / "judges" / "shapes.weights.h5"
+    # An untrained classifier, which assigns every clip to class 3.
+    file = tmp_path / "classifiers" / "shapes.weights.h5"
     file.parent.mkdir()
     classifier = evaluation.ClipClassifier(12)
     classifier.head.bias.assign(np.arange(12) == 3)
@@ -190,7 +224,7 @@ def test_evaluation_reports_class_fidelity(tmp_path, presets, capsys):
         *presets,
         *(f"--output={tmp_path}/out", f"--classifier={file}"),
         *("--class_fidelity", "--features=classes"),
-        "--num_computed_clips=12",  # One of each class.
+        "--num_computed_clips=12",  # one per class
     )
     reported = capsys.readouterr().out
     assert "class_fidelity 0.0833333" in reported
@@ -210,7 +244,7 @@ def test_evaluation_reports_class_fidelity(tmp_path, presets, capsys):
         )
 
 
-def test_videos_are_kept_where_asked_for_and_without_workers():
+def test_videos_are_cached_in_memory_without_workers():
     source = data.MovingShapes(2, num_frames=4, image_size=16)
 
     def kept(*arguments):
@@ -224,16 +258,16 @@ def test_videos_are_kept_where_asked_for_and_without_workers():
         kept("--keep_in_memory", "--num_workers=2")
 
 
-def test_tokens_of_another_tokenizer_are_refused(tmp_path, presets):
+def test_tokens_of_another_tokenizer_are_rejected(tmp_path, presets):
     source = data.MovingShapes(2, num_frames=4, image_size=16)
-    tokenizer = tiny_tokenizer()  # Its weights are not those of the preset.
+    tokenizer = tiny_tokenizer()  # other weights than the preset
     data.write_token_dataset(tmp_path / "tokens", source, tokenizer)
     arguments = [f"--tokens={tmp_path}/tokens", f"--output={tmp_path}/run"]
     with pytest.raises(ValueError, match="of one tokenizer.*/tokens, and"):
         run_here(train_generator, presets[0], *arguments)
 
 
-def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
+def test_existing_runs_are_not_overwritten(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(FileExistsError, match="--resume"):
         command_line.main(["train-tokenizer", f"--output={tmp_path}"])
@@ -249,7 +283,7 @@ TINY_TOKENIZER = [
 ]
 
 
-def test_a_run_leaves_averaged_raw_and_best_weights(tmp_path, capsys):
+def test_runs_save_averaged_raw_and_best_weights(tmp_path, capsys):
     def weights(name):
         model = models.LARPTokenizer.from_preset(tmp_path / "run" / name)
         return model.to_code.get_weights()[0]
@@ -261,18 +295,18 @@ def test_a_run_leaves_averaged_raw_and_best_weights(tmp_path, capsys):
     assert not np.allclose(averaged, raw)
     capsys.readouterr()
 
-    # It goes on with the flags that it began with, but for one.
+    # A resumed run keeps its flags, except for those given again.
     run_here(train_tokenizer, output, "--resume", "--epochs=3")
     assert "--epochs: 2 before, 3 from now on" in capsys.readouterr().out
     assert int(last_row(tmp_path / "run")["epoch"]) == 2
     assert not np.allclose(weights("preset"), averaged)
     assert not np.allclose(weights("preset_raw"), raw)
-    begun = json.loads((tmp_path / "run" / "config_1.json").read_text())
-    now = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert begun["settings"] == {**now["settings"], "epochs": 2}
-    assert now["settings"]["learning_rate"] == 0.01
+    before = json.loads((tmp_path / "run" / "config_1.json").read_text())
+    after = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert before["settings"] == {**after["settings"], "epochs": 2}
+    assert after["settings"]["learning_rate"] == 0.01
 
-    # Steps so large that the epoch before them was the best.
+    # With a huge learning rate, the previous epoch stays the best one.
     best = weights("preset")
     run_here(
         train_tokenizer, output, "--resume", "--epochs=4", "--learning_rate=1e3"
@@ -281,7 +315,7 @@ def test_a_run_leaves_averaged_raw_and_best_weights(tmp_path, capsys):
     assert not np.allclose(weights("preset"), best)
 
 
-def test_presets_of_an_earlier_end_do_not_stay(tmp_path):
+def test_outdated_presets_are_removed(tmp_path):
     output = f"--output={tmp_path}"
     for name in ("preset_best", "preset_raw"):
         (tmp_path / name).mkdir()
@@ -292,7 +326,7 @@ def test_presets_of_an_earlier_end_do_not_stay(tmp_path):
 
 
 @pytest.mark.parametrize("missing", ["tensorflow", "tensorboard"])
-def test_tensorboard_is_asked_for_before_training(
+def test_missing_tensorboard_fails_before_training(
     tmp_path, monkeypatch, missing
 ):
     monkeypatch.setitem(sys.modules, missing, None)
@@ -306,7 +340,7 @@ def test_tensorboard_is_asked_for_before_training(
     assert not (tmp_path / "run").exists()
 
 
-def test_tokens_are_written_and_trained_on(tmp_path, presets, capsys):
+def test_generator_trains_on_a_token_dataset(tmp_path, presets, capsys):
     tokens, run_folder = tmp_path / "tokens", tmp_path / "run"
     run_here(tokenize, presets[0], f"--output={tokens}", "--split=test")
     assert "96 clips of 6 tokens" in capsys.readouterr().out
@@ -319,7 +353,7 @@ def test_tokens_are_written_and_trained_on(tmp_path, presets, capsys):
         *("--epochs=1", "--steps_per_epoch=2", "--batch_size=4"),
         *("--warmup_epochs=0", f"--test_tokens={tokens}"),
     )
-    # By itself: few clips.
+    # --recipe=auto chooses the recipe for few clips.
     assert ": the small recipe." in capsys.readouterr().out
     assert float(last_row(run_folder)["val_loss"]) > 0
     generator = models.ARVideoGenerator.from_preset(run_folder / "preset")

@@ -1,4 +1,4 @@
-"""`keras-larp evaluate`, as people use it, at the smallest sizes."""
+"""`keras-larp evaluate`, run with tiny models."""
 
 import copy
 import csv
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.once
 
 
 def run(*arguments):
-    """Runs a command in this process, with flags of its own."""
+    """Runs a command in this process, with a copy of its flags."""
     name = "_".join(arguments[:2]).replace("-", "_")
     module = importlib.import_module(f"keras_larp.cli.{name}")
     with pytest.MonkeyPatch.context() as patch:
@@ -34,7 +34,7 @@ def run(*arguments):
 
 
 def reported(folder):
-    """Results and settings."""
+    """Returns the results and the settings."""
     return json.loads((folder / "results.json").read_text()).values()
 
 
@@ -54,40 +54,41 @@ def presets(tmp_path_factory):
     return folder
 
 
-def test_three_processes_one_killed_equal_a_single_one(presets, tmp_path):
+def test_shards_with_a_killed_process_equal_a_single_run(presets, tmp_path):
     command = [
         *("evaluate", "generation", "--num_clips=32", "--batch_size=2"),
         f"--tokenizer={presets / 'tokenizer'}",
         f"--generator={presets / 'generator'}",
         "--save_videos",
     ]
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    single, sharded = tmp_path / "single", tmp_path / "sharded"
     processes = [
-        start(*command, f"--output={parts}", f"--shard={i}/3") for i in range(3)
+        start(*command, f"--output={sharded}", f"--shard={i}/3")
+        for i in range(3)
     ]
-    # One is killed amid its videos.
-    videos = parts / "shard_0001_of_0003.partial" / "videos"
+    # Kill one process while it writes videos.
+    videos = sharded / "shard_0001_of_0003.partial" / "videos"
     while not list(videos.glob("*.mp4")):
-        assert processes[1].poll() is None, "it ended before it was killed"
+        assert processes[1].poll() is None, "exited too early"
         time.sleep(0.005)
     processes[1].send_signal(signal.SIGKILL)
     assert [process.wait() for process in processes] == [0, -9, 0]
-    with pytest.raises(FileNotFoundError, match="0001_of_0003 .begun and not"):
-        command_line.main(["evaluate", "merge", str(parts)])
+    with pytest.raises(FileNotFoundError, match="0001_of_0003 .started, not"):
+        command_line.main(["evaluate", "merge", str(sharded)])
 
-    run(*command, f"--output={parts}", "--shard=1/3")
-    run("evaluate", "merge", str(parts), f"--report={tmp_path / 'all'}")
-    run(*command, f"--output={whole}", f"--report={tmp_path / 'all'}")
+    run(*command, f"--output={sharded}", "--shard=1/3")
+    run("evaluate", "merge", str(sharded), f"--report={tmp_path / 'all'}")
+    run(*command, f"--output={single}", f"--report={tmp_path / 'all'}")
     pair = [
         json.loads((folder / "results.json").read_text())
-        for folder in (whole, parts)
+        for folder in (single, sharded)
     ]
     assert pair[0] == pair[1]
     assert pair[0]["results"]["random_frechet_distance"] > 0
-    for folder in (whole, parts):
+    for folder in (single, sharded):
         names = [path.name for path in folder.glob("shard_*/videos/*.mp4")]
         assert sorted(names) == [f"{i:06d}.mp4" for i in range(32)]
-    # The same evaluation twice is one line.
+    # Identical evaluations are reported once.
     with (tmp_path / "all.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert (
@@ -98,7 +99,7 @@ def test_three_processes_one_killed_equal_a_single_one(presets, tmp_path):
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    """The same videos for training and testing."""
+    """Identical videos for training and testing."""
     folder = tmp_path_factory.mktemp("videos")
     generator = np.random.default_rng(0)
     for i, video in enumerate(generator.random((3, 9, 24, 24, 3))):
@@ -107,7 +108,7 @@ def videos(tmp_path_factory):
     return folder
 
 
-def of_folders(videos, presets):
+def folder_flags(videos, presets):
     return [
         *("--data_format=folder", "--features=random", "--batch_size=2"),
         f"--data={videos / 'train'}",
@@ -115,13 +116,13 @@ def of_folders(videos, presets):
     ]
 
 
-def test_folders_of_videos_are_evaluated(videos, presets, tmp_path, capsys):
-    common = of_folders(videos, presets)
+def test_video_folders_are_evaluated(videos, presets, tmp_path, capsys):
+    common = folder_flags(videos, presets)
     common += [f"--test_data={videos / 'test'}"]
     output = f"--output={tmp_path / 'reconstruction'}"
     run("evaluate", "reconstruction", *common, output)
     printed = capsys.readouterr().out
-    assert "3 of 3 videos are in the training list: 0.mp4, 1.mp4" in printed
+    assert "3 of 3 videos are training videos: 0.mp4, 1.mp4" in printed
     assert "PSNR " in printed and "num_real_clips 3" in printed
     output = f"--output={tmp_path / 'frames'}"
     generator = f"--generator={presets / 'frames'}"
@@ -133,12 +134,10 @@ def test_folders_of_videos_are_evaluated(videos, presets, tmp_path, capsys):
     assert settings["split"] == "all of --test_data"
 
 
-def test_data_without_a_test_split_are_reported_as_such(
-    videos, presets, tmp_path
-):
+def test_missing_test_split_is_reported(videos, presets, tmp_path):
     run(
         *("evaluate", "frame-prediction", f"--output={tmp_path}"),
-        *of_folders(videos, presets),
+        *folder_flags(videos, presets),
         f"--generator={presets / 'frames'}",
     )
     _, settings = reported(tmp_path)
@@ -146,14 +145,14 @@ def test_data_without_a_test_split_are_reported_as_such(
     assert settings["overlap"].startswith("not known")
 
 
-def test_shards_of_machines_with_other_folders_merge(videos, presets, tmp_path):
+def test_shards_with_different_paths_can_be_merged(videos, presets, tmp_path):
     output = tmp_path / "output"
     for i in (0, 1):
         shutil.copytree(videos, tmp_path / f"{i}" / "videos")
         shutil.copytree(presets, tmp_path / f"{i}" / "presets")
         run(
             *("evaluate", "reconstruction", f"--shard={i}/2"),
-            *of_folders(
+            *folder_flags(
                 *(tmp_path / f"{i}" / x for x in ("videos", "presets"))
             ),
             f"--output={output}",
@@ -176,19 +175,17 @@ def test_avi_files_of_ucf101_are_evaluated(presets, tmp_path, shared_dir):
     results, settings = reported(tmp_path)
     assert settings["clips"]["num_videos"] == 2
     assert settings["split"] == "test"
-    # Both videos are of the test part.
+    # Both videos belong to the test split.
     assert settings["overlap"] == "not known: there are no training videos"
     assert 5 < results["PSNR"] < 20
 
 
-def test_generated_clips_are_compared_with_test_videos(
-    presets, tmp_path, shared_dir
-):
+def test_real_clips_can_be_test_videos(presets, tmp_path, shared_dir):
     (first, second) = sorted(shared_dir.glob("data/UCF-101/*/*.avi"))
     for file, name in ((first, first.name), (second, "v_Archery_g08_c01.avi")):
-        place = tmp_path / "UCF-101" / name.split("_")[1] / name
-        place.parent.mkdir(parents=True)
-        place.symlink_to(file)
+        path = tmp_path / "UCF-101" / name.split("_")[1] / name
+        path.parent.mkdir(parents=True)
+        path.symlink_to(file)
     run(
         *("evaluate", "generation", f"--output={tmp_path / 'output'}"),
         f"--data={tmp_path / 'UCF-101'}",
@@ -207,9 +204,7 @@ def test_generated_clips_are_compared_with_test_videos(
     assert names[0] != names[1]
 
 
-def test_generation_takes_10_000_clips_or_as_many_as_there_are(
-    presets, tmp_path
-):
+def test_generation_uses_up_to_10_000_clips_by_default(presets, tmp_path):
     flags = importlib.import_module("keras_larp.cli.evaluate_generation").FLAGS
     assert flags["num_clips"].default == 10_000
     command = [
@@ -224,7 +219,7 @@ def test_generation_takes_10_000_clips_or_as_many_as_there_are(
         run(*command, f"--output={tmp_path / 'more'}", "--num_clips=6")
 
 
-def test_fvd_and_lpips_where_weights_are_given(tmp_path, monkeypatch):
+def test_fvd_and_lpips_are_reported_if_weights_are_given(tmp_path, monkeypatch):
     pytest.importorskip("torch")
     file = write_torchscript_i3d(tmp_path / "i3d_torchscript.pt")
     tiny_tokenizer(num_frames=10).save_to_preset(tmp_path / "tokenizer")
@@ -263,7 +258,9 @@ def test_fvd_and_lpips_where_weights_are_given(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "kind", ["reconstruction", "generation", "frame-prediction"]
 )
-def test_slips_end_before_models_are_loaded(kind, flags, error, message):
+def test_invalid_flags_fail_before_models_are_loaded(
+    kind, flags, error, message
+):
     models = ["--tokenizer=nowhere"]
     if kind != "reconstruction":
         models += ["--generator=nowhere"]
@@ -271,12 +268,12 @@ def test_slips_end_before_models_are_loaded(kind, flags, error, message):
         run("evaluate", kind, *models, *flags)
 
 
-def test_flags_that_do_not_go_together(presets, tmp_path):
+def test_incompatible_flags(presets, tmp_path):
     command = [
         *("evaluate", "reconstruction", f"--output={tmp_path / 'output'}"),
         f"--tokenizer={presets / 'tokenizer'}",
     ]
-    with pytest.raises(ValueError, match="--i3d or --features"):
+    with pytest.raises(ValueError, match="either --i3d or --features"):
         run(*command, "--i3d=i3d.pt", "--features=random")
     with pytest.raises(SystemExit, match="Did you mean 'evaluate merge'"):
         command_line.main(["evaluate-merge"])

@@ -1,5 +1,6 @@
-"""Runs of the command line that are killed and go on."""
+"""Training runs that are killed, resumed and extended."""
 
+import copy
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from run_log import last_row
 from tiny_models import tiny_tokenizer
 
 from keras_larp import data, presets
+from keras_larp.cli import train_tokenizer
 
 TOKENIZER = [
     "--recipe=larp_l_long_tokenizer",
@@ -26,7 +28,7 @@ TOKENIZER = [
     *("--warmup_epochs=0.5", "--learning_rate=0.001", "--show_every=3"),
     *("--steps_per_epoch=4", "--verbose=2", "--ema_decay=0.9"),
 ]
-# VGG16's random weights, where they do not take minutes to compile.
+# Compiling VGG16 takes minutes on the other backends.
 PERCEPTUAL = "random" if keras.backend.backend() == "torch" else "none"
 TOKENIZER.append(f"--perceptual_model={PERCEPTUAL}")
 
@@ -39,7 +41,7 @@ def run(*arguments):
 
 
 def kill_after(folder, step, *arguments):
-    """Starts a run and kills it when its checkpoint of a step is there."""
+    """Starts a run and kills it once it has saved the checkpoint of a step."""
     command = [sys.executable, "-m", "keras_larp.cli.main", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     checkpoint = folder / "checkpoints" / f"step_{step:08d}"
@@ -50,21 +52,21 @@ def kill_after(folder, step, *arguments):
     process.wait()
 
 
-def test_a_run_that_is_killed_twice_ends_as_the_unbroken_one(tmp_path):
+def test_run_that_is_killed_twice_ends_like_an_uninterrupted_run(tmp_path):
     check_tokenizer(tmp_path)
 
 
 @pytest.mark.once
-def test_a_run_on_video_files_too(tmp_path, shared_dir):
-    # A folder a class: these two are of the test split of UCF101.
+def test_killed_run_on_video_files(tmp_path, shared_dir):
+    # As folders of classes: both videos are in the test split of UCF101.
     videos = f"--data={shared_dir / 'data' / 'UCF-101'}"
-    # Half precision has a loss scale to remember.
+    # float16 has a loss scale to restore.
     half = "--dtype=mixed_float16"
     check_tokenizer(tmp_path, videos, "--data_format=folder", half)
 
 
 @pytest.mark.once
-def test_a_generator_of_written_tokens_too(tmp_path):
+def test_killed_run_of_a_generator(tmp_path):
     source = data.MovingShapes(40, num_frames=4, image_size=16)
     data.write_token_dataset(tmp_path / "tokens", source, tiny_tokenizer())
     check_killing(
@@ -79,29 +81,51 @@ def test_a_generator_of_written_tokens_too(tmp_path):
     )
 
 
+@pytest.mark.once
+def test_resuming_with_more_epochs_extends_all_schedules(tmp_path):
+    def train(*arguments):
+        values = copy.deepcopy(train_tokenizer.FLAGS)
+        values(["", f"--output={tmp_path}", *arguments])
+        return train_tokenizer.main(values)
+
+    train(
+        *TOKENIZER,
+        *("--nodiscriminator", "--perceptual_model=none"),
+        *("--epochs=2", "--show_every=0"),
+    )
+    tokenizer = train("--resume", "--epochs=3")
+    # 4 steps per epoch.
+    assert tokenizer.optimizer.iterations == 12
+    assert tokenizer.optimizer.main_optimizer._learning_rate.total_steps == 12
+    # The ramp of scheduled sampling.
+    assert tokenizer.training_state.total_steps == 12
+    config = json.loads((tmp_path / "config_1.json").read_text())
+    assert config["settings"]["epochs"] == 2
+
+
 def check_tokenizer(tmp_path, *source):
     check_killing(tmp_path, "train-tokenizer", *TOKENIZER, *source)
-    whole = tmp_path / "whole"
-    config = json.loads((whole / "config.json").read_text())
+    folder = tmp_path / "uninterrupted"
+    config = json.loads((folder / "config.json").read_text())
     assert config["settings"]["learning_rate"] == 0.001
     assert config["versions"]["keras"] == keras.version()
-    assert list((whole / "reconstructions").iterdir())
-    logged = set(last_row(whole))
+    assert list((folder / "reconstructions").iterdir())
+    logged = set(last_row(folder))
     assert {"ssim", "logits_real"} <= logged
     assert ("perceptual_loss" in logged) == (PERCEPTUAL == "random")
 
 
 def check_killing(tmp_path, command, *flags):
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    uninterrupted, killed = tmp_path / "uninterrupted", tmp_path / "killed"
     start = [command, *flags, "--save_every_steps=1"]
-    run(*start, f"--output={whole}")
-    kill_after(broken, 3, *start, f"--output={broken}")
-    # It knows all other flags.
-    go_on = [command, f"--output={broken}", "--resume"]
-    kill_after(broken, 6, *go_on)
-    run(*go_on)
+    run(*start, f"--output={uninterrupted}")
+    kill_after(killed, 3, *start, f"--output={killed}")
+    # All other flags are restored from the run.
+    resume = [command, f"--output={killed}", "--resume"]
+    kill_after(killed, 6, *resume)
+    run(*resume)
 
-    expected, received = last_row(whole), last_row(broken)
+    expected, received = last_row(uninterrupted), last_row(killed)
     assert {"loss", "learning_rate", "clips_per_second"} <= set(expected)
     for name, value in expected.items():
         if name not in ("clips_per_second", "epoch"):
@@ -111,8 +135,8 @@ def check_killing(tmp_path, command, *flags):
     for preset in ("preset", "preset_raw"):
         pair = [
             presets.load(folder / preset).get_weights()
-            for folder in (whole, broken)
+            for folder in (uninterrupted, killed)
         ]
         for one, other in zip(*pair, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
-    assert (whole / "curves.png").stat().st_size > 1000
+    assert (uninterrupted / "curves.png").stat().st_size > 1000

@@ -1,9 +1,10 @@
-"""A classifier of clips, trained for a moment."""
+"""The clip classifier, trained for a few epochs."""
 
 import keras
 import numpy as np
 import pytest
 from keras import ops
+from number_clips import ArraySource
 
 from keras_larp import data, evaluation
 from keras_larp.evaluation import clip_classifier
@@ -29,16 +30,16 @@ def path(tmp_path_factory):
     return path
 
 
-def test_it_learns_and_states_its_accuracy(path):
+def test_classifier_learns_and_reports_its_accuracy(path):
     classifier = load(path)
     clips = np.stack([shapes(60, 2).render(i) for i in range(60)])
     labels = np.arange(60) % 12
-    found = clip_classifier.predicted_classes(classifier, clips)
-    assert classifier.accuracy == pytest.approx(np.mean(found == labels))
-    assert classifier.accuracy > 0.6  # Guessing gets 1 / 12.
+    predicted = clip_classifier.predicted_classes(classifier, clips)
+    assert classifier.accuracy == pytest.approx(np.mean(predicted == labels))
+    assert classifier.accuracy > 0.6  # Chance is 1 / 12.
 
 
-def test_the_same_weights_each_time(monkeypatch):
+def test_training_is_deterministic(monkeypatch):
     monkeypatch.setattr(clip_classifier, "_EPOCHS", 5)
     first, second = (
         evaluation.load_or_train_classifier(
@@ -51,47 +52,47 @@ def test_the_same_weights_each_time(monkeypatch):
     assert ops.convert_to_numpy(first.head.kernel).any()
 
 
-def test_paths_that_hold_no_such_classifier(path, tmp_path):
+def test_invalid_files(path, tmp_path):
     with pytest.raises(ValueError, match="must end in .weights.h5.*any.h5"):
         load(tmp_path / "any.h5")
     other = tmp_path / "other.weights.h5"
     evaluation.ClipClassifier(3).save_weights(other)
-    with pytest.raises(ValueError, match="no classifier of 12 classes"):
+    with pytest.raises(ValueError, match="not hold a classifier of 12 classes"):
         load(other)
-    other.write_bytes(b"no weights")
-    with pytest.raises(ValueError, match="no classifier of 12 classes"):
+    other.write_bytes(b"not weights")
+    with pytest.raises(ValueError, match="not hold a classifier of 12 classes"):
         load(other)
 
 
-def test_file_of_as_many_other_classes(path, monkeypatch):
+def test_file_of_equally_many_other_classes(path, monkeypatch):
     names = [f"other {name}" for name in data.MovingShapes.class_names]
     monkeypatch.setattr(data.MovingShapes, "class_names", tuple(names))
-    with pytest.raises(ValueError, match="other classes, though as many, 12"):
+    with pytest.raises(ValueError, match="12 classes with other names"):
         load(path)
 
 
-def test_it_wants_two_sources_of_the_same_classes():
-    without = [{"video": np.zeros((4, 32, 32, 3)), "label": 0}]
-    with pytest.raises(ValueError, match="0 classes to train and 12 to test"):
+def test_sources_must_have_the_same_classes():
+    without = ArraySource([np.zeros((4, 32, 32, 3), "uint8")])
+    with pytest.raises(ValueError, match="0 training classes and 12 test"):
         evaluation.load_or_train_classifier(without, shapes(12, 0))
 
 
-def test_processes_that_begin_at_once_share_the_first_weights(
+def test_concurrent_processes_share_the_first_weights(
     path, tmp_path, monkeypatch
 ):
-    mine = tmp_path / "mine.weights.h5"
+    shared = tmp_path / "shared.weights.h5"
 
     def train(*_):
-        # Meanwhile another process ends.
-        mine.write_bytes(path.read_bytes())
+        # Meanwhile another process finishes.
+        shared.write_bytes(path.read_bytes())
         return evaluation.ClipClassifier(12)
 
     monkeypatch.setattr(clip_classifier, "_train", train)
-    assert load(mine).accuracy > 0
-    assert [file.name for file in tmp_path.iterdir()] == [mine.name]
+    assert load(shared).accuracy > 0
+    assert [file.name for file in tmp_path.iterdir()] == [shared.name]
 
 
-def test_features_have_a_name_of_their_own(path):
+def test_names_of_features_and_distances(path):
     classifier = load(path)
     trained = evaluation.class_features(classifier)
     noise = evaluation.random_features()

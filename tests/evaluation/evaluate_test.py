@@ -1,4 +1,4 @@
-"""The three evaluations at the smallest size, whole and in parts."""
+"""The three evaluations at a tiny size, in one shard and in several."""
 
 import json
 
@@ -34,7 +34,7 @@ def models():
     }
 
 
-def choose(num_clips=NUM_CLIPS, **kwargs):
+def make_clips(num_clips=NUM_CLIPS, **kwargs):
     source = data.MovingShapes(24, num_frames=4, image_size=16)
     return evaluation.EvaluationClips(
         source, 4, 16, num_clips=num_clips, **kwargs
@@ -51,7 +51,7 @@ def run(
     labels=range(10),
     **options,
 ):
-    clips = clips or choose()
+    clips = clips or make_clips()
     options |= {"shard": shard, "verbose": 0, "batch_size": BATCH_SIZE}
     if kind == "reconstruction":
         return evaluation.evaluate_reconstruction(
@@ -81,13 +81,13 @@ def run(
 @pytest.mark.parametrize(
     "kind", ["reconstruction", "generation", "frame-prediction"]
 )
-def test_parts_equal_the_whole_exactly(kind, models, extractor, tmp_path):
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    run(kind, whole, models, extractor)
+def test_results_do_not_depend_on_the_shards(kind, models, extractor, tmp_path):
+    single, sharded = tmp_path / "single", tmp_path / "sharded"
+    run(kind, single, models, extractor)
     for i in (2, 0, 1):
-        run(kind, parts, models, extractor, (i, 3))
-    expected, _ = evaluation.merge(whole)
-    results, settings = evaluation.merge(parts)
+        run(kind, sharded, models, extractor, (i, 3))
+    expected, _ = evaluation.merge(single)
+    results, settings = evaluation.merge(sharded)
     assert results == expected
     assert results["frechet_distance"] > 0
     assert settings["kind"] == kind
@@ -95,14 +95,12 @@ def test_parts_equal_the_whole_exactly(kind, models, extractor, tmp_path):
     for name in ("real", "generated"):
         pair = [
             np.load(folder / f"{name}_frechet_distance.npz")
-            for folder in (whole, parts)
+            for folder in (single, sharded)
         ]
         np.testing.assert_array_equal(*(x["sum_of_products"] for x in pair))
 
 
-def test_the_report_counts_clips_that_were_left_out(
-    models, extractor, tmp_path
-):
+def test_skipped_clips_are_counted(models, extractor, tmp_path):
     class Broken(data.MovingShapes):
         def render(self, index):
             if index in (1, 4):  # One in each shard.
@@ -118,9 +116,9 @@ def test_the_report_counts_clips_that_were_left_out(
     assert results["num_real_clips"] == 4
 
 
-def test_reconstruction_is_measured(models, extractor, tmp_path):
+def test_reconstruction_metrics(models, extractor, tmp_path):
     lpips = LPIPS(seed=0)
-    clips = choose()
+    clips = make_clips()
     run(
         "reconstruction",
         tmp_path,
@@ -135,14 +133,14 @@ def test_reconstruction_is_measured(models, extractor, tmp_path):
     )
     assert len(videos) == results["num_real_clips"] == NUM_CLIPS
     tokenizer = models["tokenizer"]
-    rebuilt = tokenizer.decode(tokenizer.encode(videos))
-    rebuilt = keras.ops.convert_to_numpy(rebuilt)
-    error = ((videos - rebuilt) ** 2).mean(axis=(1, 2, 3, 4))
+    decoded = tokenizer.decode(tokenizer.encode(videos))
+    decoded = keras.ops.convert_to_numpy(decoded)
+    error = ((videos - decoded) ** 2).mean(axis=(1, 2, 3, 4))
     np.testing.assert_allclose(results["MSE"], error.mean(), rtol=1e-5)
     np.testing.assert_allclose(
         results["PSNR"], (-10 * np.log10(error)).mean(), rtol=1e-5
     )
-    distances = keras.ops.convert_to_numpy(lpips(videos, rebuilt))
+    distances = keras.ops.convert_to_numpy(lpips(videos, decoded))
     np.testing.assert_allclose(results["LPIPS"], distances.mean(), rtol=1e-4)
     assert results["SSIM"] < 1
     assert 1 / 32 <= results["codebook_usage"] <= 1
@@ -154,9 +152,9 @@ def test_reconstruction_is_measured(models, extractor, tmp_path):
     }
 
 
-def test_predicted_frames_alone_have_a_psnr(models, extractor, tmp_path):
+def test_psnr_covers_predicted_frames_only(models, extractor, tmp_path):
     class Copying:
-        """Knows the clips, but forgot the frames it was given."""
+        """Returns the clips with blank condition frames."""
 
         num_condition_frames = 2
         weights = ()
@@ -177,7 +175,7 @@ def test_predicted_frames_alone_have_a_psnr(models, extractor, tmp_path):
     assert results["frechet_distance"] > 0.01
 
 
-def test_only_distances_of_i3d_are_called_fvd(models, tmp_path):
+def test_names_of_i3d_distances(models, tmp_path):
     i3d = evaluation.FeatureExtractor(mean_colors, "I3D", "FVD")
     names = {"reconstruction": "rFVD", "generation": "gFVD"}
     for kind, name in {**names, "frame-prediction": "FVD"}.items():
@@ -185,34 +183,34 @@ def test_only_distances_of_i3d_are_called_fvd(models, tmp_path):
         assert name in evaluation.merge(tmp_path / kind)[0]
 
 
-def test_a_shard_that_died_is_named_and_redone(
+def test_interrupted_shard_is_named_and_repeated(
     models, extractor, tmp_path, monkeypatch
 ):
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    run("reconstruction", whole, models, extractor)
-    run("reconstruction", parts, models, extractor, (0, 2))
+    single, sharded = tmp_path / "single", tmp_path / "sharded"
+    run("reconstruction", single, models, extractor)
+    run("reconstruction", sharded, models, extractor, (0, 2))
 
-    def dying(videos):
-        dying.calls += 1
-        if dying.calls > 2:
+    def interrupted(videos):
+        interrupted.calls += 1
+        if interrupted.calls > 2:
             raise KeyboardInterrupt
         return mean_colors(videos)
 
-    dying.calls = 0
-    monkeypatch.setattr(extractor, "function", dying)
+    interrupted.calls = 0
+    monkeypatch.setattr(extractor, "function", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run("reconstruction", parts, models, extractor, (1, 2))
+        run("reconstruction", sharded, models, extractor, (1, 2))
     monkeypatch.undo()
     with pytest.raises(
-        FileNotFoundError, match=r"shard_0001_of_0002 \(begun and not ended\)"
+        FileNotFoundError, match=r"shard_0001_of_0002 \(started, not finished\)"
     ):
-        evaluation.merge(parts)
-    run("reconstruction", parts, models, extractor, (1, 2))
-    assert evaluation.merge(parts)[0] == evaluation.merge(whole)[0]
-    assert not list(parts.glob("*.partial"))
+        evaluation.merge(sharded)
+    run("reconstruction", sharded, models, extractor, (1, 2))
+    assert evaluation.merge(sharded)[0] == evaluation.merge(single)[0]
+    assert not list(sharded.glob("*.partial"))
 
 
-def test_a_whole_shard_is_done_again_only_when_asked(
+def test_complete_shard_is_repeated_only_with_overwrite(
     models, extractor, tmp_path, monkeypatch
 ):
     run("reconstruction", tmp_path, models, extractor)
@@ -229,22 +227,22 @@ def test_a_whole_shard_is_done_again_only_when_asked(
     assert evaluation.merge(tmp_path)[0]["num_real_clips"] == NUM_CLIPS
 
 
-def test_other_settings_are_refused_before_work(models, extractor, tmp_path):
+def test_other_settings_are_rejected(models, extractor, tmp_path):
     run("reconstruction", tmp_path, models, extractor, (0, 2))
-    with pytest.raises(ValueError, match="'seed': 0.*shard_0000_of_0002"):
+    with pytest.raises(ValueError, match="shard_0000_of_0002 has.*'seed': 0"):
         run(
             "reconstruction",
             tmp_path,
             models,
             extractor,
             (1, 2),
-            clips=choose(seed=1),
+            clips=make_clips(seed=1),
         )
 
 
-def test_shards_of_other_classes_are_refused(models, extractor, tmp_path):
+def test_shards_with_other_labels_are_rejected(models, extractor, tmp_path):
     run("generation", tmp_path, models, extractor, (0, 2))
-    with pytest.raises(ValueError, match="labels_sha256 is .*shard_0000_of_0"):
+    with pytest.raises(ValueError, match="labels_sha256: shard_0000_of_0"):
         others = [*range(9), 0]
         run("generation", tmp_path, models, extractor, (1, 2), labels=others)
 
@@ -258,16 +256,14 @@ def test_shards_of_other_classes_are_refused(models, extractor, tmp_path):
         ("frame-prediction", None),
     ],
 )
-def test_other_extractors_are_refused(kind, extractor, models, tmp_path):
+def test_other_extractors_are_rejected(kind, extractor, models, tmp_path):
     with pytest.raises(ValueError, match="must be a `FeatureExtractor`"):
         run(kind, tmp_path, models, extractor)
 
 
 @pytest.mark.parametrize("count", [0, 4])
-def test_frames_to_go_on_from_and_to_predict(
-    count, models, extractor, tmp_path
-):
-    with pytest.raises(ValueError, match=f"at most 3.*frames={count}"):
+def test_invalid_num_condition_frames(count, models, extractor, tmp_path):
+    with pytest.raises(ValueError, match=f"from 1 to 3.*frames={count}"):
         run(
             "frame-prediction",
             tmp_path,
@@ -277,7 +273,7 @@ def test_frames_to_go_on_from_and_to_predict(
         )
 
 
-def test_impossible_evaluations_are_refused(models, extractor, tmp_path):
+def test_mismatched_arguments_are_rejected(models, extractor, tmp_path):
     with pytest.raises(ValueError, match="5 batches.*Received: 6 shards"):
         run("reconstruction", tmp_path, models, extractor, (0, 6))
     long = evaluation.FeatureExtractor(mean_colors, "I3D sha256:0", "FVD", 9)
@@ -293,9 +289,9 @@ def test_impossible_evaluations_are_refused(models, extractor, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_classes_of_generated_clips_are_judged(models, extractor, tmp_path):
-    class Knowing(keras.Model):
-        """Puts every clip in class 0."""
+def test_class_fidelity(models, extractor, tmp_path):
+    class Constant(keras.Model):
+        """Assigns every clip to class 0."""
 
         accuracy = 1.0
 
@@ -303,7 +299,7 @@ def test_classes_of_generated_clips_are_judged(models, extractor, tmp_path):
             first = keras.ops.zeros_like(videos[:, 0, 0, 0, 0], "int32")
             return keras.ops.one_hot(first, 12)
 
-    run("generation", tmp_path, models, extractor, classifier=Knowing())
+    run("generation", tmp_path, models, extractor, classifier=Constant())
     results, settings = evaluation.merge(tmp_path)
     assert results["class_fidelity"] == pytest.approx(0.1)  # 1 label of 10
     assert 0 <= results["class_fidelity_of_real_clips"] < 0.5

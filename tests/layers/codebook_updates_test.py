@@ -1,4 +1,4 @@
-"""Codebooks of averages, restarted codes and codes that clips begin with."""
+"""Codebook updates: moving averages, resets and k-means initialization."""
 
 import os
 import subprocess
@@ -27,19 +27,19 @@ def make_quantizer(**options):
 LATENTS = np.array([[[3.0, 1.0], [1.0, 5.0], [0.5, 0.5]]], "float32")
 
 
-def test_codes_are_averages_of_the_latents_that_take_them():
+def test_codes_are_moving_averages_of_assigned_latents():
     layer = make_quantizer(ema_decay=0.9)
     before = numpy(layer.embeddings)
     layer.update(LATENTS, np.array([[1, 1, 4]]))
     expected = before.copy()
-    # A code counts as one latent at first.
+    # The averages start as if one latent had used each code.
     for code, rows in ((1, LATENTS[0, :2]), (4, LATENTS[0, 2:])):
         total = 0.9 * before[code] + 0.1 * rows.sum(0)
         expected[code] = total / (0.9 + 0.1 * len(rows))
     np.testing.assert_allclose(numpy(layer.embeddings), expected, rtol=1e-6)
 
 
-def test_averaged_codes_are_not_trained():
+def test_moving_average_codes_are_not_trainable():
     layer = make_quantizer(ema_decay=0.9, codebook_weight=1.0)
     assert layer.trainable_variables == []
     out = layer(LATENTS)
@@ -50,7 +50,7 @@ def test_averaged_codes_are_not_trained():
 
 
 @pytest.mark.parametrize("ema_decay", [None, 0.5])
-def test_codes_restart_at_latents_when_long_unused(ema_decay):
+def test_unused_codes_are_reset_to_latents(ema_decay):
     layer = make_quantizer(reset_unused_after=2, ema_decay=ema_decay)
     before = numpy(layer.embeddings)
     ids = np.array([[0, 1, 0]])
@@ -58,21 +58,21 @@ def test_codes_restart_at_latents_when_long_unused(ema_decay):
     np.testing.assert_array_equal(numpy(layer.embeddings)[2:], before[2:])
     layer.update(LATENTS, ids)
     after = numpy(layer.embeddings)
-    # Three dead codes, three latents: each takes one.
+    # Each of the three unused codes is set to one of the three latents.
     np.testing.assert_array_equal(after[2:], LATENTS[0])
     if ema_decay is None:
         np.testing.assert_array_equal(after[:2], before[:2])
     np.testing.assert_array_equal(numpy(layer.idle_steps), 0.0)
 
 
-def test_more_codes_restart_than_there_are_latents():
+def test_reset_of_more_codes_than_latents():
     layer = make_quantizer(reset_unused_after=1)
     layer.update(LATENTS[:, :2], np.array([[0, 0]]))
-    restarted = numpy(layer.embeddings)[1:]
-    assert {tuple(row) for row in restarted} == {(3.0, 1.0), (1.0, 5.0)}
+    reset_codes = numpy(layer.embeddings)[1:]
+    assert {tuple(row) for row in reset_codes} == {(3.0, 1.0), (1.0, 5.0)}
 
 
-def test_an_update_that_does_not_count_changes_nothing():
+def test_update_with_false_condition_changes_nothing():
     layer = make_quantizer(ema_decay=0.9, reset_unused_after=1)
     before = [numpy(w) for w in layer.weights]
     layer.update(LATENTS * np.nan, np.array([[1, 1, 4]]), condition=False)
@@ -80,7 +80,7 @@ def test_an_update_that_does_not_count_changes_nothing():
         np.testing.assert_array_equal(old, numpy(new))
 
 
-def test_cluster_centers_are_the_means_of_clusters():
+def test_cluster_centers_are_cluster_means():
     generator = np.random.default_rng(0)
     means = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
     points = np.concatenate([m + generator.normal(size=(50, 2)) for m in means])
@@ -90,7 +90,7 @@ def test_cluster_centers_are_the_means_of_clusters():
         assert np.abs(found - center).sum(1).min() < 1e-5
 
 
-def test_more_centers_than_points():
+def test_more_cluster_centers_than_points():
     points = np.array([[0.0, 0.0], [4.0, 4.0]])
     found = cluster_centers(points, 5)
     assert len(np.unique(found, axis=0)) == 5
@@ -117,11 +117,11 @@ def step(values, latents, ids):
         layer.update(latents, ids)
     return [scope.get_current_value(v) for v in layer.variables]
 
-def shared_out(x):
+def shard(x):
     layout = keras.distribution.distribution().get_data_layout(x.shape)
     return jax.device_put(x, layout.backend_layout)
 
-latents, ids = shared_out(latents), shared_out(ids)
+latents, ids = shard(latents), shard(ids)
 print(len(latents.sharding.device_set))
 for value in step([v.value for v in layer.variables], latents, ids):
     print(*np.asarray(value, "float32").ravel())
@@ -130,10 +130,10 @@ for value in step([v.value for v in layer.variables], latents, ids):
 
 @pytest.mark.skipif(
     keras.backend.backend() != "jax",
-    reason="Keras shares a batch out over devices on JAX only.",
+    reason="Keras supports data parallelism on JAX only.",
 )
-def test_updates_are_those_of_the_whole_batch_under_data_parallelism():
-    def numbers(devices):
+def test_data_parallel_update_uses_the_global_batch():
+    def updated_variables(devices):
         flags = f"--xla_force_host_platform_device_count={devices}"
         result = subprocess.run(
             [sys.executable, "-c", SCRIPT],
@@ -146,5 +146,7 @@ def test_updates_are_those_of_the_whole_batch_under_data_parallelism():
         assert int(count) == devices
         return [np.array(line.split(), "float32") for line in lines]
 
-    for one, two in zip(numbers(1), numbers(2), strict=True):
-        np.testing.assert_allclose(one, two, rtol=1e-6)
+    for expected, received in zip(
+        updated_variables(1), updated_variables(2), strict=True
+    ):
+        np.testing.assert_allclose(received, expected, rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Blocks, embedding, encoder and decoder: shapes, saving, policies."""
+"""Blocks, embedding, encoder, decoder: shapes, saving, dtype policies."""
 
 import json
 
@@ -14,7 +14,7 @@ from keras_larp import layers
 from keras_larp.layers import attention
 from keras_larp.layers.patches import patchify, unpatchify
 
-# The layer and the shape of an input, batch included.
+# Layer and input shape, including the batch.
 CASES = {
     "embedding": (
         lambda **k: layers.VideoPatchEmbedding((4, 8, 8), (2, 4, 4), 16, **k),
@@ -48,7 +48,7 @@ def numpy(x):
 
 
 @cases
-def test_config_goes_through_json(name):
+def test_config_is_json_serializable(name):
     make, shape = CASES[name]
     layer, x = make(), inputs(shape)
     expected = numpy(layer(x))
@@ -62,9 +62,9 @@ def test_config_goes_through_json(name):
 @cases
 def test_works_in_a_functional_model(name):
     make, shape = CASES[name]
-    symbol = keras.Input(shape[1:])
+    symbolic_input = keras.Input(shape[1:])
     layer = make()
-    model = keras.Model(symbol, layer(symbol))
+    model = keras.Model(symbolic_input, layer(symbolic_input))
     x = inputs(shape)
     assert model.output_shape == (None, *numpy(layer(x)).shape[1:])
     expected = numpy(layer(x))
@@ -87,7 +87,7 @@ def test_mixed_precision_is_close_to_float32(name, dtype):
     np.testing.assert_allclose(received, expected, atol=0.1)
 
 
-def test_causal_block_does_not_see_later_tokens():
+def test_causal_block_does_not_attend_to_later_tokens():
     make, shape = CASES["causal"]
     block, x = make(), inputs(shape)
     changed = x.copy()
@@ -97,21 +97,21 @@ def test_causal_block_does_not_see_later_tokens():
     assert np.abs(first[:, 4:] - second[:, 4:]).max() > 1e-3
 
 
-def test_cached_steps_give_what_one_pass_gives():
+def test_cached_steps_match_a_single_pass():
     make, shape = CASES["causal"]
     block, x = make(), inputs(shape)
     expected = numpy(block(x))
     cache = block.empty_cache(2, 7)
-    first, cache = block(x[:, :3], cache=cache, index=0)
-    parts = [first]
+    output, cache = block(x[:, :3], cache=cache, index=0)
+    outputs = [output]
     for i in range(3, 7):
-        part, cache = block(x[:, i : i + 1], cache=cache, index=i)
-        parts.append(part)
-    received = np.concatenate([numpy(p) for p in parts], axis=1)
+        output, cache = block(x[:, i : i + 1], cache=cache, index=i)
+        outputs.append(output)
+    received = np.concatenate([numpy(y) for y in outputs], axis=1)
     np.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_attention_in_parts_is_attention(monkeypatch):
+def test_chunked_attention_matches_attention(monkeypatch):
     query, key, value = (
         ops.convert_to_tensor(inputs((2, 3, 8, 4)) + 0.1 * i) for i in range(3)
     )
@@ -119,20 +119,22 @@ def test_attention_in_parts_is_attention(monkeypatch):
     def squares(query):
         return ops.sum(attention.attend(query, key, value) ** 2)
 
-    whole = numpy(attention.attend(query, key, value))
-    whole_gradient = gradient(squares, query)
+    expected = numpy(attention.attend(query, key, value))
+    expected_gradient = gradient(squares, query)
     monkeypatch.setattr(attention, "CHUNKING_THRESHOLD", 64)
     monkeypatch.setattr(attention, "QUERY_CHUNK_SIZE", 2)
-    parts = numpy(attention.attend(query, key, value))
-    np.testing.assert_allclose(parts, whole, rtol=1e-5, atol=1e-6)
-    received = gradient(squares, query)
-    np.testing.assert_allclose(received, whole_gradient, rtol=1e-4, atol=1e-6)
+    received = numpy(attention.attend(query, key, value))
+    np.testing.assert_allclose(received, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        gradient(squares, query), expected_gradient, rtol=1e-4, atol=1e-6
+    )
 
 
-def test_last_outputs_alone_are_those_of_the_whole():
+def test_num_outputs_matches_the_last_outputs():
     block, x = CASES["block"][0](), inputs((2, 7, 16))
-    whole, part = numpy(block(x)), numpy(block(x, num_outputs=3))
-    np.testing.assert_allclose(part, whole[:, 4:], rtol=1e-4, atol=1e-5)
+    expected = numpy(block(x))[:, 4:]
+    received = numpy(block(x, num_outputs=3))
+    np.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-5)
 
 
 @settings(max_examples=20, deadline=None)
@@ -151,7 +153,7 @@ def test_unpatchify_inverts_patchify(grid, patch, channels):
     )
 
 
-def test_patches_are_in_the_order_time_row_column():
+def test_patches_are_ordered_by_time_row_column():
     video = np.arange(16.0).reshape(1, 2, 2, 4, 1)
     patches = numpy(patchify(ops.convert_to_tensor(video), (1, 2, 2)))
     np.testing.assert_array_equal(
@@ -171,12 +173,12 @@ def test_patches_are_in_the_order_time_row_column():
         lambda: layers.sincos_3d((1, 2, 2), 6),
     ],
 )
-def test_incompatible_sizes_are_named(make):
+def test_incompatible_sizes_raise(make):
     with pytest.raises(ValueError, match="Received"):
         make()
 
 
-def test_dropout_acts_in_training_only():
+def test_dropout_is_active_in_training_only():
     block = layers.TransformerBlock(16, 2, dropout=0.5)
     x = inputs((2, 7, 16))
     np.testing.assert_array_equal(numpy(block(x)), numpy(block(x)))
@@ -184,33 +186,33 @@ def test_dropout_acts_in_training_only():
     assert (first != numpy(block(x, training=True))).any()
 
 
-def test_stochastic_depth_leaves_out_branches_of_some_samples():
+def test_stochastic_depth_skips_branches_per_sample():
     keras.utils.set_random_seed(0)
     block = layers.CausalTransformerBlock(16, 2, drop_path=0.5)
     block.build((None, 3, 16))
     x = inputs((400, 3, 16))
     for layer in (block.projection, block.mlp_out):
         layer.kernel.assign(100.0 * layer.kernel)
-    y, whole = numpy(block(x, training=True)), numpy(block(x))
-    # Both branches are left out of a quarter of the samples; where both are
-    # kept, they count twice.
+    y, full = numpy(block(x, training=True)), numpy(block(x))
+    # Both branches are skipped for a quarter of the samples. Kept branches
+    # are scaled by 2.
     unchanged = np.all(y == x, axis=(1, 2))
     assert 70 < np.sum(unchanged) < 130
-    assert not np.any(np.all(whole == x, axis=(1, 2)))
-    assert not np.any(np.all(np.isclose(y, whole), axis=(1, 2)))
+    assert not np.any(np.all(full == x, axis=(1, 2)))
+    assert not np.any(np.all(np.isclose(y, full), axis=(1, 2)))
 
 
-calls_cudnn = pytest.mark.skipif(
-    keras.backend.backend() != "jax", reason="JAX's call of cuDNN"
+jax_cudnn = pytest.mark.skipif(
+    keras.backend.backend() != "jax", reason="cuDNN attention of JAX"
 )
 
 
-@calls_cudnn
+@jax_cudnn
 @pytest.mark.parametrize(
     ("queries", "keys", "causal"),
     [(5, 5, False), (1, 5, False), (5, 5, True), (4, 6, False), (3, 8, False)],
 )
-def test_attention_padded_for_cudnn_is_attention(
+def test_attention_padded_for_cudnn_matches_attention(
     queries, keys, causal, monkeypatch
 ):
     from keras_larp.backend import jax_driver
@@ -228,9 +230,9 @@ def test_attention_padded_for_cudnn_is_attention(
     expected_gradient = gradient(squares, query)
     calls = []
     monkeypatch.setattr(
-        jax_driver, "_cudnn_takes", lambda query: calls.append(1) or True
+        jax_driver, "_cudnn_supports", lambda query: calls.append(1) or True
     )
-    # The same call without cuDNN.
+    # The same call on CPU.
     monkeypatch.setattr(jax_driver, "FUSED_ATTENTION", "xla")
     received = numpy(attention.attend(query, key, value, causal=causal))
     np.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-5)
@@ -240,18 +242,18 @@ def test_attention_padded_for_cudnn_is_attention(
     assert calls
 
 
-@calls_cudnn
-def test_a_gradients_gradient_is_not_taken_of_fused_attention(monkeypatch):
+@jax_cudnn
+def test_second_derivatives_do_not_use_fused_attention(monkeypatch):
     from keras_larp.backend import jax_driver
 
     x = ops.convert_to_tensor(inputs((2, 3, 4, 8)))
-    step = jax_driver.TrainStep()
+    step = jax_driver.StepDriver()
 
     def total(x):
         return ops.sum(attention.attend(x, x, x)), None
 
     expected, _ = step.input_gradient(total, x)
-    monkeypatch.setattr(jax_driver, "_cudnn_takes", lambda query: True)
+    monkeypatch.setattr(jax_driver, "_cudnn_supports", lambda query: True)
     monkeypatch.setattr(jax_driver, "FUSED_ATTENTION", "none such")
     received, _ = step.input_gradient(total, x, differentiable=True)
     np.testing.assert_allclose(numpy(received), numpy(expected), rtol=1e-6)

@@ -24,7 +24,9 @@ def latents(*shape):
     num_tokens=st.integers(1, 5),
     normalize=st.booleans(),
 )
-def test_takes_the_nearest_code(codebook_size, code_dim, num_tokens, normalize):
+def test_selects_the_nearest_code(
+    codebook_size, code_dim, num_tokens, normalize
+):
     layer = layers.VectorQuantizer(
         codebook_size, code_dim, normalize=normalize, stochastic=normalize
     )
@@ -34,16 +36,16 @@ def test_takes_the_nearest_code(codebook_size, code_dim, num_tokens, normalize):
     if normalize:
         z = z / np.linalg.norm(z, axis=-1, keepdims=True)
     distances = ((z[..., None, :] - codes) ** 2).sum(-1)
-    chosen = np.take_along_axis(
+    selected = np.take_along_axis(
         distances, numpy(out["token_ids"])[..., None], axis=-1
     )[..., 0]
-    np.testing.assert_allclose(chosen, distances.min(-1), atol=1e-5)
+    np.testing.assert_allclose(selected, distances.min(-1), atol=1e-5)
     np.testing.assert_allclose(
         numpy(out["quantized"]), codes[numpy(out["token_ids"])], atol=1e-5
     )
 
 
-def test_gradient_passes_straight_through():
+def test_straight_through_gradient():
     layer = layers.VectorQuantizer(8, 4, normalize=False, stochastic=False)
     z = latents(1, 3, 4)
     layer(z)
@@ -53,7 +55,7 @@ def test_gradient_passes_straight_through():
     np.testing.assert_allclose(received, weights, rtol=1e-5)
 
 
-def test_codebook_loss_does_not_move_latents():
+def test_codebook_loss_has_no_gradient_for_latents():
     layer = layers.VectorQuantizer(8, 4, normalize=False, stochastic=False)
     z = latents(1, 3, 4)
     layer(z)
@@ -63,7 +65,7 @@ def test_codebook_loss_does_not_move_latents():
     assert np.abs(received).max() > 0
 
 
-def test_training_samples_codes_by_temperature():
+def test_temperature_controls_sampling_in_training():
     layer = layers.VectorQuantizer(16, 4, temperature=0.5, seed=0)
     z = latents(4, 64, 4)
     nearest = numpy(layer(z)["token_ids"])
@@ -81,18 +83,18 @@ def test_computes_in_float32_under_mixed_precision(dtype):
     assert keras.backend.standardize_dtype(layer.embeddings.dtype) == "float32"
 
 
-def test_entropy_loss_prefers_decided_and_diverse_codes():
+def test_entropy_loss_is_lowest_for_confident_and_diverse_codes():
     layer = layers.VectorQuantizer(
         2, 2, entropy_weight=1.0, entropy_temperature=0.1
     )
     layer.build()
     layer.embeddings.assign([[1.0, 0.0], [-1.0, 0.0]])
     diverse = np.array([[[1.0, 0.0], [-1.0, 0.0]]], "float32")
-    alike = np.array([[[1.0, 0.0], [1.0, 0.0]]], "float32")
-    undecided = np.array([[[0.0, 1.0], [0.0, -1.0]]], "float32")
+    collapsed = np.array([[[1.0, 0.0], [1.0, 0.0]]], "float32")
+    uncertain = np.array([[[0.0, 1.0], [0.0, -1.0]]], "float32")
     losses = [
         float(numpy(layer(z)["entropy_loss"]))
-        for z in (diverse, alike, undecided)
+        for z in (diverse, collapsed, uncertain)
     ]
     np.testing.assert_allclose(losses, [-np.log(2), 0, 0], atol=1e-3)
 
@@ -105,6 +107,6 @@ def test_entropy_loss_prefers_decided_and_diverse_codes():
         {"normalize": False},
     ],
 )
-def test_impossible_options(options):
+def test_invalid_arguments_raise(options):
     with pytest.raises(ValueError, match="Received"):
         layers.VectorQuantizer(**{"codebook_size": 8, "code_dim": 4, **options})

@@ -20,7 +20,7 @@ def test_cross_entropy_and_accuracies_of_known_logits():
     np.testing.assert_allclose(numpy(top5), 1.0, rtol=1e-5)
 
 
-def test_equal_logits_are_no_success():
+def test_tied_logits_rank_by_token_id():
     ids = np.arange(8)[None]
     logits = np.zeros((1, 8, 8), "float32")
     loss, top1, top5 = token_cross_entropy(logits, ids)

@@ -1,4 +1,4 @@
-"""Fréchet distances and the statistics behind them."""
+"""Fréchet distances and feature statistics."""
 
 import keras
 import numpy as np
@@ -24,7 +24,7 @@ def random_features(count, size, seed=0):
 
 
 def mean_pixel(videos):
-    """An extractor: the mean color of each clip, (B, 3)."""
+    """Feature extractor: the mean color of each clip, `(B, 3)`."""
     return ops.mean(ops.convert_to_tensor(videos), axis=(1, 2, 3))
 
 
@@ -52,7 +52,7 @@ def test_golden_distance(golden_dir, count, name):
 
 
 def test_distance_of_independent_features_has_a_closed_form():
-    # Rows of +-1 in all combinations: means 0, covariance the identity.
+    # All combinations of +1 and -1: zero mean, identity covariance.
     signs = np.array(np.meshgrid(*[[-1, 1]] * 4)).reshape(4, -1).T
     shift, scale = np.array([1, 2, 0, 0.5]), np.array([1, 3, 0.5, 0])
     received = frechet_distance(
@@ -64,7 +64,7 @@ def test_distance_of_independent_features_has_a_closed_form():
 
 @settings(max_examples=25, deadline=None)
 @given(count=st.integers(2, 40), size=st.integers(1, 30))
-def test_distance_of_a_set_from_itself_is_zero(count, size):
+def test_distance_of_a_set_to_itself_is_zero(count, size):
     features = statistics_of(random_features(count, size))
     scale = np.trace(features.mean_and_covariance()[1])
     assert 0 <= frechet_distance(features, features) <= 1e-9 * scale
@@ -75,7 +75,7 @@ def test_distance_of_a_set_from_itself_is_zero(count, size):
     counts=st.tuples(st.integers(2, 40), st.integers(2, 40)),
     size=st.integers(1, 30),
 )
-def test_distance_is_symmetric_and_grows_by_a_shift(counts, size):
+def test_distance_is_symmetric_and_increases_with_a_shift(counts, size):
     first = random_features(counts[0], size, seed=1)
     second = random_features(counts[1], size, seed=2)
     second += first.mean(0) - second.mean(0)
@@ -98,9 +98,9 @@ def test_distance_of_constant_features():
     cuts=st.lists(st.integers(0, 30), max_size=5),
     order=st.randoms(use_true_random=False),
 )
-def test_parts_add_to_the_whole_in_any_order(count, cuts, order):
+def test_statistics_of_subsets_add_up_in_any_order(count, cuts, order):
     features = random_features(count, 5)
-    whole = statistics_of(features)
+    expected = statistics_of(features)
     bounds = sorted({0, count, *(c for c in cuts if c < count)})
     parts = [
         features[start:end]
@@ -111,20 +111,20 @@ def test_parts_add_to_the_whole_in_any_order(count, cuts, order):
     for part in parts:
         total = total + statistics_of(part)
         streamed.update(part)
-    assert_equal_statistics(total, whole)
-    assert_equal_statistics(streamed, whole)
+    assert_equal_statistics(total, expected)
+    assert_equal_statistics(streamed, expected)
 
 
-def test_statistics_of_different_lambdas_do_not_add():
+def test_adding_statistics_of_different_lambdas_raises():
     first = metrics.FrechetVideoDistance(lambda clips: clips.mean((1, 2, 3)))
     second = metrics.FrechetVideoDistance(lambda clips: clips.max((1, 2, 3)))
     for distance in (first, second):
         distance.update_real(colored_clips())
-    with pytest.raises(ValueError, match="of one extractor.*<lambda> in frech"):
+    with pytest.raises(ValueError, match="same extractor.*<lambda> in frechet"):
         first.real + second.real
 
 
-def test_adding_leaves_the_parts_alone():
+def test_adding_does_not_change_the_operands():
     first = statistics_of(np.ones((2, 3)))
     total = first + statistics_of(np.ones((4, 3)))
     total.update(np.ones((1, 3)))
@@ -132,7 +132,7 @@ def test_adding_leaves_the_parts_alone():
     np.testing.assert_array_equal(first.sum, [2, 2, 2])
 
 
-def test_sums_keep_what_float32_would_lose():
+def test_sums_are_more_precise_than_float32():
     statistics = FeatureStatistics()
     for _ in range(3):
         statistics.update(np.full((1, 1), 2.0**24, "float32"))
@@ -140,7 +140,7 @@ def test_sums_keep_what_float32_would_lose():
     assert statistics.sum[0] == 3 * 2**24 + 3
 
 
-def test_saved_statistics_come_back_equal(tmp_path):
+def test_statistics_are_saved_and_loaded(tmp_path):
     statistics = statistics_of(random_features(7, 4), "features v1")
     statistics.save(tmp_path / "folder/part.npz")
     loaded = FeatureStatistics.load(tmp_path / "folder/part.npz")
@@ -153,7 +153,7 @@ def test_saved_statistics_come_back_equal(tmp_path):
     assert [p.name for p in (tmp_path / "folder").iterdir()] == ["part.npz"]
 
 
-def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
+def test_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
     statistics = statistics_of(random_features(7, 4))
     statistics.save(tmp_path / "part.npz")
     before = (tmp_path / "part.npz").read_bytes()
@@ -171,9 +171,9 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "content",
-    ["text", "truncated", "pickle", "other arrays", "misfit"],
+    ["text", "truncated", "pickle", "other arrays", "mismatch"],
 )
-def test_loading_another_file(tmp_path, content):
+def test_loading_an_invalid_file_raises(tmp_path, content):
     file = tmp_path / "part.npz"
     if content == "text":
         file.write_text("<html>not found</html>")
@@ -181,7 +181,7 @@ def test_loading_another_file(tmp_path, content):
         np.savez(file, extractor=np.array([object()]), count=2)
     elif content == "other arrays":
         np.savez(file, mu=np.zeros(3), sigma=np.eye(3))
-    elif content == "misfit":
+    elif content == "mismatch":
         arrays = {"sum": np.zeros(3), "sum_of_products": np.eye(2)}
         np.savez(file, extractor=np.array(""), count=2, **arrays)
     else:
@@ -191,18 +191,18 @@ def test_loading_another_file(tmp_path, content):
         FeatureStatistics.load(file)
 
 
-def test_loading_a_missing_file(tmp_path):
+def test_loading_a_missing_file_raises(tmp_path):
     with pytest.raises(FileNotFoundError, match="part.npz"):
         FeatureStatistics.load(tmp_path / "part.npz")
 
 
-def test_statistics_without_samples_are_not_saved(tmp_path):
+def test_saving_statistics_without_samples_raises(tmp_path):
     with pytest.raises(ValueError, match="no samples"):
         FeatureStatistics().save(tmp_path / "part.npz")
 
 
 @pytest.mark.parametrize("combine", [frechet_distance, lambda a, b: a + b])
-def test_statistics_that_do_not_match(combine):
+def test_combining_mismatched_statistics_raises(combine):
     features = random_features(4, 3)
     with pytest.raises(ValueError, match="'I3D' and 'other'"):
         combine(
@@ -221,14 +221,14 @@ def test_statistics_that_do_not_match(combine):
         (np.full((2, 3), np.inf), "2 of 2 samples"),
     ],
 )
-def test_wrong_features_are_refused_and_not_added(features, message):
+def test_invalid_features_raise_and_are_not_added(features, message):
     statistics = statistics_of(np.ones((5, 3)))
     with pytest.raises(ValueError, match=message):
         statistics.update(features)
     assert_equal_statistics(statistics, statistics_of(np.ones((5, 3))))
 
 
-def test_metric_is_the_distance_of_the_features():
+def test_metric_is_the_distance_between_features():
     metric = metrics.FrechetVideoDistance(mean_pixel)
     real, generated = colored_clips(5, seed=1), 0.5 * colored_clips(7, seed=2)
     metric.update_real(real[:2])
@@ -242,41 +242,41 @@ def test_metric_is_the_distance_of_the_features():
     assert metric.result() == pytest.approx(expected, rel=1e-4)
 
 
-def test_metric_takes_parts_of_other_processes(tmp_path):
-    clips, others = colored_clips(6, seed=1), colored_clips(6, seed=2)
-    whole = metrics.FrechetVideoDistance(mean_pixel)
-    whole.update_state(clips, others)
+def test_metric_merges_statistics_of_several_processes(tmp_path):
+    real, generated = colored_clips(6, seed=1), colored_clips(6, seed=2)
+    expected = metrics.FrechetVideoDistance(mean_pixel)
+    expected.update_state(real, generated)
     merged = metrics.FrechetVideoDistance(mean_pixel)
-    merged.update_real(clips)
+    merged.update_real(real)
     for i in (1, 0):
         part = metrics.FrechetVideoDistance(mean_pixel)
-        part.update_generated(others[3 * i : 3 * i + 3])
+        part.update_generated(generated[3 * i : 3 * i + 3])
         part.generated.save(tmp_path / f"{i}.npz")
         merged.generated += FeatureStatistics.load(tmp_path / f"{i}.npz")
-    assert merged.result() == pytest.approx(whole.result(), rel=1e-6)
+    assert merged.result() == pytest.approx(expected.result(), rel=1e-6)
 
 
-def test_reset_forgets_all_clips():
+def test_reset_removes_all_clips():
     metric = metrics.FrechetVideoDistance(mean_pixel)
     metric.update_state(colored_clips(), colored_clips())
     metric.reset_state()
     assert (metric.real.count, metric.generated.count) == (0, 0)
 
 
-def test_too_few_clips():
+def test_too_few_clips_raise():
     metric = metrics.FrechetVideoDistance(mean_pixel)
     metric.update_state(colored_clips(2), colored_clips(1))
     with pytest.raises(ValueError, match="2 generated clips. Received: 1"):
         metric.result()
 
 
-def test_extractor_without_one_vector_a_clip():
+def test_extractor_must_return_one_vector_per_clip():
     metric = metrics.FrechetVideoDistance(lambda videos: videos)
     with pytest.raises(ValueError, match=r"\(batch, features\).*Received"):
         metric.update_real(colored_clips())
 
 
-def test_extractor_that_cannot_be_called():
+def test_extractor_must_be_callable():
     with pytest.raises(ValueError, match="callable"):
         metrics.FrechetVideoDistance("i3d")
 
@@ -291,11 +291,11 @@ def small_model():
     )
 
 
-def test_keras_models_are_told_apart_by_their_weights():
+def test_keras_models_are_identified_by_their_weights():
     first, second = small_model(), small_model()
     second.set_weights(first.get_weights())
     names = [
-        metrics.FrechetVideoDistance(model).extractor
+        metrics.FrechetVideoDistance(model).extractor_name
         for model in (first, second, small_model())
     ]
     assert names[0] == names[1] != names[2]
@@ -310,9 +310,10 @@ def test_keras_model_as_extractor():
     np.testing.assert_allclose(metric.real.sum, features.sum(0), rtol=1e-4)
 
 
-def test_extractors_are_named_by_themselves_or_the_user():
-    assert metrics.FrechetVideoDistance(mean_pixel).extractor == "mean_pixel"
+def test_extractor_name_defaults_to_the_function_name():
+    unnamed = metrics.FrechetVideoDistance(mean_pixel)
+    assert unnamed.extractor_name == "mean_pixel"
     named = metrics.FrechetVideoDistance(mean_pixel, extractor_name="colors 2")
-    assert named.extractor == "colors 2"
+    assert named.extractor_name == "colors 2"
     named.update_real(colored_clips())
     assert named.real.extractor == "colors 2"

@@ -27,12 +27,12 @@ def test_psnr_metric_is_the_mean_over_all_clips():
 
 @settings(max_examples=20, deadline=None)
 @given(ids=st.lists(st.integers(0, 6), min_size=1, max_size=30))
-def test_code_statistics_are_those_of_the_counts(ids):
+def test_code_statistics_match_counts(ids):
     metric = metrics.CodeStatistics(7)
     metric.update_state(np.array(ids))
     result = {k: float(numpy(v)) for k, v in metric.result().items()}
-    shares = np.bincount(ids, minlength=7) / len(ids)
-    used = shares[shares > 0]
+    frequencies = np.bincount(ids, minlength=7) / len(ids)
+    used = frequencies[frequencies > 0]
     entropy = -(used * np.log(used)).sum()
     assert result["codebook_usage"] == pytest.approx(len(used) / 7, rel=1e-4)
     assert result["perplexity"] == pytest.approx(np.exp(entropy), rel=1e-4)
@@ -40,7 +40,7 @@ def test_code_statistics_are_those_of_the_counts(ids):
     assert result["kl_from_uniform"] == pytest.approx(expected, abs=1e-4)
 
 
-def test_code_statistics_add_up_until_reset():
+def test_code_statistics_accumulate_until_reset():
     metric = metrics.CodeStatistics(4)
     for ids in ([0, 0], [1, 2]):
         metric.update_state(np.array(ids))

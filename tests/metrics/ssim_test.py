@@ -1,4 +1,4 @@
-"""SSIM against the golden numbers, its definition and bad input."""
+"""SSIM: golden numbers, properties and invalid inputs."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_equal_clips_have_similarity_one():
     )
 
 
-def test_plain_frames_compare_by_brightness_alone():
+def test_constant_frames_differ_in_luminance_only():
     x, y = (np.full((1, 11, 11, 3), v, "float32") for v in (0.2, 0.6))
     expected = (2 * 0.2 * 0.6 + 1e-4) / (0.2**2 + 0.6**2 + 1e-4)
     assert_close(metrics.ssim(x, y), [expected])
@@ -48,9 +48,9 @@ def test_plain_frames_compare_by_brightness_alone():
 def test_similarity_is_symmetric_and_at_most_one(size, seed):
     x, y = (clips((1, *size, 3), seed + i) for i in range(2))
     received = numpy(metrics.ssim(x, y))
-    turned = [np.swapaxes(a, 1, 2) for a in (x, y)]
-    for pair in ((y, x), turned):
-        # Of unlike noise it is nearly 0, without relative accuracy.
+    transposed = [np.swapaxes(a, 1, 2) for a in (x, y)]
+    for pair in ((y, x), transposed):
+        # `atol`, since the similarity of independent noise is close to 0.
         np.testing.assert_allclose(
             numpy(metrics.ssim(*pair)), received, rtol=1e-4, atol=1e-5
         )
@@ -71,11 +71,11 @@ def test_metric_is_the_mean_over_all_clips():
 @pytest.mark.parametrize(
     "shape", [(16, 16, 3), (1, 10, 16, 3), (1, 2, 16, 10, 3)]
 )
-def test_wrong_shapes(shape):
+def test_invalid_shapes_raise(shape):
     with pytest.raises(ValueError, match=r"11 or more. Received: shape"):
         metrics.ssim(np.zeros(shape, "float32"), np.zeros(shape, "float32"))
 
 
-def test_unequal_shapes():
+def test_different_shapes_raise():
     with pytest.raises(ValueError, match=r"Received: shapes \(2, 2, 16, 12"):
         metrics.ssim(clips(), clips()[:1])

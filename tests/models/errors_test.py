@@ -1,4 +1,4 @@
-"""Errors that users can cause say what was received and expected."""
+"""Error messages state what was expected and received."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from keras_larp import models, presets
         np.zeros((1, 4, 16, 16, 3), "uint8"),
     ],
 )
-def test_wrong_clips(video):
+def test_invalid_clips_raise(video):
     with pytest.raises(ValueError, match="Received"):
         tiny_tokenizer(prior=None).encode(video)
 
@@ -25,12 +25,12 @@ def test_wrong_clips(video):
     "ids",
     [np.full((1, 6), 32), np.full((1, 6), -1), np.zeros((1, 5), int)],
 )
-def test_wrong_token_ids(ids):
+def test_invalid_token_ids_raise(ids):
     with pytest.raises(ValueError, match="Received"):
         tiny_tokenizer(prior=None).decode(ids)
 
 
-def test_labels_out_of_range():
+def test_class_ids_out_of_range_raise():
     with pytest.raises(ValueError, match="class ids from 0 to 2"):
         tiny_generator().generate([3])
 
@@ -47,7 +47,7 @@ def test_labels_out_of_range():
         {"num_tokens": 0},
     ],
 )
-def test_incompatible_sizes(options):
+def test_invalid_tokenizer_arguments_raise(options):
     with pytest.raises(ValueError, match="Received|Expected"):
         tiny_tokenizer(**options)
 
@@ -55,17 +55,17 @@ def test_incompatible_sizes(options):
 @pytest.mark.parametrize(
     "options", [{"temperature": -1}, {"top_p": 0.0}, {"top_k": -1}]
 )
-def test_impossible_sampling_options(options):
+def test_invalid_sampling_options_raise(options):
     with pytest.raises(ValueError, match="Received"):
         tiny_generator().generate([0], **options)
 
 
 def test_unknown_preset_suggests_close_names():
-    with pytest.raises(ValueError, match="Did you mean larp_l_long_tokenizer"):
+    with pytest.raises(ValueError, match="Did you mean 'larp_l_long_tokenizer"):
         models.LARPTokenizer.from_preset("larp_l_tokenizer")
 
 
-def test_missing_hub_library_names_the_extra(monkeypatch):
+def test_missing_hub_library_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
     with pytest.raises(ImportError, match=r"keras-larp\[hub\]"):
         presets.load("larp_l_long_tokenizer")

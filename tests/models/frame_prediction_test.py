@@ -1,4 +1,4 @@
-"""Frame prediction, from video to video."""
+"""Frame prediction: continuing clips from their first frames."""
 
 import keras
 import numpy as np
@@ -20,23 +20,23 @@ def frame_generator(**options):
         num_condition_frames=2,
         **options,
     )
-    # A new generator hardly looks at its condition.
+    # A newly initialized generator hardly depends on its condition.
     random = np.random.default_rng(0)
     for weight in generator.trainable_variables:
         weight.assign(random.normal(size=weight.shape))
     return generator
 
 
-def test_the_last_known_frame_is_repeated():
+def test_repeat_last_frame():
     video = clips()
-    first = numpy(repeat_last_frame(ops.convert_to_tensor(video), 2))
-    np.testing.assert_array_equal(first[:, :2], video[:, :2])
-    np.testing.assert_array_equal(first[:, 2], video[:, 1])
-    np.testing.assert_array_equal(first[:, 3], video[:, 1])
+    received = numpy(repeat_last_frame(ops.convert_to_tensor(video), 2))
+    np.testing.assert_array_equal(received[:, :2], video[:, :2])
+    np.testing.assert_array_equal(received[:, 2], video[:, 1])
+    np.testing.assert_array_equal(received[:, 3], video[:, 1])
 
 
-def lively_tokenizer():
-    """One whose clips depend on its tokens."""
+def random_tokenizer():
+    """A tokenizer whose clips depend on their tokens."""
     tokenizer = tiny_tokenizer()
     tokenizer.decoder.pixels.kernel.assign(
         np.random.default_rng(1).normal(size=(16, 384))
@@ -44,14 +44,14 @@ def lively_tokenizer():
     return tokenizer
 
 
-def test_predictions_depend_on_the_known_frames_alone():
-    tokenizer, generator = lively_tokenizer(), frame_generator()
+def test_predictions_depend_on_condition_frames_only():
+    tokenizer, generator = random_tokenizer(), frame_generator()
     video = clips(2)
     options = {"tokenizer": tokenizer, "seed": 0}
     expected = numpy(generator.predict_frames(video, **options))
     assert expected.shape == (2, 4, 16, 16, 3)
     assert 0 <= expected.min() < expected.max() <= 1
-    # Shorter and other frames behind the known ones change nothing.
+    # Frames after the condition frames are ignored.
     received = numpy(generator.predict_frames(video[:, :2], **options))
     np.testing.assert_array_equal(received, expected)
     received = generator.predict_frames(video[:, :1], **options,
@@ -59,44 +59,46 @@ def test_predictions_depend_on_the_known_frames_alone():
     assert not np.array_equal(numpy(received), expected)
 
 
-def test_clips_are_encoded_once_and_in_parts(monkeypatch):
-    tokenizer, generator = lively_tokenizer(), frame_generator()
-    video, encoded = clips(3), []
+def test_clips_are_encoded_once_and_in_batches(monkeypatch):
+    tokenizer, generator = random_tokenizer(), frame_generator()
+    video, batch_sizes = clips(3), []
     expected = generator.predict_frames(
         video.repeat(2, axis=0), tokenizer, seed=0
     )
     encode = tokenizer.encode
     monkeypatch.setattr(
-        tokenizer, "encode", lambda x: encoded.append(len(x)) or encode(x)
+        tokenizer, "encode", lambda x: batch_sizes.append(len(x)) or encode(x)
     )
     received = generator.predict_frames(
         video, tokenizer, num_samples=2, batch_size=2, seed=0
     )
-    assert encoded == [2, 2]  # The last is filled up.
-    # Another token would change whole patches.
+    assert batch_sizes == [2, 2]  # The last batch is padded.
+    # A different token would change all pixels of a patch.
     np.testing.assert_allclose(numpy(received), numpy(expected), atol=1e-4)
 
 
-def test_training_on_video_equals_training_on_its_tokens():
+def test_training_on_video_matches_training_on_tokens():
     tokenizer, video = tiny_tokenizer(), clips(4)
     ids = numpy(tokenizer.encode(video))
-    first = video.copy()
-    first[:, 2:] = video[:, 1:2]
+    known = video.copy()
+    known[:, 2:] = video[:, 1:2]
     separator = np.full((4, 1), 32, "int32")
-    condition = np.concatenate([numpy(tokenizer.encode(first)), separator], 1)
+    condition = np.concatenate([numpy(tokenizer.encode(known)), separator], 1)
     tokens = {"token_ids": ids, "condition_ids": condition.astype("int32")}
     options = {"batch_size": 4, "epochs": 2, "shuffle": False, "verbose": 0}
     losses = []
-    for data, through in ((tokens, None), (video, tokenizer)):
+    for data, data_tokenizer in ((tokens, None), (video, tokenizer)):
         keras.utils.set_random_seed(0)
         generator = frame_generator(seed=0)
         generator.compile(keras.optimizers.AdamW(1e-2))
-        history = generator.fit(data, tokenizer=through, **options).history
+        history = generator.fit(
+            data, tokenizer=data_tokenizer, **options
+        ).history
         losses.append(history["loss"])
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
 
 
-def test_impossible_predictions_are_refused():
+def test_invalid_arguments_raise():
     tokenizer = tiny_tokenizer()
     with pytest.raises(ValueError, match="conditioning='frames'"):
         tiny_generator().predict_frames(clips(), tokenizer)
@@ -112,7 +114,7 @@ def test_impossible_predictions_are_refused():
 
 
 @pytest.mark.parametrize("count", [0, 4])
-def test_training_needs_frames_to_go_on_from_and_to_predict(count):
+def test_number_of_condition_frames_out_of_range_raises_in_fit(count):
     generator = tiny_generator(
         conditioning="frames", num_condition_frames=count
     )

@@ -1,4 +1,4 @@
-"""How samples are made, whatever the batches, the cache and the weights."""
+"""Sampling: batches, guidance, key-value cache, compilation, options."""
 
 import keras
 import numpy as np
@@ -14,100 +14,100 @@ def numpy(x):
     return ops.convert_to_numpy(x)
 
 
-def lively_generator(**kwargs):
-    """One whose logits depend on all that was drawn before."""
+def random_generator(**kwargs):
+    """A generator whose logits depend on all preceding tokens."""
     keras.utils.set_random_seed(1)
     model = tiny_generator(num_layers=2, **kwargs)
-    draw = np.random.default_rng(2)
+    random = np.random.default_rng(2)
     for weight in model.trainable_variables:
-        weight.assign(0.3 * draw.standard_normal(weight.shape, "float32"))
+        weight.assign(0.3 * random.standard_normal(weight.shape, "float32"))
     return model
 
 
 @pytest.mark.parametrize("interval", [-1, 3])
-def test_a_growing_cache_gives_what_teacher_forcing_gives(
-    monkeypatch, interval
-):
+def test_growing_cache_matches_teacher_forcing(monkeypatch, interval):
     monkeypatch.setattr(video_generation, "CACHE_GROWTH", 2)
-    model, labels = lively_generator(num_tokens=9), np.array([0, 2])
-    scale, guided = 2.0, 9 if interval < 0 else interval + 2
+    model, labels = random_generator(num_tokens=9), np.array([0, 2])
+    scale, num_guided = 2.0, 9 if interval < 0 else interval + 2
     ids = model.generate(
         labels, guidance_scale=scale, guidance_interval=interval, temperature=0
     )
-    known, none = (
+    conditional, unconditional = (
         numpy(model({"token_ids": ids, "class_ids": c}))
         for c in (labels, np.array([-1, -1]))
     )
-    logits = known.copy()
-    logits[:, :guided] = (none + scale * (known - none))[:, :guided]
+    guided = unconditional + scale * (conditional - unconditional)
+    logits = conditional.copy()
+    logits[:, :num_guided] = guided[:, :num_guided]
     np.testing.assert_array_equal(numpy(ids), logits.argmax(-1))
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
-def test_batches_and_parts_give_the_samples_of_one_batch(batch_size):
-    model, labels = lively_generator(), [0, 1, 2, 0, 1]
-    whole = numpy(model.generate(labels, seed=7))
-    parts = list(
+def test_samples_do_not_depend_on_batch_size_and_offset(batch_size):
+    model, labels = random_generator(), [0, 1, 2, 0, 1]
+    expected = numpy(model.generate(labels, seed=7))
+    batches = list(
         model.generate(labels, seed=7, batch_size=batch_size, stream=True)
     )
-    assert [len(p) for p in parts[:-1]] == [batch_size] * (len(parts) - 1)
+    lengths = [len(batch) for batch in batches[:-1]]
+    assert lengths == [batch_size] * (len(batches) - 1)
     np.testing.assert_array_equal(
-        np.concatenate(list(map(numpy, parts))), whole
+        np.concatenate(list(map(numpy, batches))), expected
     )
-    part = model.generate(
+    last = model.generate(
         labels[3:], seed=7, sample_offset=3, batch_size=batch_size
     )
-    np.testing.assert_array_equal(numpy(part), whole[3:])
+    np.testing.assert_array_equal(numpy(last), expected[3:])
 
 
 @pytest.mark.parametrize("interval", [-1, 2])
-def test_guided_greedy_tokens_do_not_depend_on_batches_and_parts(interval):
-    model, labels = lively_generator(), [0, 1, 2, 0, 1]
+def test_guided_greedy_tokens_do_not_depend_on_batch_size(interval):
+    model, labels = random_generator(), [0, 1, 2, 0, 1]
     options = {"temperature": 0, "guidance_scale": 2.0}
     options["guidance_interval"] = interval
-    whole = numpy(model.generate(labels, **options))
+    expected = numpy(model.generate(labels, **options))
     ids = model.generate(labels, batch_size=3, **options)
-    np.testing.assert_array_equal(numpy(ids), whole)
-    part = model.generate(labels[3:], sample_offset=3, batch_size=1, **options)
-    np.testing.assert_array_equal(numpy(part), whole[3:])
+    np.testing.assert_array_equal(numpy(ids), expected)
+    last = model.generate(labels[3:], sample_offset=3, batch_size=1, **options)
+    np.testing.assert_array_equal(numpy(last), expected[3:])
 
 
-def test_guidance_doubles_the_batch_up_to_its_interval_alone(monkeypatch):
-    rows, compile_loop = [], video_generation.compile_loop
+def test_batch_is_doubled_within_guidance_interval_only(monkeypatch):
+    loops, compile_loop = [], video_generation.compile_loop
 
-    def watched(body):
+    def compile_recorded_loop(body):
         loop = compile_loop(body)
 
-        def watching(start, stop, state, inputs):
-            rows.append((start, stop, len(state[-1][0][0])))
+        def recorded_loop(start, stop, state, inputs):
+            loops.append((start, stop, len(state[-1][0][0])))
             return loop(start, stop, state, inputs)
 
-        return watching
+        return recorded_loop
 
-    monkeypatch.setattr(video_generation, "compile_loop", watched)
+    monkeypatch.setattr(video_generation, "compile_loop", compile_recorded_loop)
     model = tiny_generator(num_tokens=9, num_heads=1)
     model.generate([0, 2], guidance_scale=2.0, guidance_interval=3)
-    # The first token is made before the loops, these up to step 4.
-    assert rows == [(1, 5, 4), (5, 9, 2)]
-    rows.clear()
+    # The first token is sampled before the loops.
+    assert loops == [(1, 5, 4), (5, 9, 2)]
+    loops.clear()
     model.generate([0, 2], guidance_scale=2.0)
-    assert rows == [(1, 9, 4)]
+    assert loops == [(1, 9, 4)]
 
 
-def test_a_shape_is_compiled_once(monkeypatch):
-    calls, one_step = [], ARVideoGenerator._one_step
+def test_each_shape_is_compiled_once(monkeypatch):
+    calls, sampling_step = [], ARVideoGenerator._sampling_step
 
-    def counted(self, *args):
+    def counted_step(self, *args):
         calls.append(args)
-        return one_step(self, *args)
+        return sampling_step(self, *args)
 
-    # Runs while XLA traces it, or PyTorch records it, and never else.
-    monkeypatch.setattr(ARVideoGenerator, "_one_step", counted)
+    # Called only while the compiler traces the function.
+    monkeypatch.setattr(ARVideoGenerator, "_sampling_step", counted_step)
     model = tiny_generator()
     model.generate([0, 1], seed=0, guidance_scale=1.5)
     count = len(calls)
     assert 0 < count < model.num_tokens
-    # The last batch is short; values may differ.
+    # Neither a smaller last batch nor other values compile again.
     options = {"temperature": 0.5, "guidance_scale": 2.0}
     model.generate([2, 0, 1, 1, 2], seed=1, batch_size=2, **options)
     model.generate([1], known_tokens=np.zeros((1, 6), int), seed=1,
@@ -118,56 +118,56 @@ def test_a_shape_is_compiled_once(monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
-def test_half_precision_keeps_a_half_cache_and_takes_likely_tokens(
-    monkeypatch, dtype
-):
-    found, decode = set(), ARVideoGenerator._decode
+def test_half_precision_uses_half_precision_cache(monkeypatch, dtype):
+    dtypes, decode = set(), ARVideoGenerator._decode
 
-    def watched(self, x, position, caches, *args):
+    def recorded_decode(self, x, position, caches, *args):
         for tensor in (array for cache in caches for array in cache):
-            found.add(keras.backend.standardize_dtype(tensor.dtype))
+            dtypes.add(keras.backend.standardize_dtype(tensor.dtype))
         return decode(self, x, position, caches, *args)
 
-    monkeypatch.setattr(ARVideoGenerator, "_decode", watched)
-    model, labels = lively_generator(dtype=dtype), np.array([0, 2])
+    monkeypatch.setattr(ARVideoGenerator, "_decode", recorded_decode)
+    model, labels = random_generator(dtype=dtype), np.array([0, 2])
     ids = numpy(model.generate(labels, temperature=0))
-    assert found == {dtype.removeprefix("mixed_")}
+    assert dtypes == {dtype.removeprefix("mixed_")}
     assert 0 <= ids.min() and ids.max() < model.vocab_size
     logits = numpy(model({"token_ids": ids, "class_ids": labels}))
-    chosen = np.take_along_axis(logits, ids[..., None], -1)[..., 0]
-    # Rounding may take the other of two that are as likely.
-    assert np.max(logits.max(-1) - chosen) < 0.05 * logits.std()
+    selected = np.take_along_axis(logits, ids[..., None], -1)[..., 0]
+    # Rounding can flip near-ties.
+    assert np.max(logits.max(-1) - selected) < 0.05 * logits.std()
 
 
-def test_classes_are_asked_for_by_name(tmp_path):
-    lively_generator(class_names=["boxing", "pong", "tennis"]).save_to_preset(
+def test_class_names(tmp_path):
+    random_generator(class_names=["boxing", "pong", "tennis"]).save_to_preset(
         tmp_path / "preset"
     )
     model = ARVideoGenerator.from_preset(tmp_path / "preset")
     by_name = model.generate(["tennis", "boxing"], seed=0)
     by_id = model.generate([2, 0], seed=0)
     np.testing.assert_array_equal(numpy(by_name), numpy(by_id))
-    with pytest.raises(ValueError, match="no class 'ping'. Did you mean pong"):
+    with pytest.raises(ValueError, match="class 'ping'. Did you mean 'pong'"):
         model.generate(["ping"])
-    with pytest.raises(ValueError, match="'pong'. It has no names of classes"):
+    with pytest.raises(ValueError, match="Its classes are boxing, pong, te"):
+        model.generate(["xyz"])
+    with pytest.raises(ValueError, match="'pong'. Its classes have no names"):
         tiny_generator().generate("pong")
     with pytest.raises(ValueError, match="2 names, num_classes=3"):
         tiny_generator(class_names=["boxing", "pong"])
 
 
-def test_wrong_batches_are_refused_at_once():
+def test_streaming_checks_arguments_immediately():
     for options in ({"batch_size": 0}, {"sample_offset": -1}):
         with pytest.raises(ValueError, match="Received: 1 samples"):
             tiny_generator().generate([0], stream=True, **options)
 
 
-def test_heads_share_keys_and_values_in_the_cache():
-    model = lively_generator(num_heads=4, num_kv_heads=2)
+def test_grouped_query_attention_matches_teacher_forcing():
+    model = random_generator(num_heads=4, num_kv_heads=2)
     check_greedy_tokens_are_likeliest(model, np.array([1, 0]))
 
 
-def test_weights_that_changed_are_used_by_what_was_compiled():
-    model = lively_generator()
+def test_compiled_sampler_uses_changed_weights():
+    model = random_generator()
     before = numpy(model.generate([1, 0], temperature=0))
     for weight in model.trainable_variables:
         weight.assign(ops.flip(weight, axis=0))
@@ -184,7 +184,7 @@ def check_greedy_tokens_are_likeliest(model, labels):
 @pytest.mark.parametrize("units", [5, 6])
 @pytest.mark.parametrize("rows", [1, 3])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_product_of_few_rows_is_the_dense_layer(units, rows, dtype):
+def test_packed_matmul_matches_dense_layer(units, rows, dtype):
     layer = keras.layers.Dense(units, use_bias=False, dtype=dtype)
     layer.build((None, None, 4))
     x = np.random.default_rng(0).standard_normal((rows, 1, 4), "float32")
@@ -193,16 +193,16 @@ def test_product_of_few_rows_is_the_dense_layer(units, rows, dtype):
         x, pack_kernel(ops.convert_to_tensor(layer.kernel))
     )
     assert keras.backend.standardize_dtype(received.dtype) == dtype
-    rounding = {"float32": 1e-4, "bfloat16": 1e-2}[dtype]
+    tolerance = {"float32": 1e-4, "bfloat16": 1e-2}[dtype]
     np.testing.assert_allclose(
         *(numpy(ops.cast(y, "float32")) for y in (received, layer(x))),
-        rtol=rounding,
-        atol=1e-2 * rounding,
+        rtol=tolerance,
+        atol=1e-2 * tolerance,
     )
 
 
-def test_int8_weights_give_close_logits_and_sample():
-    model = lively_generator()
+def test_int8_quantization():
+    model = random_generator()
     ids, labels = model.generate([0, 1], seed=0), np.array([0, 1])
     inputs = {"token_ids": ids, "class_ids": labels}
     exact = numpy(model(inputs))
@@ -213,26 +213,26 @@ def test_int8_weights_give_close_logits_and_sample():
     assert ids.shape == (2, model.num_tokens)
 
 
-def test_given_tokens_are_kept_and_what_follows_goes_on_from_them():
-    model, labels = lively_generator(), np.array([1, 0])
-    free = numpy(model.generate(labels, temperature=0))
-    given = np.full_like(free, -1)
-    given[:, :2] = (free[:, :2] + 1) % model.vocab_size
-    ids = numpy(model.generate(labels, temperature=0, known_tokens=given))
+def test_known_tokens_are_kept_and_condition_later_tokens():
+    model, labels = random_generator(), np.array([1, 0])
+    unconstrained = numpy(model.generate(labels, temperature=0))
+    known = np.full_like(unconstrained, -1)
+    known[:, :2] = (unconstrained[:, :2] + 1) % model.vocab_size
+    ids = numpy(model.generate(labels, temperature=0, known_tokens=known))
     logits = numpy(model({"token_ids": ids, "class_ids": labels}))
-    np.testing.assert_array_equal(ids[:, :2], given[:, :2])
+    np.testing.assert_array_equal(ids[:, :2], known[:, :2])
     np.testing.assert_array_equal(ids[:, 2:], logits.argmax(-1)[:, 2:])
-    assert (ids[:, 2:] != free[:, 2:]).any()
+    assert (ids[:, 2:] != unconstrained[:, 2:]).any()
 
 
-@pytest.mark.parametrize("other", [{"num_tokens": 8}, {"vocab_size": 16}])
-def test_a_tokenizer_of_other_tokens_is_refused(other):
-    model, tokenizer = tiny_generator(**other), tiny_tokenizer(prior=None)
+@pytest.mark.parametrize("options", [{"num_tokens": 8}, {"vocab_size": 16}])
+def test_mismatched_tokenizer_raises(options):
+    model, tokenizer = tiny_generator(**options), tiny_tokenizer(prior=None)
     with pytest.raises(ValueError, match="Received.*6 tokens of 32 codes"):
         model.generate([0], tokenizer=tokenizer)
 
 
-def test_a_generator_without_classes_knows_no_class_alone():
+def test_known_classes():
     assert tiny_generator().known_classes == [0, 1, 2]
     assert tiny_generator(num_classes=1).known_classes == [-1]
     for options in ({"class_names": ["cat"]}, {"class_dropout": 0.0}):
@@ -240,9 +240,9 @@ def test_a_generator_without_classes_knows_no_class_alone():
         assert model.known_classes == [0]
 
 
-@pytest.mark.parametrize("wrong", [-2, 10**6])
-def test_given_tokens_out_of_range_are_refused(wrong):
+@pytest.mark.parametrize("token_id", [-2, 10**6])
+def test_known_tokens_out_of_range_raise(token_id):
     model = tiny_generator()
-    given = np.full((1, model.num_tokens), wrong)
-    with pytest.raises(ValueError, match="given tokens"):
-        model.generate([0], known_tokens=given)
+    known = np.full((1, model.num_tokens), token_id)
+    with pytest.raises(ValueError, match="known tokens"):
+        model.generate([0], known_tokens=known)

@@ -1,4 +1,4 @@
-"""The I3D network: golden logits, resizing, clips it does not take."""
+"""The I3D network: golden logits, resizing, saving, invalid clips."""
 
 import keras
 import numpy as np
@@ -31,19 +31,19 @@ def test_golden_logits(golden_dir, tmp_path):
     assert_close(logits, case["logits"])
 
 
-def test_fewest_frames_at_any_size(i3d):
+def test_minimum_number_of_frames_of_any_size(i3d):
     video = np.random.default_rng(0).random((1, 9, 20, 30, 3), "float32")
     logits = i3d.predict_on_batch(video)
     assert logits.shape == (1, 400)
     assert np.isfinite(logits).all() and logits.std() > 0.1
 
 
-def test_the_network_is_fixed(i3d):
+def test_network_is_frozen(i3d):
     assert i3d.trainable_variables == []
     assert i3d.count_params() == 12711824
 
 
-def test_mixed_precision_policies_leave_it_in_float32():
+def test_computes_in_float32_under_a_mixed_precision_policy():
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -87,6 +87,6 @@ def test_weights_are_saved(i3d, tmp_path):
         ((1, 9, 4, 4, 3), "uint8", "dtype=uint8. Divide 8-bit video by 255"),
     ],
 )
-def test_clips_it_does_not_take(i3d, shape, dtype, message):
+def test_invalid_clips_raise(i3d, shape, dtype, message):
     with pytest.raises(ValueError, match=message):
         i3d(np.zeros(shape, dtype))

@@ -1,4 +1,4 @@
-"""LPIPS: the golden distances, chunks, gradients, policies and errors."""
+"""LPIPS: golden distances, chunks, gradients, dtype policies and errors."""
 
 import keras
 import numpy as np
@@ -21,8 +21,8 @@ def frames(count=4, seed=0):
     return np.random.default_rng(seed).random(shape, "float32")
 
 
-def slope_of(model, function, x):
-    """The gradient; on JAX of a compiled function, which is faster."""
+def gradient_of(model, function, x):
+    """The gradient. On JAX the function is compiled, which is faster."""
     if keras.backend.backend() == "jax":
         function = compile_function(model, function)
     return gradient(function, x)
@@ -50,63 +50,63 @@ def test_golden_distances(golden_dir, tmp_path, chunk_size):
     assert_close(model(first, second), [case["distance"].mean()])
 
 
-def test_heads_are_those_of_version_01(golden_dir, lpips):
+def test_heads_match_version_01(golden_dir, lpips):
     case = np.load(golden_dir / "lpips/arrays.npz", allow_pickle=False)
     for i, head in enumerate(lpips.heads):
         np.testing.assert_array_equal(numpy(head), case[f"linear_{i}"])
 
 
-def test_a_clip_has_the_mean_distance_of_its_frames(lpips):
+def test_distance_of_a_clip_is_the_mean_over_its_frames(lpips):
     x, y = frames(), frames(seed=1)
-    of_frames = numpy(lpips(x, y))
-    clips = lpips(*(a.reshape(2, 2, 16, 16, 3) for a in (x, y)))
-    assert_close(clips, of_frames.reshape(2, 2).mean(axis=1))
+    frame_distances = numpy(lpips(x, y))
+    clip_distances = lpips(*(a.reshape(2, 2, 16, 16, 3) for a in (x, y)))
+    assert_close(clip_distances, frame_distances.reshape(2, 2).mean(axis=1))
 
 
-def test_equal_clips_have_distance_zero(lpips):
+def test_equal_frames_have_distance_zero(lpips):
     received = numpy(lpips(frames(), frames()))
     np.testing.assert_allclose(received, 0.0, atol=1e-12)
 
 
-def test_chunks_give_the_same_distances_and_gradient():
-    # Five frames in three chunks, the last of which is filled up.
+def test_chunking_changes_neither_distances_nor_gradients():
+    # Five frames in three chunks, the last of which is padded.
     chunked = models.LPIPS(seed=0, chunk_size=2)
-    whole = models.LPIPS(seed=0, chunk_size=None)
+    unchunked = models.LPIPS(seed=0, chunk_size=None)
     x, y = frames(5), frames(5, seed=1)
-    assert_close(chunked(x, y), numpy(whole(x, y)))
-    weights = ops.arange(1.0, 6.0)  # Each frame its own.
+    assert_close(chunked(x, y), numpy(unchunked(x, y)))
+    weights = ops.arange(1.0, 6.0)  # A different weight per frame.
     received, expected = (
-        slope_of(model, lambda y, m=model: ops.sum(weights * m(x, y)), y)
-        for model in (chunked, whole)
+        gradient_of(model, lambda y, m=model: ops.sum(weights * m(x, y)), y)
+        for model in (chunked, unchunked)
     )
     assert_close(received, expected, 1e-3)
     assert (np.abs(expected).max(axis=(1, 2, 3)) > 0).all()
 
 
-def test_a_gradient_step_brings_the_reconstruction_closer(lpips):
+def test_gradient_step_reduces_the_distance(lpips):
     x, y = frames(), frames(seed=1)
-    slope = slope_of(lpips, lambda y: ops.sum(lpips(x, y)), y)
-    before, length = numpy(lpips(x, y)).sum(), np.linalg.norm(slope)
-    after = numpy(lpips(x, y - 0.05 * slope / length)).sum()
-    assert after - before == pytest.approx(-0.05 * length, rel=0.2)
+    dy = gradient_of(lpips, lambda y: ops.sum(lpips(x, y)), y)
+    before, norm = numpy(lpips(x, y)).sum(), np.linalg.norm(dy)
+    after = numpy(lpips(x, y - 0.05 * dy / norm)).sum()
+    assert after - before == pytest.approx(-0.05 * norm, rel=0.2)
 
 
-def test_no_gradient_for_the_videos(lpips):
+def test_no_gradient_flows_to_the_videos(lpips):
     x, y = frames(), frames(seed=1)
-    slope = slope_of(
+    dx = gradient_of(
         lpips, lambda x: ops.sum(lpips(x, y) + 2.0 * ops.sum(x)), x
     )
-    np.testing.assert_array_equal(slope, 4 * 2.0)
+    np.testing.assert_array_equal(dx, 4 * 2.0)
 
 
-def test_features_of_length_zero_have_a_finite_gradient():
+def test_zero_features_have_a_finite_gradient():
     x = np.zeros((1, 2, 2, 3), "float32")
-    slope = gradient(lambda x: ops.sum(_unit_length(x)), x)
-    assert np.isfinite(slope).all()
+    dx = gradient(lambda x: ops.sum(_unit_length(x)), x)
+    assert np.isfinite(dx).all()
 
 
 class Blur(keras.Model):
-    """Trained by LPIPS alone, as part of a compiled train step."""
+    """A model whose training loss is LPIPS."""
 
     def __init__(self, lpips, **kwargs):
         super().__init__(**kwargs)
@@ -121,7 +121,7 @@ class Blur(keras.Model):
 
 
 class Batches(keras.utils.PyDataset):
-    """Two batches of clips, of which TensorFlow knows no batch size."""
+    """Two batches of clips, without a static batch size on TensorFlow."""
 
     def __len__(self):
         return 2
@@ -131,10 +131,10 @@ class Batches(keras.utils.PyDataset):
         return video, video
 
 
-def test_it_trains_another_model_and_not_itself():
+def test_training_with_lpips_leaves_its_weights_frozen():
     policy = "mixed_bfloat16"
     lpips = models.LPIPS(seed=0, chunk_size=3, dtype=policy)
-    lpips.trainable = True  # As setting it of the model around it does.
+    lpips.trainable = True  # Set when the parent model is made trainable.
     model = Blur(lpips, dtype=policy)
     model.compile(keras.optimizers.Adam(1e-2))
     before = [numpy(w) for w in lpips.weights]
@@ -156,7 +156,7 @@ def test_half_precision_is_close_to_float32(lpips, policy):
     assert np.abs(numpy(received) - numpy(lpips(x, y))).max() > 0
 
 
-def test_seeds_give_the_same_weights_on_every_backend():
+def test_random_weights_are_equal_on_every_backend():
     kernel = numpy(models.LPIPS(seed=1).stages[0][0][0])
     expected = np.random.default_rng(1).standard_normal(kernel.shape, "float32")
     np.testing.assert_allclose(kernel, expected * (2 / 27) ** 0.5, rtol=1e-6)
@@ -169,10 +169,10 @@ def test_config_round_trip():
     assert twin.dtype_policy.name == "mixed_bfloat16"
 
 
-def test_files_hold_the_weights(lpips, tmp_path):
+def test_weights_are_saved(lpips, tmp_path):
     x, y = frames(), frames(seed=1)
     expected = numpy(lpips(x, y))
-    model = models.LPIPS()  # Of unknown seed.
+    model = models.LPIPS()
     model.set_weights(lpips.get_weights())
     model.save(tmp_path / "lpips.keras")
     model.save_to_preset(tmp_path / "preset")
@@ -186,23 +186,23 @@ def test_files_hold_the_weights(lpips, tmp_path):
     [(16, 16, 3), (1, 2, 2, 16, 16, 3), (1, 16, 16, 1), (1, 3, 16, 16)]
     + [(1, 15, 16, 3), (1, 2, 16, 8, 3)],
 )
-def test_wrong_shapes(lpips, shape):
+def test_invalid_shapes_raise(lpips, shape):
     video = np.zeros(shape, "float32")
     with pytest.raises(ValueError, match=r"Expected clips .*Received: shape"):
         lpips(video, video)
 
 
-def test_unequal_shapes(lpips):
+def test_different_shapes_raise(lpips):
     with pytest.raises(ValueError, match=r"\(4, 16, 16, 3\) and \(1, 16, 16"):
         lpips(frames(), frames(1))
 
 
-def test_eight_bit_clips(lpips):
+def test_integer_clips_raise(lpips):
     video = np.zeros((1, 16, 16, 3), "uint8")
     with pytest.raises(ValueError, match="uint8.*Divide 8-bit video by 255"):
         lpips(video, video)
 
 
-def test_impossible_chunks():
+def test_invalid_chunk_size_raises():
     with pytest.raises(ValueError, match="chunk_size=0"):
         models.LPIPS(chunk_size=0)

@@ -1,4 +1,4 @@
-"""Gradient checkpointing, accumulation and averages of weights."""
+"""Gradient checkpointing, gradient accumulation and averaged weights."""
 
 import keras
 import numpy as np
@@ -25,8 +25,8 @@ def token_data(count=8):
 
 
 @pytest.mark.parametrize("kind", ["tokenizer", "generator"])
-def test_checkpointing_changes_no_number(kind):
-    # Dropout included: the second time draws what the first time drew.
+def test_gradient_checkpointing_changes_no_result(kind):
+    # Including dropout: both forward passes draw the same numbers.
     def losses(gradient_checkpointing):
         keras.utils.set_random_seed(0)
         make, data = {
@@ -42,18 +42,18 @@ def test_checkpointing_changes_no_number(kind):
     np.testing.assert_allclose(losses(True), losses(False), rtol=1e-5)
 
 
-def test_checkpointing_the_discriminator_changes_no_number(monkeypatch):
-    remat, computed_twice = keras.remat, []
+def test_checkpointing_the_discriminator_changes_no_result(monkeypatch):
+    remat, rematerialized = keras.remat, []
 
-    def noted(function):
-        computed_twice.append(function)
+    def watched(function):
+        rematerialized.append(function)
         return remat(function)
 
-    monkeypatch.setattr(keras, "remat", noted)
+    monkeypatch.setattr(keras, "remat", watched)
 
     def train(gradient_checkpointing):
         keras.utils.set_random_seed(0)
-        computed_twice.clear()
+        rematerialized.clear()
         model = tiny_tokenizer(prior=None, seed=0)
         discriminator = tiny_discriminator(
             num_layers=2, gradient_checkpointing=gradient_checkpointing
@@ -65,18 +65,18 @@ def test_checkpointing_the_discriminator_changes_no_number(monkeypatch):
             discriminator_every=2,
         )
         losses = model.fit(clips(), batch_size=2, verbose=0).history
-        assert bool(computed_twice) == gradient_checkpointing
-        # SGD's weights tell the gradients.
+        assert bool(rematerialized) == gradient_checkpointing
+        # With SGD, the weights determine the gradients.
         weights = [*model.model_weights, *discriminator.weights]
         return list(losses.values()), [numpy(w) for w in weights]
 
-    twice, once = train(True), train(False)
-    np.testing.assert_allclose(twice[0], once[0], rtol=1e-5, atol=1e-9)
-    for first, second in zip(twice[1], once[1], strict=True):
+    received, expected = train(True), train(False)
+    np.testing.assert_allclose(received[0], expected[0], rtol=1e-5, atol=1e-9)
+    for first, second in zip(received[1], expected[1], strict=True):
         np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-7)
 
 
-def test_checkpointing_is_refused_where_blocks_cannot_be_computed_twice():
+def test_checkpointing_is_rejected_if_blocks_cannot_be_rematerialized():
     with pytest.raises(ValueError, match="Spectral normalization changes"):
         tiny_discriminator(
             spectral_normalization=True, gradient_checkpointing=True
@@ -90,7 +90,7 @@ def test_checkpointing_is_refused_where_blocks_cannot_be_computed_twice():
 
 @pytest.mark.parametrize("kind", ["tokenizer", "generator"])
 def test_accumulated_gradients_equal_a_large_batch(kind):
-    # All that is drawn at random, or depends on the step, is off.
+    # Without anything that is random or depends on the step.
     make, data = {
         "tokenizer": (
             lambda: tiny_tokenizer(
@@ -142,7 +142,7 @@ def test_averaged_weights_are_evaluated_and_saved():
     model.compile(optimizer)
     seen = {}
 
-    class Look(keras.callbacks.Callback):
+    class Watch(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             if keras.backend.backend() == "jax":
                 self.model.jax_state_sync()
@@ -152,7 +152,7 @@ def test_averaged_weights_are_evaluated_and_saved():
         def on_test_begin(self, logs=None):
             seen["tested"] = numpy(self.model.to_code.kernel).copy()
 
-    callbacks = [keras.callbacks.SwapEMAWeights(), Look()]
+    callbacks = [keras.callbacks.SwapEMAWeights(), Watch()]
     model.fit(
         clips(), batch_size=2, validation_data=clips(), verbose=0,
         callbacks=callbacks,
@@ -161,5 +161,5 @@ def test_averaged_weights_are_evaluated_and_saved():
     for raw in seen["raw"][1:]:
         average = 0.5 * average + 0.5 * raw
     np.testing.assert_allclose(seen["tested"], average, rtol=1e-5)
-    # As Keras has it, the model is left with the averages.
+    # `SwapEMAWeights` leaves the model with the averages.
     np.testing.assert_allclose(numpy(model.to_code.kernel), average, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""Models of any size."""
+"""Sizes of models, named and custom."""
 
 import json
 
@@ -30,7 +30,7 @@ def test_any_number_of_tokens_and_codes(num_tokens, codebook_size, batch):
     assert video.min() >= 0.0 and video.max() <= 1.0
 
 
-def test_encoder_and_decoder_of_different_sizes():
+def test_decoder_size_differs_from_encoder():
     tokenizer = tiny_tokenizer(
         prior=None,
         decoder_hidden_dim=24,
@@ -53,10 +53,8 @@ def test_encoder_and_decoder_of_different_sizes():
         ),
     ],
 )
-def test_sizes_by_name_have_the_papers_parameters(make, millions):
+def test_named_sizes_have_the_parameter_counts_of_the_paper(make, millions):
     model = make()
-    if not model.built:
-        model.build((None, 8, 16))
     count = sum(
         np.prod(v.shape)
         for v in model.trainable_variables
@@ -66,7 +64,7 @@ def test_sizes_by_name_have_the_papers_parameters(make, millions):
 
 
 @pytest.mark.parametrize("make", [tiny_tokenizer, tiny_generator])
-def test_configuration_goes_through_json(make):
+def test_config_is_json_serializable(make):
     model = make()
     config = json.loads(json.dumps(model.get_config()))
     twin = type(model).from_config(config)
@@ -74,14 +72,44 @@ def test_configuration_goes_through_json(make):
     assert json.dumps(twin.get_config()) == json.dumps(model.get_config())
 
 
-def test_unknown_sizes_are_named():
-    with pytest.raises(ValueError, match="gptc-XXS"):
-        models.ARPrior.from_size("gptc-Q")
-    with pytest.raises(ValueError, match="llama-abs-B"):
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: models.ARPrior.from_size("gptc-Q"),
+        lambda: tiny_tokenizer(prior="gptc-Q"),
+    ],
+)
+def test_unknown_prior_size_raises(make):
+    message = "Unknown size of ARPrior: 'gptc-Q'.*Expected one of: .*gptc-XXS"
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_unknown_generator_size_raises():
+    message = "Unknown size of ARVideoGenerator: .*one of: .*llama-abs-B"
+    with pytest.raises(ValueError, match=message):
         models.ARVideoGenerator.from_size("llama-abs-Q")
 
 
-def test_frame_prediction_condition_has_a_clip_and_a_separator():
+@pytest.mark.parametrize("num_tokens, max_length", [(6, 1024), (1100, 1100)])
+@pytest.mark.parametrize(
+    "prior",
+    ["gptc-tiny", {"num_layers": 1, "num_heads": 2, "hidden_dim": 16}],
+)
+def test_prior_has_a_position_per_token(prior, num_tokens, max_length):
+    tokenizer = tiny_tokenizer(prior=prior, num_tokens=num_tokens)
+    assert tokenizer.prior.max_length == max_length
+    latents = ops.zeros((1, num_tokens - 1, tokenizer.code_dim))
+    assert tokenizer.prior(latents).shape == latents.shape
+
+
+def test_prior_keeps_an_explicit_max_length():
+    prior = {"num_layers": 1, "num_heads": 2, "hidden_dim": 16}
+    tokenizer = tiny_tokenizer(prior={**prior, "max_length": 7})
+    assert tokenizer.prior.max_length == 7
+
+
+def test_frame_prediction_condition_has_tokens_and_a_separator():
     generator = tiny_generator(conditioning="frames", class_dropout=0.0)
     condition = np.zeros((2, 7), "int32")
     condition[:, -1] = 32

@@ -271,7 +271,7 @@ def test_mismatched_reference_weights_are_named(tmp_path):
     [
         (
             {"hidden_dim": 32},
-            r"misshapen: .*head/0 has shape \(16, 32\), expected",
+            r"misshapen: .*head/0 has shape \(16, 32\)",
         ),
         ({"num_layers": 2}, "missing: .*1/"),
         ({"num_classes": 5}, "class_embedding"),

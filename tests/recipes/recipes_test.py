@@ -1,3 +1,6 @@
+import re
+import typing
+
 import keras
 import numpy as np
 import pytest
@@ -5,7 +8,7 @@ from keras import ops
 from tiny_models import clips
 
 from keras_larp import data, recipes
-from keras_larp.recipes import settings as recipe_settings
+from keras_larp.recipes.setting import list_settings
 
 SMALL_TOKENIZER = {
     "num_frames": 4,
@@ -38,9 +41,9 @@ def test_tokenizer_recipe_has_the_paper_settings():
     assert (adam.beta_1, adam.beta_2, adam.epsilon) == (0.5, 0.9, 1e-8)
     assert adam.use_ema and adam.ema_momentum == 0.999
     assert tokenizer.optimizer.multiplier == 50.0
-    judge = tokenizer.discriminator_optimizer
-    # The peak is at step 500, the discriminator's hundredth turn.
-    rates = [adam._learning_rate(499), judge._learning_rate(99)]
+    discriminator_adam = tokenizer.discriminator_optimizer
+    # Warmup ends at step 500, at the 100th update of the discriminator.
+    rates = [adam._learning_rate(499), discriminator_adam._learning_rate(99)]
     rates = [float(ops.convert_to_numpy(rate)) for rate in rates]
     np.testing.assert_allclose(rates, [1e-4, 3e-5], rtol=1e-6)
     assert tokenizer.loss_weights == {
@@ -55,7 +58,7 @@ def test_tokenizer_recipe_has_the_paper_settings():
     assert tokenizer.given_total_steps == 2000
 
 
-def test_discriminator_has_the_learning_rate_of_the_step():
+def test_discriminator_learning_rate_follows_the_steps_of_the_run():
     recipe = recipes.larp_l_long_tokenizer(
         4,
         **{**SMALL_TOKENIZER, "warmup_epochs": 1},
@@ -67,19 +70,19 @@ def test_discriminator_has_the_learning_rate_of_the_step():
     fit = recipe.fit_arguments()
     tokenizer.fit(clips(), verbose=0, **fit)
     main = tokenizer.optimizer.main_optimizer
-    judge = tokenizer.discriminator_optimizer
-    turns = int(ops.convert_to_numpy(judge.iterations))
-    assert turns == 3  # At steps 3, 5 and 7 of 0 to 7.
-    for turn, step in enumerate((3, 5, 7)):
+    discriminator_adam = tokenizer.discriminator_optimizer
+    updates = int(ops.convert_to_numpy(discriminator_adam.iterations))
+    assert updates == 3  # At steps 3, 5 and 7 of 0 to 7.
+    for update, step in enumerate((3, 5, 7)):
         np.testing.assert_allclose(
-            ops.convert_to_numpy(judge._learning_rate(turn)),
+            ops.convert_to_numpy(discriminator_adam._learning_rate(update)),
             ops.convert_to_numpy(main._learning_rate(step)),
             rtol=1e-5,
         )
 
 
 @pytest.mark.parametrize("kind", ["tokenizer", "generator"])
-def test_muon_takes_matrices_and_leaves_tables_to_adam(kind):
+def test_muon_updates_matrices_and_adam_the_rest(kind):
     make = {
         "tokenizer": lambda **settings: recipes.small_data_tokenizer(
             10, **{**SMALL_TOKENIZER, "prior": "gptc-tiny"}, **settings
@@ -99,8 +102,8 @@ def test_muon_takes_matrices_and_leaves_tables_to_adam(kind):
     for path, adam in zip(paths, by_adam, strict=True):
         linear = path.endswith("kernel") and "embedding" not in path
         assert adam != (linear and "head" not in path), path
-    with pytest.raises(ValueError, match="'adam' or 'muon'.*'sgd'"):
-        make(optimizer="sgd").build()
+    with pytest.raises(ValueError, match="'adam', 'muon'.*optimizer='sgd'"):
+        make(optimizer="sgd")
 
 
 def test_codebook_settings_reach_the_quantizer():
@@ -111,15 +114,15 @@ def test_codebook_settings_reach_the_quantizer():
         codebook_ema_decay=0.9,
         codebook_reset_unused_after=50,
     )
-    with pytest.raises(ValueError, match="4 clips: give `build` some"):
+    with pytest.raises(ValueError, match="from 4 clips. Pass the training"):
         recipe.build()
     quantizer = recipe.build(clips()).quantizer
     assert (quantizer.ema_decay, quantizer.reset_unused_after) == (0.9, 50)
     lengths = np.linalg.norm(ops.convert_to_numpy(quantizer.embeddings), axis=1)
-    assert lengths.max() < 1.01  # Centres of latents of unit length.
+    assert lengths.max() < 1.01  # Centroids of latents of unit length.
 
 
-def test_prior_loss_starts_late_and_rises():
+def test_prior_loss_starts_late_and_ramps_up():
     recipe = recipes.larp_l_long_tokenizer(
         10,
         **SMALL_TOKENIZER,
@@ -131,7 +134,7 @@ def test_prior_loss_starts_late_and_rises():
     np.testing.assert_allclose(values, [0, 0, 0.03, 0.06], rtol=1e-6)
 
 
-def test_a_recipe_trains():
+def test_tokenizer_recipe_trains():
     recipe = recipes.larp_l_long_tokenizer(2, **SMALL_TOKENIZER, ema_decay=0.9)
     tokenizer = recipe.build()
     history = tokenizer.fit(
@@ -143,17 +146,17 @@ def test_a_recipe_trains():
     assert len(history["loss"]) == 2 and np.isfinite(history["loss"]).all()
 
 
-def test_a_recipe_without_steps_takes_them_from_the_data():
+def test_steps_per_epoch_default_to_one_pass_over_the_data():
     recipe = recipes.larp_l_long_tokenizer(**SMALL_TOKENIZER)
-    assert "an epoch is one pass over the data" in str(recipe)
+    assert "(one epoch: one pass over the data)" in str(recipe)
     assert recipe.fit_arguments()["steps_per_epoch"] is None
-    with pytest.raises(ValueError, match="Make it with `steps_per_epoch`"):
+    with pytest.raises(ValueError, match="Pass `steps_per_epoch` to the"):
         recipe.build()
     dataset = data.video_dataset(
         data.MovingShapes(8, num_frames=4, image_size=16), batch_size=2
     )
     tokenizer = recipe.build(dataset)
-    assert tokenizer.given_total_steps == 2 * 4  # epochs of 8 clips
+    assert tokenizer.given_total_steps == 2 * 4  # 2 epochs of 8 clips
     generator = recipes.larp_l_long_generator(size="llama-abs-tiny")
     generator = generator.build(dataset=dataset)
     assert generator.optimizer._learning_rate.total_steps == 3000 * 4
@@ -161,7 +164,7 @@ def test_a_recipe_without_steps_takes_them_from_the_data():
     assert own.steps_per_epoch == 7
 
 
-def test_checkpointing_leaves_out_a_discriminator_it_cannot_be_done_with():
+def test_gradient_checkpointing_of_the_discriminator_is_turned_off():
     for settings, expected in (
         ({}, True),
         ({"gradient_penalty_weight": 10.0}, False),
@@ -175,7 +178,7 @@ def test_checkpointing_leaves_out_a_discriminator_it_cannot_be_done_with():
         assert tokenizer.discriminator.gradient_checkpointing == expected
 
 
-def test_ramps_and_annealing_reach_the_model():
+def test_ramps_and_annealing_become_schedules():
     recipe = recipes.larp_l_long_tokenizer(
         10,
         **{**SMALL_TOKENIZER, "epochs": 4},
@@ -206,9 +209,9 @@ def test_ramps_and_annealing_reach_the_model():
         (recipes.larp_l_long_frame_prediction, "frames", 75),
     ],
 )
-def test_generator_recipes(make, condition, epochs):
+def test_generator_recipes_have_the_paper_settings(make, condition, epochs):
     recipe = make(10, size="llama-abs-S", vocab_size=8, num_tokens=4)
-    assert recipe.settings["epochs"] == epochs
+    assert recipe.epochs == recipe.settings["epochs"] == epochs
     generator = recipe.build()
     assert generator.conditioning == condition
     adam = generator.optimizer
@@ -219,19 +222,65 @@ def test_generator_recipes(make, condition, epochs):
     )
 
 
-def test_a_recipe_prints_each_setting():
-    text = str(recipes.larp_l_long_tokenizer(10, learning_rate=0.125))
-    assert "an epoch is 10 steps" in text
-    for name in recipe_settings.LARP_L_LONG_TOKENIZER:
-        assert f"\n{name} " in text
-    assert "0.125" in text
+def test_printed_recipe_lists_all_settings_by_group():
+    recipe = recipes.larp_l_long_tokenizer(10, learning_rate=0.125)
+    text = str(recipe)
+    assert text.startswith("larp_l_long_tokenizer (one epoch: 10 steps)\n")
+    for name, value in recipe.settings.items():
+        assert f"\n  {name:30} {value!s:22} " in text
+    titles = [line for line in text.splitlines() if line.istitle()]
+    assert titles == ["Data", "Model", "Optimizer", "Losses", "Discriminator"]
 
 
-def test_every_setting_has_a_description():
-    for settings in recipe_settings.SETTINGS.values():
-        assert set(settings) <= set(recipe_settings.DESCRIPTIONS)
+@pytest.mark.parametrize(
+    "recipe_class", [recipes.TokenizerRecipe, recipes.GeneratorRecipe]
+)
+def test_settings_are_documented(recipe_class):
+    settings = list_settings(recipe_class)
+    assert len(settings) == len({setting.name for setting in settings})
+    for setting in settings:
+        assert setting.description.endswith("."), setting.name
+        kinds = typing.get_args(setting.type) or (setting.type,)
+        if typing.get_origin(setting.type) is tuple:
+            kinds = (tuple,)
+        elif typing.get_origin(setting.type) is not typing.Literal:
+            kinds = tuple(typing.get_origin(kind) or kind for kind in kinds)
+            assert isinstance(setting.default, kinds), setting.name
 
 
-def test_unknown_settings_are_named_with_close_ones():
-    with pytest.raises(ValueError, match="'learning_rat'.*learning_rate"):
+@pytest.mark.parametrize(
+    "recipe", [recipes.TokenizerRecipe, recipes.small_data_generator()]
+)
+def test_settings_table_has_one_row_per_setting(recipe):
+    table = recipes.settings_table(recipe)
+    assert table.count("### ") >= 3
+    rows = [row for row in table.splitlines() if row.startswith("| `")]
+    names = [row.split("`")[1] for row in rows]
+    assert names == [setting.name for setting in list_settings(recipe)]
+    assert all(row.count("|") == 5 for row in rows)
+
+
+def test_settings_table_has_the_names_of_the_reference_implementation():
+    rows = recipes.settings_table(recipes.TokenizerRecipe).splitlines()
+    (row,) = [row for row in rows if "| `prior_loss_weight` |" in row]
+    assert "| 0.06 | `loss_latent_ce_weight` = 0.06 |" in row
+    (row,) = [row for row in rows if "| `patch_size` |" in row]
+    assert "| `temporal_patch_size`, `patch_size` = 4, 8 |" in row
+
+
+def test_reference_values_match_the_defaults():
+    differing = {"lecam_weight", "prior_learning_rate_multiplier"}
+    for recipe_class in (recipes.TokenizerRecipe, recipes.GeneratorRecipe):
+        for setting in list_settings(recipe_class):
+            _, _, value = (setting.reference or "").partition(" = ")
+            number = isinstance(setting.default, int | float)
+            if number and value[:1].isdigit() and setting.name not in differing:
+                value = re.match(r"[0-9.e-]+", value)[0]
+                assert float(value) == setting.default, setting.name
+
+
+def test_unknown_settings_raise_with_a_suggestion():
+    with pytest.raises(
+        ValueError, match="'learning_rat'. Did you mean 'learning_rate'"
+    ):
         recipes.larp_l_long_tokenizer(10, learning_rat=0.1)

@@ -16,24 +16,24 @@ def value(schedule, step):
     return float(ops.convert_to_numpy(schedule(step)))
 
 
-def test_ramp_is_linear_between_its_ends():
+def test_ramp_interpolates_linearly():
     ramp = LinearRamp(0.2, 1.0, num_steps=4, first_step=10)
     received = [value(ramp, step) for step in (0, 10, 11, 12, 14, 99)]
     expected = [0.2, 0.2, 0.4, 0.6, 1.0, 1.0]
     np.testing.assert_allclose(received, expected, rtol=1e-6)
 
 
-def test_learning_rate_is_that_of_the_authors():
-    # Their step is counted from 1: linear from 0.1 to 1, half a cosine back.
+def test_learning_rate_equals_the_reference_implementation():
+    # It counts steps from 1: linear from 0.1 to 1, then half a cosine.
     schedule = WarmupCosine(2.0, 30, warmup_steps=10, min_lr_ratio=0.1)
-    for number in range(1, 31):
-        if number <= 10:
-            share = 0.1 + 0.9 * number / 10
+    for step in range(1, 31):
+        if step <= 10:
+            ratio = 0.1 + 0.9 * step / 10
         else:
-            turn = math.cos(math.pi * (number - 10) / 20)
-            share = 0.1 + 0.9 * 0.5 * (turn + 1)
-        received = value(schedule, number - 1)
-        np.testing.assert_allclose(received, 2.0 * share, rtol=1e-5)
+            cosine = math.cos(math.pi * (step - 10) / 20)
+            ratio = 0.1 + 0.9 * 0.5 * (cosine + 1)
+        received = value(schedule, step - 1)
+        np.testing.assert_allclose(received, 2.0 * ratio, rtol=1e-5)
 
 
 def test_schedules_serialize():
@@ -49,17 +49,16 @@ def test_schedules_serialize():
 
 
 @pytest.mark.parametrize("start", [0, 1, 2, 3, 7])
-def test_turns_have_the_value_of_their_step(start):
+def test_strided_schedule_has_the_value_of_the_step_of_each_update(start):
     ramp = LinearRamp(0.0, 1.0, 100)
-    turns = [n for n in range(30) if (n + 1) % 3 == 0 and n >= start]
-    received = [
-        value(StridedSchedule(ramp, 3, start), i) for i in range(len(turns))
-    ]
-    np.testing.assert_allclose(received, [n / 100 for n in turns], rtol=1e-5)
+    steps = [n for n in range(30) if (n + 1) % 3 == 0 and n >= start]
+    schedule = StridedSchedule(ramp, 3, start)
+    received = [value(schedule, i) for i in range(len(steps))]
+    np.testing.assert_allclose(received, [n / 100 for n in steps], rtol=1e-5)
 
 
-def test_a_warm_up_longer_than_the_run_is_refused():
+def test_a_warm_up_longer_than_the_run_is_rejected():
     with pytest.raises(ValueError, match="warmup_steps=20, total_steps=20"):
         WarmupCosine(1e-3, 20, 20)
-    with pytest.raises(ValueError, match="Received: 0"):
+    with pytest.raises(ValueError, match="num_steps=0"):
         LinearRamp(0.0, 1.0, 0)

@@ -1,4 +1,4 @@
-"""PyTorch's compiler for blocks and losses, and what it may not change."""
+"""Compilation of blocks and losses by PyTorch."""
 
 import functools
 
@@ -14,13 +14,13 @@ from tiny_models import (
 )
 
 pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "torch", reason="PyTorch's compiler"
+    keras.backend.backend() != "torch", reason="tests PyTorch's compiler"
 )
 
 
 @pytest.fixture(autouse=True)
-def graphs_as_they_are(monkeypatch):
-    """All of the compiler but its last part, which takes minutes on CPUs."""
+def without_code_generation(monkeypatch):
+    """Skips the compiler's code generation, which takes minutes on CPUs."""
     import torch
 
     compiler = functools.partial(torch.compile, backend="aot_eager")
@@ -45,8 +45,8 @@ def compiled_tokenizer(jit_compile, model=None, **options):
 
 
 def history(model, data):
-    numbers = model.fit(data, batch_size=4, epochs=2, shuffle=False, verbose=0)
-    return numbers.history
+    result = model.fit(data, batch_size=4, epochs=2, shuffle=False, verbose=0)
+    return result.history
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,9 @@ def history(model, data):
     ],
     ids=["plain", "R1", "checkpointing", "spectral", "bfloat16"],
 )
-def test_compiled_tokenizer_trains_as_the_plain_one(options):
-    # Dropout of the prior included: both draw from the step's generator.
-    # Nothing is drawn: compiled dropout draws other numbers, and rounding
-    # alone could make another token.
+def test_compiled_tokenizer_trains_like_the_eager_one(options):
+    # Without random numbers: compiled dropout draws different ones, and
+    # rounding could change sampled tokens.
     prior = {"num_layers": 1, "num_heads": 2, "hidden_dim": 16, "dropout": 0.0}
     options["model"] = {
         "quantizer": {"stochastic": False},
@@ -71,30 +70,30 @@ def test_compiled_tokenizer_trains_as_the_plain_one(options):
         "prior_num_rounds": 1,
         **options.get("model", {}),
     }
-    plain = history(compiled_tokenizer(False, **options), clips(8))
+    eager = history(compiled_tokenizer(False, **options), clips(8))
     received = history(compiled_tokenizer(True, **options), clips(8))
     half = "dtype" in options["model"]
-    for name, numbers in plain.items():
+    for name, expected in eager.items():
         np.testing.assert_allclose(
             received[name],
-            numbers,
+            expected,
             rtol=5e-2 if half else 1e-4,
             atol=1e-2 if half else 1e-6,
             err_msg=name,
         )
 
 
-def test_blocks_that_are_alike_are_compiled_once():
+def test_blocks_of_equal_configuration_are_compiled_once():
     tokenizer = compiled_tokenizer(True)
     history(tokenizer, clips(8))
-    kinds = [key for key, *_ in tokenizer._compiler.compiled]
-    blocks = [kind for kind in kinds if isinstance(kind, tuple)]
-    # Encoder and decoder, which have the same sizes of blocks: the first two
-    # and the last, for 8 patches and 6 tokens. The prior's. The
-    # discriminator's first two and its last, for 4 and for 8 clips.
+    keys = [key for key, *_ in tokenizer._compiler.compiled]
+    blocks = [key for key in keys if isinstance(key, tuple)]
+    # Three for encoder and decoder, whose blocks are equal except for the
+    # last one of each; one for the prior; and four for the discriminator: two
+    # for its first two blocks and two for its last, with batches of 4 and 8.
     assert len(blocks) == 3 + 1 + 4
-    # Draws of quantizer and prior, and the cross-entropy.
-    assert len(kinds) == len(blocks) + 3
+    # Functions: sampling in quantizer and prior, and the cross-entropy.
+    assert len(keys) == len(blocks) + 3
 
 
 def test_compiled_generator_trains_with_dropout_and_stochastic_depth():
@@ -111,7 +110,7 @@ def test_compiled_generator_trains_with_dropout_and_stochastic_depth():
     assert generator._compiler.compiled
 
 
-def test_training_leaves_the_users_generator_as_it_was():
+def test_training_does_not_change_the_global_random_state():
     import torch
 
     tokenizer = compiled_tokenizer(False)
@@ -121,7 +120,7 @@ def test_training_leaves_the_users_generator_as_it_was():
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_dropout_of_a_step_is_of_seed_and_step_alone():
+def test_dropout_depends_on_seed_and_step_only():
     import torch
 
     def loss(seed, noise):
@@ -144,10 +143,10 @@ def test_dropout_of_a_step_is_of_seed_and_step_alone():
     assert loss(1, noise=0)[0] != first
 
 
-def test_states_of_seeds_stay_on_the_host():
+def test_seed_states_stay_in_host_memory():
     from keras_larp.backend.seed_generator import SeedGenerator
 
-    # As where there is an accelerator: "meta" holds no numbers.
+    # Instead of an accelerator: tensors on "meta" have no values.
     with keras.device("meta"):
         generator = SeedGenerator(7)
         drawn = [generator.next() for _ in range(2)]

@@ -1,40 +1,44 @@
+import collections.abc
+
 from absl import flags
 
 from keras_larp.utils.checks import check_integer
+from keras_larp.utils.differences import describe_differences
 from keras_larp.utils.optional_imports import require
 
 grain = require("grain")
 
-# `fit` looks at the first batches of a data set, through an iterator of their
-# own, before it trains on any.
-_LOOKED_AT = 2
-# Batches may be fetched so far ahead of training.
-_REMEMBERED = 4096
+# Before training, `fit` reads up to this many batches with a separate iterator.
+_MAX_PEEKED_BATCHES = 2
+# Iterators remember the positions of this many of the latest batches; fewer
+# than these may be prefetched ahead of training.
+_MAX_POSITIONS = 4096
 
 
 class ItemStream:
-    """In which order the items of a source come, and how many batches a pass
-    has. The arguments are those of `video_dataset`.
+    """The order of the items of a data set, and its number of batches.
+
+    The arguments are those of `video_dataset`.
 
     Attributes:
-        indices: `grain.MapDataset` of indices, endless where it repeats.
-        length: Integer, items of one pass.
-        steps: Integer, batches of one pass.
+        indices: `grain.MapDataset` of item indices; endless if it repeats.
+        length: Integer. Number of items per epoch.
+        steps: Integer. Number of batches per epoch.
         repeats: Boolean.
-        drop_remainder: Boolean, whether the batches have to be cut.
-        identity: Dictionary of what the order depends on.
+        drop_remainder: Boolean. Whether the last batch may have to be dropped.
+        settings: Dictionary of everything that the order depends on.
     """
 
     def __init__(
         self,
-        count,
-        batch_size,
-        shuffle,
-        seed,
-        repeat,
-        shard_index,
-        shard_count,
-        drop_remainder,
+        count: int,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        repeat: bool,
+        shard_index: int,
+        shard_count: int,
+        drop_remainder: bool,
     ):
         check_integer("batch_size", batch_size, 1)
         check_integer("seed", seed, 0)
@@ -53,7 +57,7 @@ class ItemStream:
             self.steps += 1
         self.repeats = repeat
         self.drop_remainder = drop_remainder and not repeat
-        self.identity = {
+        self.settings = {
             "length": count,
             "shuffle": bool(shuffle),
             "seed": seed,
@@ -63,27 +67,27 @@ class ItemStream:
 
 
 class BatchDataset(grain.IterDataset):
-    """Batches for `fit` that can go on, at the very batch, after a stop.
+    """Batches for `fit`, with a state from which an interrupted run resumes.
 
-    Positions are counted in items from the beginning of the stream, through
-    all epochs, so that a run may go on with another number of workers or
-    another batch size. `video_dataset` and `token_dataset` make these.
+    `video_dataset` and `token_dataset` create these data sets. A state is a
+    position in the stream of items, counted through all epochs, so a run may
+    resume with another batch size or number of workers.
 
-    A callback knows how many batches were trained, whatever was fetched
-    ahead, saves `get_state` of that number, and hands the state to
-    `set_state` when training begins again.
+    Batches are prefetched ahead of training. A callback therefore counts the
+    batches that were trained on, saves `get_state` of that count, and passes
+    the state to `set_state` before training resumes.
 
     Args:
-        items: A `grain.MapDataset`, endless where it repeats.
-        make_batches: Function of `items`, or a slice of them, to a
-            `grain.IterDataset` of pairs: the places of a batch's items in
-            `items`, and the batch.
-        stream: The `ItemStream` behind the items. States of streams in
+        items: `grain.MapDataset` of items; endless if it repeats.
+        make_batches: Function that returns a `grain.IterDataset` for `items`
+            or a slice of it. Its elements are pairs: the positions in `items`
+            of a batch's items, and the batch.
+        stream: `ItemStream`. The order of the items. States of data sets in
             another order are refused.
 
     Attributes:
-        steps_per_epoch: Integer, batches of one pass.
-        repeats: Boolean, whether it never ends.
+        steps_per_epoch: Integer. Number of batches per epoch.
+        repeats: Boolean. Whether the data set is endless.
 
     Example:
 
@@ -91,120 +95,120 @@ class BatchDataset(grain.IterDataset):
     dataset = keras_larp.data.video_dataset(source, batch_size=8)
     batches = iter(dataset)
     next(batches), next(batches)
-    state = dataset.get_state(1)  # as if only one had been asked for
+    state = dataset.get_state(1)  # After the first batch.
     dataset.set_state(state)
     second_batch = next(iter(dataset))
     ```
     """
 
-    def __init__(self, items, make_batches, stream):
+    def __init__(
+        self,
+        items,
+        make_batches: collections.abc.Callable,
+        stream: ItemStream,
+    ):
         super().__init__(make_batches(items))
         self._items = items
         self._make_batches = make_batches
         self.steps_per_epoch = stream.steps
         self.repeats = stream.repeats
-        self._identity = stream.identity
+        self._settings = stream.settings
         self._start = 0
-        self._ends = {0: 0}  # place behind each batch of the last iterator
+        # From the number of batches of the last iterator to the position.
+        self._positions = {0: 0}
 
     def __iter__(self):
         # Grain's workers read flags, which only `absl.app.run` parses.
         if not flags.FLAGS.is_parsed():
             flags.FLAGS.mark_as_parsed()
-        self._ends = {0: self._start}
-        return _BatchIterator(self, self._ends)
+        self._positions = {0: self._start}
+        return _BatchIterator(self, self._positions)
 
-    def get_state(self, batches=None):
-        """Where the stream stands behind some batches.
+    def get_state(self, batches: int | None = None) -> dict:
+        """Returns the state after a number of batches.
 
         Args:
-            batches: Integer, how many batches of the iterator that was made
-                last have been used; all that it handed out where `None`.
+            batches: Integer. Number of batches of the last iterator. Defaults
+                to all that it returned.
 
         Returns:
-            Dictionary of numbers and booleans, for `set_state`; fit for JSON.
+            Dictionary of integers and booleans, which JSON can store.
 
         Raises:
-            ValueError: If the iterator did not hand out so many, or handed
-                out thousands more.
+            ValueError: If the iterator returned fewer batches, or thousands
+                more.
         """
         if batches is None:
-            batches = max(self._ends)
-        if batches not in self._ends:
+            batches = max(self._positions)
+        if batches not in self._positions:
             raise ValueError(
                 "`batches` must be a number of batches that the last iterator "
-                f"of this data set handed out, from {min(self._ends)} to "
-                f"{max(self._ends)}. Received: batches={batches!r}"
+                f"of this data set returned, from {min(self._positions)} to "
+                f"{max(self._positions)}. Received: batches={batches!r}"
             )
-        return {**self._identity, "position": self._ends[batches]}
+        return {**self._settings, "position": self._positions[batches]}
 
-    def set_state(self, state):
-        """Makes the next iterator begin where `get_state` was.
+    def set_state(self, state: dict):
+        """Makes the next iterator start from a state.
 
-        Iterators after it begin at the beginning again. One that hands out no
-        more than two batches, which is how `fit` looks at a data set, does
-        not count.
+        Later iterators start from the beginning again. Iterators that return
+        at most two batches do not count: `fit` uses one to infer shapes.
 
         Args:
-            state: What `get_state` returned, of a data set made with the same
-                arguments; batch size and workers may differ.
+            state: Result of `get_state` of a data set with the same arguments,
+                except for the batch size and the number of workers.
 
         Raises:
-            ValueError: If it is the state of another stream; says how.
+            ValueError: If the state is one of another stream; the message
+                names the differences.
         """
         self._start = self.check_state(state)
-        self._ends = {0: self._start}
+        self._positions = {0: self._start}
 
-    def check_state(self, state):
-        """The position in a state, or `ValueError` where it does not fit."""
-        if not isinstance(state, dict) or "position" not in state:
+    def check_state(self, state: dict) -> int:
+        """Returns the position in a state, or raises `ValueError`."""
+        if not isinstance(state, collections.abc.Mapping) or (
+            "position" not in state
+        ):
             raise ValueError(
-                "A state must be what `get_state` returned. "
-                f"Received: {state!r}"
+                f"A state must be a result of `get_state`. Received: {state!r}"
             )
-        differing = {
-            name: (state.get(name), value)
-            for name, value in self._identity.items()
-            if state.get(name) != value
-        }
-        position = state["position"]
-        if not 0 <= position <= len(self._items):
-            differing["position"] = (position, len(self._items))
-        if differing:
-            text = ", ".join(
-                f"{name} {old!r} there and {new!r} here"
-                for name, (old, new) in differing.items()
-            )
+        settings, position = dict(state), state["position"]
+        del settings["position"]
+        differences = describe_differences(settings, self._settings)
+        if not differences and not 0 <= position <= len(self._items):
+            differences = f"position {position} of {len(self._items)} items"
+        if differences:
             raise ValueError(
-                "The state is that of another stream of items, so that going "
-                "on would give other batches. Make the data set as it was "
-                f"made then. Received: {text}"
+                "The state belongs to a data set with other items or another "
+                "order. Create the data set with the arguments that it had. "
+                f"Received: {differences}"
             )
         return position
 
 
 class _BatchIterator(grain.DatasetIterator):
-    """Hands batches out and notes in `ends` where each of them ends."""
+    """Returns batches and records the position after each in `positions`."""
 
-    def __init__(self, dataset, ends):
+    def __init__(self, dataset, positions):
         self._dataset = dataset
-        self._ends = ends
-        self._begin(ends[0])
+        self._positions = positions
+        self._begin(positions[0])
 
     def _begin(self, position):
         items = self._dataset._items
         items = items[position:] if position else items
         super().__init__(iter(self._dataset._make_batches(items)))
         self._count = 0
-        self._ends.clear()
-        self._ends[0] = position
+        self._positions.clear()
+        self._positions[0] = position
 
     def __next__(self):
-        places, batch = next(self._parent)
+        indices, batch = next(self._parent)
         self._count += 1
-        self._ends[self._count] = int(places[-1]) + 1
-        self._ends.pop(self._count - _REMEMBERED, None)
-        if self._count == _LOOKED_AT + 1:
+        self._positions[self._count] = int(indices[-1]) + 1
+        self._positions.pop(self._count - _MAX_POSITIONS, None)
+        if self._count == _MAX_PEEKED_BATCHES + 1:
             self._dataset._start = 0
         return batch
 
@@ -212,8 +216,8 @@ class _BatchIterator(grain.DatasetIterator):
 
     def get_state(self):
         return {
-            **self._dataset._identity,
-            "position": self._ends[self._count],
+            **self._dataset._settings,
+            "position": self._positions[self._count],
         }
 
     def set_state(self, state):

@@ -135,8 +135,9 @@ class ClipLoader:
         flip = self.horizontal_flip and generator.random() < 0.5
         box = None
         if self.crop_scale is not None:
+            height, width = frames.shape[1:3]
             box = random_crop_box(
-                *frames.shape[1:3], self.crop_scale, self.crop_ratio, generator
+                height, width, self.crop_scale, self.crop_ratio, generator
             )
         video = fit_clip(frames, self.image_size, flip, box)
         if self.augment is not None:

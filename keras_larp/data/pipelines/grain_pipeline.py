@@ -1,106 +1,114 @@
+import collections.abc
 import os
 
 from keras_larp.data.pipelines.batch_dataset import BatchDataset, ItemStream
 from keras_larp.data.pipelines.clip_loader import ClipLoader, batch_clips
+from keras_larp.data.sources.video_source import VideoSource
 from keras_larp.utils.checks import check_integer
 from keras_larp.utils.freed_memory import reuse_freed_memory
 from keras_larp.utils.optional_imports import require
 
 grain = require("grain")
 
-# Threads that decode: FFmpeg works outside of Python's lock.
+# Decoding threads: FFmpeg releases Python's global interpreter lock.
 _NUM_THREADS = min(4, os.cpu_count() or 1)
-# What a worker hands over at once: each message wakes the process that trains.
-_CLIPS_OF_MESSAGE = 4
-# Arrays of at least so many bytes would be handed over in shared memory, which
-# is no faster than a pipe, is scarce in containers, and stays behind when a run
-# is killed.
-_NO_SHARED_MEMORY = 2**62
+# Workers send several clips per message: each message wakes the process that
+# trains.
+_CLIPS_PER_MESSAGE = 4
+# Grain would pass arrays of at least this many bytes in shared memory. That is
+# no faster than a pipe, is limited in containers, and leaks if a run is killed.
+_MIN_SHARED_MEMORY_BYTES = 2**62
 
 
 def video_dataset(
-    source,
-    num_frames=None,
-    image_size=None,
-    batch_size=8,
-    shuffle=True,
-    seed=0,
-    frame_sampling="random",
-    horizontal_flip=False,
-    crop_scale=None,
-    crop_ratio=(3 / 4, 4 / 3),
-    augment=None,
-    resize="pillow",
-    repeat=True,
-    num_workers=0,
-    shard_index=0,
-    shard_count=1,
-    drop_remainder=False,
-    with_labels=True,
-    on_error="raise",
-):
+    source: VideoSource,
+    num_frames: int | None = None,
+    image_size: int | None = None,
+    batch_size: int = 8,
+    shuffle: bool = True,
+    seed: int = 0,
+    frame_sampling: str = "random",
+    horizontal_flip: bool = False,
+    crop_scale: tuple[float, float] | None = None,
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    augment: collections.abc.Callable | None = None,
+    resize: str = "pillow",
+    repeat: bool = True,
+    num_workers: int = 0,
+    shard_index: int = 0,
+    shard_count: int = 1,
+    drop_remainder: bool = False,
+    with_labels: bool = True,
+    on_error: str = "raise",
+) -> "VideoDataset":
     """A Grain pipeline of batches of clips, for `fit` on every backend.
 
     It reads only the frames that a clip needs, resizes, crops and batches.
-    The same arguments give the same batches in the same order, whatever the
-    number of workers; the clips of all shards together are those of the
-    unsharded pipeline.
+    Equal arguments produce equal batches in the same order, regardless of the
+    number of workers. All shards together have the clips of the unsharded
+    pipeline, and each reads only its own.
 
-    Repeating pipelines never end. `fit` of this package's models takes
-    `steps_per_epoch` from them, so that an epoch is one pass over the videos
-    (rounded to whole batches); pass it yourself to other Keras models. Each
-    epoch has its own order and its own random starts.
+    Repeating pipelines are endless. `fit` of this package's models uses their
+    `steps_per_epoch`, so that an epoch is one pass over the videos, rounded
+    to complete batches. Pass it explicitly to other Keras models. Each epoch
+    has a different order and different random starts.
 
     Args:
-        source: `UCF101`, `VideoFolder`, `VideoList`, `MovingShapes`, or any
-            sequence of `VideoFile` or of dictionaries with `video`
-            (`(T, H, W, 3)`, uint8 or floats in [0, 1]) and `label`.
-        num_frames: Integer, length of a clip; by default the source's own, 16
-            for files.
-        image_size: Integer, height and width of a clip; by default the
-            source's own, 128 for files.
-        batch_size: Integer, clips in a batch.
-        shuffle: Boolean.
-        seed: Integer, of the order, the random starts and the mirroring.
-        frame_sampling: String, which frames make a clip: consecutive ones from a
-            `"random"` start, the `"first"` or the `"center"` ones; frames
-            spread over the video, `"uniform"`; or all of its non-overlapping
-            `"windows"`, each a clip.
-        horizontal_flip: Boolean, whether half of the clips are mirrored.
-        crop_scale: Optional pair of floats. Where given, clips are not the
-            middle square of the video: a part with a share of its area in
-            this range is drawn for each clip and resized.
-        crop_ratio: Pair of floats, the range of such a part's width over its
-            height.
-        augment: Optional function of a clip, float32 `(num_frames,
-            image_size, image_size, 3)` in [0, 1], and an integer seed, that
-            returns the changed clip; such as a `LayerAugmentation`. The seed
-            follows from `seed`, the epoch and the clip.
-        resize: String, what resizes the frames of files: `"pillow"`, with
-            antialiasing as in the authors' code, or `"ffmpeg"` while
-            converting to RGB, which nearly halves the pipeline's time and
-            changes pixels by about 1 of 255.
-        repeat: Boolean, whether to go on for ever; otherwise one pass.
-        num_workers: Integer, processes that decode, each one clip at a time;
-            0 to do it in threads of this process.
-        shard_index: Integer, which part of the videos, from 0.
-        shard_count: Integer, how many parts there are.
-        drop_remainder: Boolean, whether a last batch that is not full is left
-            out, where the pipeline ends.
-        with_labels: Boolean, whether batches are pairs of clips and class
-            ids, or clips alone.
-        on_error: String: `"raise"` an error that names the file that does not
-            decode, or `"skip"` it, and count it in `skipped`.
+        source: `VideoSource`, such as `UCF101`, `VideoFolder` or
+            `MovingShapes`.
+        num_frames: Integer. Number of frames per clip. Defaults to the
+            source's `default_num_frames`, 16 for files.
+        image_size: Integer. Height and width of clips in pixels. Defaults to
+            the source's `default_image_size`, 128 for files.
+        batch_size: Integer. Number of clips per batch. Defaults to 8.
+        shuffle: Boolean. Whether to shuffle the clips. Defaults to `True`.
+        seed: Integer. Seed of the order, of random starts and of augmentation.
+            Defaults to 0.
+        frame_sampling: String. Which frames form a clip. `"random"`, `"first"`
+            and `"center"`: consecutive frames from a random start, the
+            beginning or the middle. `"uniform"`: evenly spaced over the
+            video. `"windows"`: all non-overlapping windows of the video, each
+            of which is a clip. Defaults to `"random"`.
+        horizontal_flip: Boolean. Whether to mirror half of the clips. Defaults
+            to `False`.
+        crop_scale: Pair of floats. Random resized crops: the range of the
+            ratio of the crop's area to that of the frame. Defaults to `None`,
+            the center crop.
+        crop_ratio: Pair of floats. The range of the aspect ratio (width /
+            height) of random crops. Defaults to (3/4, 4/3).
+        augment: Function of a clip, float32 `(num_frames, image_size,
+            image_size, 3)` in [0, 1], and an integer seed. Returns the
+            augmented clip. See `LayerAugmentation`. The seed depends on
+            `seed`, the epoch and the clip. Defaults to `None`.
+        resize: String. How frames of files are resized: `"pillow"`, with
+            antialiasing as in the reference implementation, or `"ffmpeg"`
+            during conversion to RGB, which nearly halves the time of the
+            pipeline and changes pixels by about 1 of 255. Defaults to
+            `"pillow"`.
+        repeat: Boolean. Whether the data set is endless; otherwise it is one
+            epoch. Defaults to `True`.
+        num_workers: Integer. Number of decoding processes, each decoding one
+            clip at a time. Defaults to 0, which decodes in threads.
+        shard_index: Integer. Index of the shard. Defaults to 0.
+        shard_count: Integer. Number of shards. Defaults to 1.
+        drop_remainder: Boolean. Whether to drop an incomplete last batch if
+            the data set does not repeat. Defaults to `False`.
+        with_labels: Boolean. Whether batches are pairs of clips and class
+            ids instead of clips only. Defaults to `True`.
+        on_error: String. What to do with videos that do not decode:
+            `"raise"` an error that names the file, or `"skip"` them and count
+            them in `skipped`. Defaults to `"raise"`.
 
     Returns:
         A `VideoDataset`, a `grain.IterDataset` of float32 `(batch_size,
         num_frames, image_size, image_size, 3)` in [0, 1], with labels int32
-        `(batch_size,)`, -1 for "no class".
+        `(batch_size,)`, -1 for no class.
 
     Raises:
-        ValueError: If an argument is out of range, or mirroring is asked for
-            where it changes the class.
-        VideoDecodeError: While iterating; see `on_error`.
+        TypeError: If `source` is not a `VideoSource`.
+        ValueError: If an argument is out of range, or `horizontal_flip` would
+            change labels.
+        VideoDecodeError: During iteration; see `on_error`.
         ImportError: If Grain is not installed.
 
     Example:
@@ -137,15 +145,14 @@ def video_dataset(
         shard_count,
         drop_remainder,
     )
-    # The place in the stream goes along, so that a stopped run can go on.
+    # Clips carry their position in the stream, so that runs can resume.
     clips = stream.indices.map_with_index(
-        lambda place, index: (
-            place,
-            loader.load(place // stream.length, index),
+        lambda position, index: (
+            position,
+            loader.load(position // stream.length, index),
         )
     )
-
-    buffer_size = max(2 * batch_size, _NUM_THREADS)  # in clips
+    buffer_size = max(2 * batch_size, _NUM_THREADS)  # In clips.
 
     def make_batches(clips):
         if num_workers:
@@ -154,8 +161,8 @@ def video_dataset(
             clips = clips.to_iter_dataset(
                 grain.ReadOptions(_NUM_THREADS, buffer_size)
             )
-        # Errors are met here, in the process that trains, and batches are
-        # made here, so that they are the same for any number of workers.
+        # This process filters errors and batches clips, so that batches do
+        # not depend on the number of workers.
         batches = clips.filter(lambda item: loader.keep(item[1])).batch(
             batch_size,
             drop_remainder=stream.drop_remainder,
@@ -171,48 +178,51 @@ def video_dataset(
 
 
 def decode_in_workers(clips, num_workers, buffer_size):
-    """The items of a `MapDataset` in order, made by processes of their own."""
-    messages = clips.batch(_CLIPS_OF_MESSAGE, batch_fn=list)
-    per_worker = buffer_size // (num_workers * _CLIPS_OF_MESSAGE)
-    # One thread in each: more of them wait for one another and for the pipe.
+    """Computes the items of a `MapDataset` in worker processes, in order."""
+    messages = clips.batch(_CLIPS_PER_MESSAGE, batch_fn=list)
+    per_worker = buffer_size // (num_workers * _CLIPS_PER_MESSAGE)
+    # One thread per worker: more would wait for each other and for the pipe.
     messages = messages.to_iter_dataset(
         grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
     ).mp_prefetch(
         grain.MultiprocessingOptions(
             num_workers, per_worker_buffer_size=max(2, per_worker)
         ),
-        worker_init_fn=_begin_worker,
+        worker_init_fn=_init_worker,
     )
     messages = grain.experimental.WithOptionsIterDataset(
         messages,
-        grain.experimental.DatasetOptions(min_shm_size=_NO_SHARED_MEMORY),
+        grain.experimental.DatasetOptions(
+            min_shm_size=_MIN_SHARED_MEMORY_BYTES
+        ),
     )
-    return grain.experimental.FlatMapIterDataset(messages, _ClipsOfMessage())
+    return grain.experimental.FlatMapIterDataset(messages, _UnpackMessage())
 
 
-class _ClipsOfMessage(grain.experimental.FlatMapTransform):
-    max_fan_out = _CLIPS_OF_MESSAGE
+class _UnpackMessage(grain.experimental.FlatMapTransform):
+    max_fan_out = _CLIPS_PER_MESSAGE
 
     def flat_map(self, element):
         return element
 
 
-def _begin_worker(worker_index, worker_count):
-    # Layers that augment must not take memory that training wants.
+def _init_worker(worker_index, worker_count):
+    # Augmentation layers must not occupy GPU memory.
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     reuse_freed_memory()
 
 
 class VideoDataset(BatchDataset):
-    """Batches of clips, made by `video_dataset`.
+    """Batches of clips, created by `video_dataset`.
 
-    `get_state` and `set_state` let a stopped run go on; see `BatchDataset`.
+    Interrupted runs resume with `get_state` and `set_state`; see
+    `BatchDataset`.
 
     Attributes:
-        steps_per_epoch: Integer, batches of one pass over the videos.
-        repeats: Boolean, whether it never ends.
-        skipped: Dictionary from the error of each video that was left out to
-            how many times it was met, with `on_error="skip"`.
+        steps_per_epoch: Integer. Number of batches per epoch.
+        repeats: Boolean. Whether the data set is endless.
+        skipped: Dictionary from the error message of each skipped video to
+            how often it was skipped, with `on_error="skip"`.
     """
 
     def __init__(self, clips, make_batches, stream, loader):
@@ -220,5 +230,5 @@ class VideoDataset(BatchDataset):
         self._loader = loader
 
     @property
-    def skipped(self):
+    def skipped(self) -> dict[str, int]:
         return dict(self._loader.skipped)

@@ -1,29 +1,31 @@
 import threading
 
+import keras
 import numpy as np
 
 from keras_larp.utils.optional_imports import require
 
 
 class LayerAugmentation:
-    """Applies a random layer of Keras or KerasCV to clips, with one draw each.
+    """Applies a random image layer of Keras or KerasCV to clips.
 
-    The layer is called on frame after frame, its random generators being set
-    to the clip's seed before each: all frames of a clip are changed alike,
-    and a clip is changed in the same way whenever its seed is the same.
-    (`keras.layers.AugMix` draws from Python's `random` too, and is not.)
-    Layers that do much, such as `RandAugment`, take longer than decoding.
+    The layer is called on each frame with the same seed, so that all frames
+    of a clip are augmented alike. Results depend only on the clip and the
+    seed. (An exception is `keras.layers.AugMix`, which also draws from
+    Python's `random`.) Elaborate layers such as `RandAugment` take longer than
+    decoding.
 
     Args:
-        layer: A layer that takes an image `(H, W, 3)` with values in [0, 1]
-            (pass `value_range=(0, 1)` to it) and gives one of the same shape.
+        layer: `keras.layers.Layer`. Maps an image `(H, W, 3)` in [0, 1] to one
+            of the same shape. Pass `value_range=(0, 1)` to layers that have
+            it.
 
     Call arguments:
         video: float32 `(T, H, W, 3)` in [0, 1].
         seed: Integer.
 
     Returns:
-        float32 `(T, H, W, 3)`, cut to [0, 1].
+        float32 `(T, H, W, 3)`, clipped to [0, 1].
 
     Raises:
         TypeError: If `layer` is not a layer.
@@ -39,22 +41,18 @@ class LayerAugmentation:
     ```
     """
 
-    def __init__(self, layer):
-        import keras
-
+    def __init__(self, layer: keras.layers.Layer):
         if not isinstance(layer, keras.layers.Layer):
             raise TypeError(
-                "`layer` must be a layer of Keras or KerasCV; pass functions "
-                "of a video and a seed to `augment` themselves. "
+                "`layer` must be a Keras or KerasCV layer. Pass functions of a "
+                "video and a seed to `augment` directly. "
                 f"Received: {layer!r}"
             )
         self.layer = layer
-        # Threads share the layer, whose generators are its state.
+        # Threads share the layer and the state of its generators.
         self._lock = threading.Lock()
 
-    def __call__(self, video, seed):
-        import keras
-
+    def __call__(self, video: np.ndarray, seed: int) -> np.ndarray:
         frames = []
         with self._lock:
             for frame in video:
@@ -69,16 +67,12 @@ class LayerAugmentation:
             )
         return augmented
 
-    # Worker processes get the layer as Keras saves it.
+    # Worker processes receive the layer in serialized form.
 
     def __getstate__(self):
-        import keras
-
         return keras.saving.serialize_keras_object(self.layer)
 
     def __setstate__(self, state):
-        import keras
-
         self.__init__(keras.saving.deserialize_keras_object(state))
 
 
@@ -87,8 +81,8 @@ def _set_generators(layer, seed):
         for variable in part.variables:
             if variable.name == "seed_generator_state":
                 variable.assign(np.array([seed, 0]))
-        # KerasCV draws from generators of TensorFlow: its layers' own, and
-        # the global one.
+        # KerasCV draws from TensorFlow generators of its layers and from the
+        # global one.
         generator = getattr(part, "_random_generator", None)
         if hasattr(generator, "reset_from_seed"):
             generator.reset_from_seed(seed)

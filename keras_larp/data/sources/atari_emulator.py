@@ -1,4 +1,5 @@
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +76,8 @@ class AtariEmulator:
         actions = self._draw_actions(
             generator, lead + 1 + (num_frames - 1) * frame_skip
         )
-        frames, previous, is_cut = [], None, False
+        frames, is_cut = [], False
+        previous: Any = None
         # Step 0 is the first recorded frame.
         for step, action in enumerate(actions, start=-lead):
             has_ended = self._step(action)

@@ -61,8 +61,8 @@ class VideoFolder(FileSource):
         if class_names is None:
             class_names = [name for name in folders if name is not None]
         class_names = tuple(class_names)
-        ids = {name: i for i, name in enumerate(class_names)}
-        ids[None] = -1
+        ids: dict[str | None, int] = {None: -1}
+        ids.update({name: i for i, name in enumerate(class_names)})
         unknown = [name for name in folders if name not in ids]
         if unknown:
             raise ValueError(

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 
 from keras_larp.data.pipelines.batch_dataset import BatchDataset, ItemStream
@@ -9,50 +11,51 @@ grain = require("grain")
 
 
 def token_dataset(
-    folder,
-    batch_size=64,
-    shuffle=True,
-    seed=0,
-    repeat=True,
-    shard_index=0,
-    shard_count=1,
-    drop_remainder=False,
-    vocab_size=None,
-    num_tokens=None,
-    conditioning="class",
-):
+    folder: "str | os.PathLike | TokenSource",
+    batch_size: int = 64,
+    shuffle: bool = True,
+    seed: int = 0,
+    repeat: bool = True,
+    shard_index: int = 0,
+    shard_count: int = 1,
+    drop_remainder: bool = False,
+    vocab_size: int | None = None,
+    num_tokens: int | None = None,
+    conditioning: str = "class",
+) -> "TokenDataset":
     """A Grain pipeline of batches of tokens, for `generator.fit`.
 
-    The order, `repeat` and what a stopped run does are those of
-    `video_dataset`.
+    Order, `repeat` and resuming work as in `video_dataset`.
 
     Args:
-        folder: String or path, what `write_token_dataset` wrote, or a
+        folder: String or path. A folder that `write_token_dataset` wrote, or a
             `TokenSource`.
-        batch_size: Integer, clips in a batch.
-        shuffle: Boolean.
-        seed: Integer, of the order.
-        repeat: Boolean, whether to go on for ever; otherwise one pass.
-        shard_index: Integer, which part of the clips, from 0.
-        shard_count: Integer, how many parts there are.
-        drop_remainder: Boolean, whether a last batch that is not full is left
-            out, where the pipeline ends.
-        vocab_size: Optional integer, the number of codes that the generator
-            was made for.
-        num_tokens: Optional integer, the tokens a clip that it was made for.
-        conditioning: String, `"class"` or, of tokens that were written with
-            `num_condition_frames`, `"frames"`.
+        batch_size: Integer. Number of clips per batch. Defaults to 64.
+        shuffle: Boolean. Whether to shuffle the clips. Defaults to `True`.
+        seed: Integer. Seed of the order. Defaults to 0.
+        repeat: Boolean. Whether the data set is endless; otherwise it is one
+            epoch. Defaults to `True`.
+        shard_index: Integer. Index of the shard. Defaults to 0.
+        shard_count: Integer. Number of shards. Defaults to 1.
+        drop_remainder: Boolean. Whether to drop an incomplete last batch if
+            the data set does not repeat. Defaults to `False`.
+        vocab_size: Integer. The vocabulary size of the generator, to check
+            that the tokens match. Defaults to `None`, no check.
+        num_tokens: Integer. The number of tokens per clip of the generator, to
+            check that the tokens match. Defaults to `None`, no check.
+        conditioning: String. `"class"`, or `"frames"` for tokens written with
+            `num_condition_frames`. Defaults to `"class"`.
 
     Returns:
         A `TokenDataset`, a `grain.IterDataset` of dictionaries of
         `token_ids`, int32 `(batch_size, num_tokens)`, and either `class_ids`,
-        int32 `(batch_size,)`, -1 for "no class", or `condition_ids`, int32
+        int32 `(batch_size,)`, -1 for no class, or `condition_ids`, int32
         `(batch_size, num_tokens + 1)`, the tokens of the condition frames
-        with the separator.
+        followed by the separator.
 
     Raises:
-        FileNotFoundError: If the folder or a shard is not there.
-        ValueError: If an argument is out of range or is not that of the
+        FileNotFoundError: If the folder or a shard does not exist.
+        ValueError: If an argument is out of range or does not match the
             tokens, or if there are shards of several tokenizers.
 
     Example:
@@ -63,17 +66,20 @@ def token_dataset(
     ```
     """
     source = folder if isinstance(folder, TokenSource) else TokenSource(folder)
-    for name, value in (("vocab_size", vocab_size), ("num_tokens", num_tokens)):
-        if value is not None and value != getattr(source, name):
+    for name, stored, requested in (
+        ("vocab_size", source.vocab_size, vocab_size),
+        ("num_tokens", source.num_tokens, num_tokens),
+    ):
+        if requested not in (None, stored):
             raise ValueError(
-                f"The tokens have {name}={getattr(source, name)}, so that the "
-                f"generator must have it too. Received: {name}={value}"
+                f"The generator must have the {name} of the tokens, {stored}. "
+                f"Received: {name}={requested}"
             )
     check_choice("conditioning", conditioning, ("class", "frames"))
     if conditioning == "frames" and source.num_condition_frames is None:
         raise ValueError(
-            "These tokens were written without those of first frames. Write "
-            "them with `num_condition_frames=`. Received: conditioning='frames'"
+            "The token data set has no tokens of condition frames. Write it "
+            "with `num_condition_frames=`. Received: conditioning='frames'"
         )
     stream = ItemStream(
         len(source),
@@ -86,14 +92,14 @@ def token_dataset(
         drop_remainder,
     )
 
-    def load(place, index):
+    def load(position, index):
         record = source[index]
         if conditioning == "class":
             condition = {"class_ids": np.int32(record["label"])}
         else:
             ids = np.append(record["condition_ids"], source.vocab_size)
             condition = {"condition_ids": ids.astype("int32")}
-        return place, {"token_ids": record["token_ids"], **condition}
+        return position, {"token_ids": record["token_ids"], **condition}
 
     def make_batches(items):
         return items.to_iter_dataset().batch(
@@ -105,14 +111,15 @@ def token_dataset(
 
 
 class TokenDataset(BatchDataset):
-    """Batches of tokens, made by `token_dataset`.
+    """Batches of tokens, created by `token_dataset`.
 
-    `get_state` and `set_state` let a stopped run go on; see `BatchDataset`.
+    Interrupted runs resume with `get_state` and `set_state`; see
+    `BatchDataset`.
 
     Attributes:
         source: The `TokenSource`.
-        steps_per_epoch: Integer, batches of one pass over the clips.
-        repeats: Boolean, whether it never ends.
+        steps_per_epoch: Integer. Number of batches per epoch.
+        repeats: Boolean. Whether the data set is endless.
     """
 
     def __init__(self, items, make_batches, stream, source):

@@ -1,10 +1,10 @@
-"""The files of a token data set: its description, shards and records.
+"""The files of a token data set: description, shards and records.
 
-A record is a safetensors file of `token_ids` (uint16 or uint32), `label`,
+A record is a safetensors file with `token_ids` (uint16 or uint32), `label`,
 `start`, `flipped`, `name` (UTF-8) and, for frame prediction, `condition_ids`,
-the tokens of the clip of which only the first frames are known. It is in an
-ArrayRecord file, the format that Grain reads at random. The name of a shard
-has the tokenizer's identity in it.
+the tokens of a clip of the condition frames. Shards are ArrayRecord files of
+records, which Grain reads in random order. Their names include the start of
+the tokenizer's fingerprint.
 """
 
 import json
@@ -21,9 +21,15 @@ VERSION = 1
 
 
 def pack_record(
-    token_ids, label, start, flipped, name, vocab_size, condition_ids=None
-):
-    """One clip's tokens as bytes."""
+    token_ids: np.ndarray,
+    label: int,
+    start: int,
+    flipped: bool,
+    name: str,
+    vocab_size: int,
+    condition_ids: np.ndarray | None = None,
+) -> bytes:
+    """Serializes the tokens of a clip."""
     dtype = np.uint16 if vocab_size <= 2**16 else np.uint32
     arrays = {
         "token_ids": np.ascontiguousarray(token_ids, dtype),
@@ -37,8 +43,8 @@ def pack_record(
     return save(arrays)
 
 
-def unpack_record(record):
-    """What `pack_record` was given, as a dictionary."""
+def unpack_record(record: bytes) -> dict:
+    """Returns the arguments of `pack_record` as a dictionary."""
     arrays = load(record)
     ids = {
         name: arrays[name].astype(np.int32)
@@ -54,30 +60,30 @@ def unpack_record(record):
     }
 
 
-def shard_names(description):
-    """File names of all shards that a data set has when it is whole."""
+def shard_names(description: dict) -> list[str]:
+    """Returns the file names of all shards of a complete data set."""
     count = -(-description["num_clips"] // description["clips_per_shard"])
-    identity = description["tokenizer"][:12]
+    fingerprint = description["tokenizer"][:12]
     return [
-        f"tokens-{identity}-{i:05d}-of-{count:05d}{ENDING}"
+        f"tokens-{fingerprint}-{i:05d}-of-{count:05d}{ENDING}"
         for i in range(count)
     ]
 
 
-def read_description(folder):
-    """The description in a folder, or `None` where there is none."""
+def read_description(folder) -> dict | None:
+    """Returns the description of a data set, or `None` if there is none."""
     path = pathlib.Path(folder) / DESCRIPTION
     if not path.is_file():
         return None
     description = json.loads(path.read_text())
     if description.get("version") != VERSION:
         raise ValueError(
-            f"{path} must be of version {VERSION} of the format of token data "
-            f"sets. Received: version={description.get('version')!r}"
+            f"{path} must have version {VERSION} of the token data set format. "
+            f"Received: version={description.get('version')!r}"
         )
     return description
 
 
-def write_description(folder, description):
+def write_description(folder, description: dict):
     text = json.dumps(description, indent=2) + "\n"
     atomic_write_text(pathlib.Path(folder) / DESCRIPTION, text)

@@ -1,3 +1,4 @@
+import os
 import pathlib
 
 from keras_larp.data.tokens.token_records import (
@@ -11,29 +12,34 @@ from keras_larp.utils.optional_imports import require
 
 
 class TokenSource:
-    """The clips' tokens in a folder that `write_token_dataset` wrote.
+    """A token data set that `write_token_dataset` wrote.
 
-    A sequence of dictionaries: `token_ids`, int32 `(num_tokens,)`; `label`,
-    the class id, or -1; `name`, the video's file; `start`, its first frame;
-    `flipped`, whether the clip was mirrored; and, where the tokens are for
-    frame prediction, `condition_ids`, int32 `(num_tokens,)`.
+    A sequence of dictionaries with the keys
+
+    - `token_ids`: int32 `(num_tokens,)`;
+    - `label`: the class id, -1 for no class;
+    - `name`: the name of the video, see `VideoSource.name`;
+    - `start`: the index of the clip's first frame in the video;
+    - `flipped`: whether the clip was mirrored;
+    - `condition_ids`: int32 `(num_tokens,)`, the tokens of the condition
+      frames, if the tokens are for frame prediction.
 
     Args:
-        folder: String or path.
+        folder: String or path. The folder of the data set.
 
     Attributes:
-        tokenizer: String, the identity of the tokenizer that made the tokens.
-        vocab_size: Integer, number of codes.
-        num_tokens: Integer, tokens a clip.
+        tokenizer: String. The `model_fingerprint` of the tokenizer.
+        vocab_size: Integer. Number of codes.
+        num_tokens: Integer. Number of tokens per clip.
         class_names: Tuple of strings.
-        num_condition_frames: Integer, frames that `condition_ids` hold, or
-            `None`.
+        num_condition_frames: Integer. Number of condition frames, `None` if
+            the records have no `condition_ids`.
 
     Raises:
         FileNotFoundError: If the folder is no token data set, or shards are
             missing.
-        ValueError: If there are shards of several tokenizers, or one does not
-            read.
+        ValueError: If there are shards of several tokenizers, or one is
+            damaged.
 
     Example:
 
@@ -44,32 +50,32 @@ class TokenSource:
     ```
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | os.PathLike):
         folder = pathlib.Path(folder)
         description = read_description(folder)
         if description is None:
             raise FileNotFoundError(
-                f"{folder} is no token data set: there is no {DESCRIPTION} in "
-                "it. `write_token_dataset` makes one."
+                f"{folder} is no token data set: it has no {DESCRIPTION}. "
+                "`write_token_dataset` creates one."
             )
         names = shard_names(description)
         missing = [name for name in names if not (folder / name).is_file()]
-        strange = [
+        unknown = [
             path.name
             for path in sorted(folder.glob(f"tokens-*{ENDING}"))
             if path.name not in names
         ]
-        if strange:
+        if unknown:
             raise ValueError(
                 f"{folder} has shards of another tokenizer or data set than "
-                f"{DESCRIPTION} says, {description['tokenizer'][:12]}. Take "
-                f"them out. Received: {', '.join(strange[:3])}"
+                f"its {DESCRIPTION}, {description['tokenizer'][:12]}. Remove "
+                f"them. Received: {', '.join(unknown[:3])}"
             )
         if missing:
             raise FileNotFoundError(
                 f"{len(missing)} of {len(names)} shards are missing in "
-                f"{folder}, the first being {missing[0]}. Call "
-                "`write_token_dataset` again, which goes on with them."
+                f"{folder}, for example {missing[0]}. Call "
+                "`write_token_dataset` again to write them."
             )
         self.tokenizer = description["tokenizer"]
         self.vocab_size = description["vocab_size"]
@@ -84,15 +90,15 @@ class TokenSource:
             length = len(self._records)
         except RuntimeError as error:
             raise ValueError(
-                f"A shard in {folder} is damaged. Delete it, and call "
+                f"A shard in {folder} is damaged. Delete it and call "
                 f"`write_token_dataset` again. ({error})"
             ) from error
         if not length:
-            raise ValueError(f"The shards in {folder} hold no clip.")
+            raise ValueError(f"The shards in {folder} hold no clips.")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._records)
 
-    def __getitem__(self, index):
-        # `range` ends `for record in tokens` and knows indices from the end.
+    def __getitem__(self, index: int) -> dict:
+        # `range` handles negative indices, and raises `IndexError`.
         return unpack_record(self._records[range(len(self))[index]])

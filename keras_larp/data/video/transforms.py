@@ -33,7 +33,8 @@ def resize_shorter_side(video: np.ndarray, image_size: int) -> np.ndarray:
     """
     video = check_video(video)
     image_size = check_integer("image_size", image_size, 1)
-    size = resized_size(*video.shape[1:3], image_size)
+    height, width = video.shape[1:3]
+    size = resized_size(height, width, image_size)
     if size == video.shape[1:3]:
         return video if video.dtype == np.uint8 else video.astype(np.float32)
     return _resize(video, size)

@@ -4,8 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_larp.models import ARVideoGenerator, LARPTokenizer
-from keras_larp.models.ar_prior import SIZES
+from keras_larp.models import ARPrior, ARVideoGenerator, LARPTokenizer
 
 _NORMS = {
     "none": "none",
@@ -132,17 +131,10 @@ def _prior_arguments(config):
     name = str(config.get("name") or "none")
     if name.lower() in _NO_PRIOR:
         return {"prior": None}
-    if name not in SIZES:
-        raise ValueError(
-            f"The prior must be one of: {', '.join(SIZES)}. Received: {name!r}"
-        )
-    num_layers, num_heads, hidden_dim = SIZES[name]
     options = config.get("args", {})
     return {
         "prior": {
-            "num_layers": num_layers,
-            "num_heads": num_heads,
-            "hidden_dim": hidden_dim,
+            **ARPrior.size_arguments(name),
             "max_length": options.get("max_seq_len", 1024),
             "dropout": 0.0 if config.get("no_dropout") else 0.1,
             "normalize": options.get("l2_normalized", True),

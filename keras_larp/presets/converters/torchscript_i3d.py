@@ -1,9 +1,9 @@
 import os
 
-import keras
 import numpy as np
 
 from keras_larp.models.i3d import check_clips
+from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.downloads import fetch_file
 from keras_larp.utils.fingerprints import file_sha256
 from keras_larp.utils.optional_imports import require
@@ -92,7 +92,7 @@ class TorchScriptI3D:
         check_clips(videos)
         torch = require("torch", "torch")
         # Copy, because PyTorch warns about read-only arrays.
-        videos = np.array(keras.ops.convert_to_numpy(videos), "float32")
+        videos = np.array(to_numpy(videos), "float32")
         with torch.inference_mode():
             x = torch.from_numpy(videos).to(self.device)
             x = 2.0 * x.permute(0, 4, 1, 2, 3) - 1.0  # (B, 3, T, H, W)

@@ -1,13 +1,15 @@
-"""One draw a clip, which follows from its seed."""
+"""One random draw per clip, determined by its seed."""
 
 import itertools
 import os
+import pickle
 
 import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from number_clips import ArraySource
 
 from keras_larp import data
 
@@ -23,14 +25,14 @@ def clip(num_frames=3, size=8):
         keras.layers.RandomBrightness(0.5, value_range=(0, 1), seed=3),
         keras.layers.RandomColorJitter((0, 1), 0.4, 0.4, (0.2, 0.8), 0.1),
         keras.layers.RandomRotation(0.2),
-        pytest.param(  # Slow on JAX, which compiles all that it may do.
+        pytest.param(  # Slow on JAX, which compiles all branches.
             keras.layers.RandAugment(value_range=(0, 1), factor=0.3),
             marks=pytest.mark.once,
         ),
     ],
     ids=lambda layer: type(layer).__name__,
 )
-def test_a_layer_changes_all_frames_alike_and_by_seed(layer):
+def test_layer_augments_all_frames_alike_and_by_seed(layer):
     augment = data.LayerAugmentation(layer)
     video = clip()
     changed = [augment(video, seed) for seed in range(4)]
@@ -42,7 +44,7 @@ def test_a_layer_changes_all_frames_alike_and_by_seed(layer):
     np.testing.assert_array_equal(augment(video, 1), changed[1])
 
 
-def test_a_layer_of_keras_cv_changes_all_frames_alike_and_by_seed():
+def test_keras_cv_layer_augments_all_frames_alike_and_by_seed():
     if not os.environ.get("KERAS_LARP_REQUIRE_CV"):
         pytest.importorskip("keras_cv")
     import keras_cv
@@ -55,9 +57,7 @@ def test_a_layer_of_keras_cv_changes_all_frames_alike_and_by_seed():
     assert (one != other).any()
 
 
-def test_a_layer_gets_into_worker_processes():
-    import pickle
-
+def test_layer_is_picklable_for_worker_processes():
     augment = data.LayerAugmentation(
         keras.layers.RandomBrightness(0.5, value_range=(0, 1))
     )
@@ -65,15 +65,15 @@ def test_a_layer_gets_into_worker_processes():
     np.testing.assert_array_equal(copy(clip(), 5), augment(clip(), 5))
 
 
-def test_what_no_layer_may_do():
-    with pytest.raises(TypeError, match="must be a layer"):
+def test_invalid_layers_are_refused():
+    with pytest.raises(TypeError, match="must be a Keras or KerasCV layer"):
         data.LayerAugmentation(len)
     with pytest.raises(ValueError, match="RandomCrop must keep the shape"):
         data.LayerAugmentation(keras.layers.RandomCrop(4, 4))(clip(), 0)
 
 
 def seeds_seen(**options):
-    """The seed that each clip of two epochs is changed by."""
+    """The augmentation seed of each clip of two epochs."""
     dataset = data.video_dataset(
         data.MovingShapes(4, 1, 8),
         batch_size=4,
@@ -85,7 +85,7 @@ def seeds_seen(**options):
     return np.concatenate([video[:, 0, 0, 0, 0] for video, _ in batches])
 
 
-def test_each_clip_and_epoch_has_a_seed_of_its_own():
+def test_each_clip_and_epoch_has_a_different_seed():
     seeds = seeds_seen()
     assert len(set(seeds)) == 8
     np.testing.assert_array_equal(seeds, seeds_seen())
@@ -103,7 +103,7 @@ sides = st.integers(1, 400)
     ratio=st.floats(1.0, 3.0),
     seed=st.integers(0, 99),
 )
-def test_drawn_parts_are_inside_and_of_an_allowed_size(
+def test_crop_boxes_are_inside_the_frame_and_of_allowed_size(
     height, width, low, ratio, seed
 ):
     generator = np.random.default_rng(seed)
@@ -117,7 +117,7 @@ def test_drawn_parts_are_inside_and_of_an_allowed_size(
         assert 1 / ratio * 0.95 < columns / rows < ratio * 1.05
 
 
-def test_drawn_parts_spread_over_the_range():
+def test_crop_boxes_spread_over_the_range():
     generator = np.random.default_rng(0)
     boxes = np.array(
         [
@@ -130,9 +130,9 @@ def test_drawn_parts_spread_over_the_range():
     assert boxes[:, 0].min() == 0 and boxes[:, 0].max() > 40
 
 
-def test_a_random_crop_is_the_same_for_all_frames_of_a_clip():
+def test_random_crop_is_the_same_for_all_frames_of_a_clip():
     frame = np.arange(48 * 64 * 3).reshape(1, 48, 64, 3) % 251
-    source = [{"video": np.repeat(frame, 3, 0).astype("uint8"), "label": 0}]
+    source = ArraySource([np.repeat(frame, 3, 0).astype("uint8")])
     options = {"num_frames": 3, "image_size": 16, "batch_size": 1}
     dataset = data.video_dataset(source, crop_scale=(0.2, 0.6), **options)
     (first, _), (second, _) = itertools.islice(iter(dataset), 2)
@@ -151,6 +151,6 @@ def test_a_random_crop_is_the_same_for_all_frames_of_a_clip():
         {"augment": "RandAugment"},
     ],
 )
-def test_impossible_options(options):
+def test_invalid_options_are_refused(options):
     with pytest.raises(ValueError, match="Received"):
         data.video_dataset(data.MovingShapes(2), **options)

@@ -1,4 +1,4 @@
-"""Stopped streams go on with the very next batch."""
+"""Interrupted streams resume with the next batch."""
 
 import itertools
 import json
@@ -21,37 +21,37 @@ def labels(batches, count):
 
 
 @pytest.mark.parametrize("broken", [None, 3])
-def test_the_stream_goes_on_behind_any_batch(broken):
+def test_stream_resumes_after_any_batch(broken):
     options = {"broken": broken, "on_error": "skip"}
     first = dataset(**options)
-    unbroken = labels(iter(first), 9)
+    uninterrupted = labels(iter(first), 9)
     for batches in (8, 3, 0):
         state = json.loads(json.dumps(first.get_state(batches)))
         second = dataset(**options)
         second.set_state(state)
-        assert labels(iter(second), 9 - batches) == unbroken[batches:]
+        assert labels(iter(second), 9 - batches) == uninterrupted[batches:]
 
 
-def test_workers_may_come_and_go():
+def test_stream_resumes_with_another_number_of_workers():
     options = {"broken": 3, "on_error": "skip"}
-    unbroken = labels(iter(dataset(**options)), 9)
+    uninterrupted = labels(iter(dataset(**options)), 9)
     first = dataset(num_workers=1, **options)
-    assert labels(iter(first), 5) == unbroken[:5]
+    assert labels(iter(first), 5) == uninterrupted[:5]
     second = dataset(num_workers=2, **options)
     second.set_state(first.get_state(3))
-    assert labels(iter(second), 6) == unbroken[3:]
+    assert labels(iter(second), 6) == uninterrupted[3:]
 
 
-def test_the_iterator_after_that_begins_at_the_beginning():
+def test_only_one_iterator_starts_from_the_state():
     numbers = dataset(shuffle=False)
     list(itertools.islice(iter(numbers), 3))
     numbers.set_state(numbers.get_state())
-    assert labels(iter(numbers), 1) == [[6, 0]]  # as `fit` looks at it
+    assert labels(iter(numbers), 1) == [[6, 0]]  # As when `fit` infers shapes.
     assert labels(iter(numbers), 3) == [[6, 0], [1, 2], [3, 4]]
     assert labels(iter(numbers), 1) == [[0, 1]]
 
 
-def test_one_pass_ends_where_it_would_have_ended():
+def test_resumed_epoch_has_the_remaining_batches():
     numbers = dataset(shuffle=False, repeat=False)
     assert len(list(numbers)) == 4
     numbers.set_state(numbers.get_state(3))
@@ -60,7 +60,7 @@ def test_one_pass_ends_where_it_would_have_ended():
     assert labels(iter(numbers), None) == []
 
 
-def test_grain_iterators_have_states_too():
+def test_grain_iterators_resume():
     batches = iter(dataset())
     labels(batches, 2)
     state = batches.get_state()
@@ -72,24 +72,24 @@ def test_grain_iterators_have_states_too():
 @pytest.mark.parametrize(
     "state, message",
     [
-        ({}, "what `get_state` returned"),
-        (dataset(8).get_state(), "length 8 there and 7 here"),
-        (dataset(seed=1).get_state(), "seed 1 there and 0 here"),
-        ({**dataset().get_state(), "position": -1}, "position -1 there"),
+        ({}, "result of `get_state`"),
+        (dataset(8).get_state(), "length: stored 8, requested 7"),
+        (dataset(seed=1).get_state(), "seed: stored 1, requested 0"),
+        ({**dataset().get_state(), "position": -1}, "position -1 of"),
     ],
 )
-def test_states_of_other_streams(state, message):
+def test_states_of_other_streams_are_refused(state, message):
     with pytest.raises(ValueError, match=message):
         dataset().set_state(state)
 
 
-def test_states_that_nobody_remembers():
+def test_unknown_number_of_batches_is_refused():
     with pytest.raises(ValueError, match="from 0 to 0.*batches=1"):
         dataset().get_state(1)
 
 
-class Watch(keras.callbacks.Callback):
-    """Labels of the batches that were trained; stops after `stop`."""
+class RecordLabels(keras.callbacks.Callback):
+    """Records the labels of trained batches; stops after `stop` of them."""
 
     def __init__(self, numbers, stop=None, state=None):
         super().__init__()
@@ -120,26 +120,26 @@ def label_as_loss(label, output):
 def fit(numbers, **options):
     model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(1)])
     model.compile("sgd", loss=label_as_loss)
-    watch = Watch(numbers, **options)
+    recorder = RecordLabels(numbers, **options)
     model.fit(
-        numbers, epochs=3, steps_per_epoch=3, callbacks=[watch], verbose=0
+        numbers, epochs=3, steps_per_epoch=3, callbacks=[recorder], verbose=0
     )
-    return watch
+    return recorder
 
 
-def one_by_one():
+def single_clips():
     return dataset(5, batch_size=1, shuffle=False)
 
 
-def test_epochs_of_a_fit_go_on_in_the_stream():
-    assert fit(one_by_one()).seen == [0, 1, 2, 3, 4, 0, 1, 2, 3]
+def test_epochs_of_fit_continue_the_stream():
+    assert fit(single_clips()).seen == [0, 1, 2, 3, 4, 0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("when", ["before", "on_train_begin"])
-def test_fit_goes_on_in_the_middle_of_an_epoch(when):
-    stopped = fit(one_by_one(), stop=4)
+def test_fit_resumes_within_an_epoch(when):
+    stopped = fit(single_clips(), stop=4)
     assert stopped.seen == [0, 1, 2, 3]
-    numbers, options = one_by_one(), {}
+    numbers, options = single_clips(), {}
     if when == "before":
         numbers.set_state(stopped.state)
     else:

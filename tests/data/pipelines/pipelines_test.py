@@ -1,4 +1,4 @@
-"""Batches of clips: the same whatever the workers and shards."""
+"""Batches of clips, independent of the number of workers and shards."""
 
 import itertools
 import re
@@ -27,7 +27,7 @@ def labels(dataset, count=None):
     ]
 
 
-def test_one_pass_has_each_video_once():
+def test_one_epoch_has_each_video_once():
     assert labels(pipeline(batch_size=4, shuffle=False)) == [
         [0, 1, 2, 3],
         [4, 5],
@@ -36,7 +36,7 @@ def test_one_pass_has_each_video_once():
     assert sorted(shuffled) == list(range(30)) and shuffled[:5] != [*range(5)]
 
 
-def test_same_seed_gives_the_same_batches():
+def test_same_seed_returns_the_same_batches():
     def run(seed):
         dataset = pipeline(8, seed=seed, num_frames=2, horizontal_flip=True)
         return np.concatenate([video for video, _ in dataset])
@@ -47,16 +47,16 @@ def test_same_seed_gives_the_same_batches():
 
 def test_workers_do_not_change_the_batches():
     options = {"batch_size": 3, "num_frames": 2, "horizontal_flip": True}
-    alone = list(pipeline(7, **options))
-    helped = list(pipeline(7, num_workers=2, **options))
-    assert len(alone) == len(helped) == 3
-    for first, second in zip(alone, helped, strict=True):
+    threads = list(pipeline(7, **options))
+    workers = list(pipeline(7, num_workers=2, **options))
+    assert len(threads) == len(workers) == 3
+    for first, second in zip(threads, workers, strict=True):
         np.testing.assert_array_equal(first[0], second[0])
         np.testing.assert_array_equal(first[1], second[1])
 
 
 def test_workers_need_no_shared_memory(monkeypatch):
-    """Containers have little of it, and a killed run would leave it behind."""
+    """Containers have little of it, and killed runs leak it."""
 
     def refuse(*arguments, **options):
         raise OSError(28, "No space left on device")
@@ -65,19 +65,39 @@ def test_workers_need_no_shared_memory(monkeypatch):
     assert labels(pipeline(batch_size=6, shuffle=False, num_workers=1))
 
 
-def test_shards_together_are_the_whole():
+def test_shards_together_have_all_clips():
     def clips(**options):
         found = {}
         for video, label in pipeline(7, batch_size=1, num_frames=2, **options):
             found[int(label[0])] = video[0]
         return found
 
-    whole, parts = clips(), {}
+    expected, found = clips(), {}
     for i in range(3):
-        parts.update(clips(shard_index=i, shard_count=3))
-    assert set(parts) == set(whole)
-    for label, video in parts.items():
-        np.testing.assert_array_equal(video, whole[label])
+        found.update(clips(shard_index=i, shard_count=3))
+    assert set(found) == set(expected)
+    for label, video in found.items():
+        np.testing.assert_array_equal(video, expected[label])
+
+
+@pytest.mark.parametrize("frame_sampling", ["random", "windows"])
+def test_each_shard_reads_only_its_own_clips(frame_sampling):
+    source = NumberClips(7)
+    for i in range(3):
+        source.reads.clear()
+        dataset = data.video_dataset(
+            source,
+            num_frames=4,
+            image_size=2,
+            frame_sampling=frame_sampling,
+            repeat=False,
+            shard_index=i,
+            shard_count=3,
+        )
+        assert not source.reads
+        found = sum(labels(dataset), [])
+        assert source.reads == dict.fromkeys(found, 1)
+        assert len(found) == (3, 2, 2)[i]
 
 
 def test_epochs_differ_in_order_and_starts():
@@ -91,7 +111,7 @@ def test_epochs_differ_in_order_and_starts():
     assert (starts[0] != starts[1]).any()
 
 
-def test_windows_are_all_whole_clips():
+def test_windows_are_all_complete_clips():
     dataset = pipeline(
         2, num_frames=2, frame_sampling="windows", shuffle=False, batch_size=4
     )
@@ -112,7 +132,7 @@ def test_clips_without_labels():
     batch_size=st.integers(1, 5),
     drop_remainder=st.booleans(),
 )
-def test_one_pass_has_as_many_batches_as_it_says(
+def test_steps_per_epoch_is_the_number_of_batches(
     count, batch_size, drop_remainder
 ):
     dataset = pipeline(
@@ -137,17 +157,17 @@ def test_one_pass_has_as_many_batches_as_it_says(
         {"frame_sampling": "windows", "num_frames": 5},
     ],
 )
-def test_impossible_options(options):
+def test_invalid_options_are_refused(options):
     with pytest.raises(ValueError):
         pipeline(**options)
 
 
-def test_mirroring_is_refused_where_it_changes_the_class():
+def test_horizontal_flip_is_refused_if_it_changes_labels():
     with pytest.raises(ValueError, match="MovingShapes"):
         data.video_dataset(data.MovingShapes(4), horizontal_flip=True)
 
 
-def test_ffmpeg_may_resize(tmp_path):
+def test_ffmpeg_resizes_nearly_like_pillow(tmp_path):
     clip = data.MovingShapes(1, 4, 64).render(0)
     data.write_video(tmp_path / "clip.mp4", clip)
     source = data.VideoFolder(tmp_path)
@@ -162,12 +182,12 @@ def test_ffmpeg_may_resize(tmp_path):
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_unreadable_files_are_errors_or_skipped_counted_and_told(
+def test_unreadable_files_are_errors_or_skipped_and_counted(
     tmp_path, num_workers, caplog
 ):
     (tmp_path / "broken.mp4").write_text("no video")
     clip = data.MovingShapes(1, 4, 16).render(0)
-    data.write_video(tmp_path / "whole.mp4", clip)
+    data.write_video(tmp_path / "intact.mp4", clip)
     source = data.VideoFolder(tmp_path)
     options = {
         "num_frames": 4,
@@ -185,7 +205,7 @@ def test_unreadable_files_are_errors_or_skipped_counted_and_told(
     assert len(re.findall("Skipped: .*broken.mp4", caplog.text)) == 1
 
 
-def test_skipping_ends_where_nothing_can_be_read(tmp_path):
+def test_skipping_stops_if_no_video_is_readable(tmp_path):
     (tmp_path / "broken.mp4").write_text("no video")
     source = data.VideoFolder(tmp_path)
     dataset = data.video_dataset(source, on_error="skip")
@@ -193,15 +213,16 @@ def test_skipping_ends_where_nothing_can_be_read(tmp_path):
         next(iter(dataset))
 
 
-def test_one_file_with_many_damages_does_not_end_a_run():
-    """Where a clip begins says which damage is met first."""
+def test_one_file_with_many_errors_does_not_stop_a_run():
+    """The error message of a damaged file depends on the start of the clip."""
 
     class Damaged(NumberClips):
-        def __getitem__(self, index):
+        def read(self, index, frame_indices, image_size=None):
+            frames = super().read(index, frame_indices)
             if index:
-                return super().__getitem__(index)
-            self.met = getattr(self, "met", 0) + 1
-            raise data.VideoDecodeError(f"broken.mp4: frame {self.met}")
+                return frames
+            message = f"broken.mp4: frame {self.reads[0]}"
+            raise data.VideoDecodeError(message)
 
     dataset = data.video_dataset(
         Damaged(2), num_frames=4, image_size=2, batch_size=1, on_error="skip"
@@ -210,7 +231,7 @@ def test_one_file_with_many_damages_does_not_end_a_run():
     assert len(dataset.skipped) > 2
 
 
-def test_fit_and_evaluate_take_the_pipeline_without_warnings():
+def test_fit_and_evaluate_accept_the_pipeline_without_warnings():
     source = data.MovingShapes(6, num_frames=4, image_size=16)
     tokenizer, generator = tiny_tokenizer(), tiny_generator(num_classes=12)
     tokenizer.compile(keras.optimizers.Adam(1e-3))
@@ -228,7 +249,7 @@ def test_fit_and_evaluate_take_the_pipeline_without_warnings():
     np.testing.assert_allclose(history["val_loss"][-1], loss, rtol=1e-5)
 
 
-def test_one_pass_does_not_go_for_several_epochs():
+def test_several_epochs_need_a_repeating_pipeline():
     model = tiny_tokenizer()
     model.compile()
     source = data.MovingShapes(2, num_frames=4, image_size=16)
@@ -242,31 +263,31 @@ def tf_pipeline(count=6, **options):
     return data.tf_video_dataset(NumberClips(count), **{**defaults, **options})
 
 
-def test_tf_pipeline_has_each_video_once_a_pass():
+def test_tf_pipeline_has_each_video_once_per_epoch():
     dataset = tf_pipeline(6, batch_size=4)
     assert int(dataset.cardinality()) == 2
-    passes = [
+    epochs = [
         np.concatenate([label.numpy() for _, label in dataset])
         for _ in range(2)
     ]
-    assert all(sorted(ids) == list(range(6)) for ids in passes)
-    assert (passes[0] != passes[1]).any()
+    assert all(sorted(ids) == list(range(6)) for ids in epochs)
+    assert (epochs[0] != epochs[1]).any()
     video = next(iter(tf_pipeline(with_labels=False)))
     assert tuple(video.shape) == (6, 4, 2, 2, 3)
 
 
-def test_tf_pipeline_skips_what_does_not_decode(tmp_path):
+def test_tf_pipeline_skips_unreadable_files(tmp_path):
     pytest.importorskip("tensorflow")
     (tmp_path / "broken.mp4").write_text("no video")
     clip = data.MovingShapes(1, 4, 16).render(0)
-    data.write_video(tmp_path / "whole.mp4", clip)
+    data.write_video(tmp_path / "intact.mp4", clip)
     dataset = data.tf_video_dataset(
         data.VideoFolder(tmp_path), 4, 16, on_error="skip"
     )
     assert [video.shape[0] for video, _ in dataset] == [1]
 
 
-def test_fit_takes_the_tf_pipeline():
+def test_fit_accepts_the_tf_pipeline():
     pytest.importorskip("tensorflow")
     source = data.MovingShapes(4, num_frames=4, image_size=16)
     model = tiny_tokenizer(prior=None)

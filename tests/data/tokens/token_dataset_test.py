@@ -1,5 +1,8 @@
-"""Tokens are written once, whole, and read back for training."""
+"""Writing, resuming and reading of token data sets."""
 
+import collections
+import hashlib
+import json
 from multiprocessing import shared_memory
 
 import keras
@@ -8,10 +11,20 @@ import pytest
 from tiny_models import tiny_discriminator, tiny_generator, tiny_tokenizer
 
 from keras_larp import data, presets
+from keras_larp.data.tokens.token_records import pack_record, unpack_record
+
+
+def read_all(source):
+    """float32 `(N, T, H, W, 3)` in [0, 1]."""
+    clips = [
+        source.read(i, np.arange(source.num_frames(i)))
+        for i in range(len(source))
+    ]
+    return np.stack(clips).astype("float32") / 255
 
 
 class Tokenizer:
-    """Its tokens are the first red pixel of the left and right column."""
+    """Encodes the red value of the left and right column of the first frame."""
 
     num_frames = image_size = num_tokens = 2
 
@@ -31,45 +44,85 @@ class Tokenizer:
     weights = [np.arange(3.0)]
 
 
-def source(count=5, num_frames=2):
-    """Clip i: red is i in the left column and 100 + i + 10 t in the right."""
-    clips = []
-    for label in range(count):
-        video = np.zeros((num_frames, 2, 2, 3), "uint8")
-        video[:, :, 0, 0] = label
-        steps = 10 * np.arange(num_frames)[:, None]
-        video[:, :, 1, 0] = 100 + label + steps
-        clips.append({"video": video, "label": label})
-    return clips
+class Clips(data.VideoSource):
+    """Red is i in the left column and 100 + i + 10 t in the right of clip i.
+
+    Args:
+        count: Integer.
+        length: Integer.
+        broken: List of the indices of clips that do not decode.
+    """
+
+    def __init__(self, count=5, length=2, broken=()):
+        self.count, self.length, self.broken = count, length, broken
+        self.reads = collections.Counter()
+
+    def __len__(self):
+        return self.count
+
+    def label(self, index):
+        return index
+
+    def num_frames(self, index):
+        return self.length
+
+    def read(self, index, frame_indices, image_size=None):
+        self.reads[index] += 1
+        if index in self.broken:
+            raise data.VideoDecodeError(f"clip {index} does not decode")
+        video = np.zeros((self.length, 2, 2, 3), "uint8")
+        video[:, :, 0, 0] = index
+        steps = 10 * np.arange(self.length)[:, None]
+        video[:, :, 1, 0] = 100 + index + steps
+        return video[frame_indices]
 
 
-def write(folder, clips=None, tokenizer=None, **options):
+class ConstantTokenizer(Tokenizer):
+    """Accepts clips of any size."""
+
+    def encode(self, video):
+        return 0 * super().encode(video)[:, :2]
+
+
+def write(folder, source=None, tokenizer=None, **options):
     options = {"clips_per_shard": 2, "batch_size": 3, **options}
     return data.write_token_dataset(
-        folder, clips or source(), tokenizer or Tokenizer(), **options
+        folder, source or Clips(), tokenizer or Tokenizer(), **options
     )
+
+
+def assert_equal(tokens, others):
+    for record, other in zip(tokens, others, strict=True):
+        record, other = dict(record), dict(other)
+        np.testing.assert_array_equal(
+            record.pop("token_ids"), other.pop("token_ids")
+        )
+        assert record == other
 
 
 def shards(folder):
     return sorted(path.name for path in folder.glob("tokens-*"))
 
 
-def test_records_tell_all_about_a_clip(tmp_path):
+def test_records_describe_clips(tmp_path):
     tokens = write(
-        tmp_path, source(2, 4), frame_sampling="windows", include_flips=True
+        tmp_path, Clips(2, 4), frame_sampling="windows", include_flips=True
     )
     assert len(tokens) == 8
     assert (tokens.vocab_size, tokens.num_tokens) == (300, 2)
     assert tokens.tokenizer == data.model_fingerprint(Tokenizer())
-    record = tokens[7]  # the second window of the second video, mirrored
+    record = tokens[7]  # The second window of the second video, mirrored.
     np.testing.assert_array_equal(record.pop("token_ids"), [121, 1])
-    assert record == {"label": 1, "name": "1", "start": 2, "flipped": True}
+    assert record == {
+        "label": 1,
+        "name": "000001",
+        "start": 2,
+        "flipped": True,
+    }
 
 
 @pytest.mark.parametrize("vocab_size, dtype", [(2**16, 2), (2**16 + 1, 4)])
-def test_tokens_are_stored_in_few_bytes(vocab_size, dtype):
-    from keras_larp.data.tokens.token_records import pack_record, unpack_record
-
+def test_records_are_small(vocab_size, dtype):
     token_ids = np.array([0, vocab_size - 1] * 512)
     record = pack_record(token_ids, -1, 0, 0, "ü.avi", vocab_size)
     assert len(record) < dtype * 1024 + 500
@@ -78,21 +131,20 @@ def test_tokens_are_stored_in_few_bytes(vocab_size, dtype):
     assert unpacked["name"] == "ü.avi"
 
 
-def test_writing_goes_on_behind_whole_shards(tmp_path):
-    expected = write(tmp_path / "whole")
+def test_writing_resumes_after_the_last_complete_shard(tmp_path):
+    expected = write(tmp_path / "complete")
     folder = tmp_path / "stopped"
     with pytest.raises(KeyboardInterrupt):
         write(folder, tokenizer=Tokenizer(stop_after=2))
-    (whole,) = shards(folder)
+    (complete,) = shards(folder)
     with pytest.raises(FileNotFoundError, match="2 of 3 shards are missing"):
         data.TokenSource(folder)
-    stamp = (folder / whole).stat().st_mtime_ns
+    stamp = (folder / complete).stat().st_mtime_ns
     second = Tokenizer()
     tokens = write(folder, tokenizer=second)
-    assert (folder / whole).stat().st_mtime_ns == stamp and second.calls == 1
+    assert (folder / complete).stat().st_mtime_ns == stamp and second.calls == 1
     assert len(tokens) == len(expected) == 5
-    for found, wanted in zip(tokens, expected, strict=True):
-        assert found["token_ids"].tolist() == wanted["token_ids"].tolist()
+    assert_equal(tokens, expected)
     third = Tokenizer()
     write(folder, tokenizer=third)
     assert third.calls == 0
@@ -105,57 +157,142 @@ def test_workers_write_the_same_without_shared_memory(tmp_path, monkeypatch):
     expected = write(tmp_path / "alone")
     monkeypatch.setattr(shared_memory, "SharedMemory", refuse)
     tokens = write(tmp_path / "helped", num_workers=1)
-    for found, wanted in zip(tokens, expected, strict=True):
-        assert found["label"] == wanted["label"]
-        assert found["token_ids"].tolist() == wanted["token_ids"].tolist()
+    assert_equal(tokens, expected)
 
 
-def test_writing_refuses_a_folder_of_another_tokenizer(tmp_path):
+def test_writing_refuses_a_folder_with_other_settings(tmp_path):
     write(tmp_path)
-    with pytest.raises(ValueError, match="vocab_size 300 there and 301 here"):
+    with pytest.raises(ValueError, match="vocab_size: stored 300, req.* 301"):
         write(tmp_path, tokenizer=Tokenizer(301))
-    with pytest.raises(ValueError, match="flips False there and True here"):
+    with pytest.raises(ValueError, match="flips: stored False, req.* True"):
         write(tmp_path, include_flips=True)
 
 
-@pytest.mark.parametrize("other", ["b.mp4", "a.mp4 of another class", "clip"])
-def test_writing_refuses_a_folder_of_another_source(tmp_path, other):
-    class Encoder(Tokenizer):
-        def encode(self, video):
-            return np.zeros((len(video), 2), "int32")
-
+@pytest.fixture
+def videos(tmp_path):
+    """A folder with five videos in two classes."""
     clip = data.MovingShapes(1, 2, 8).render(0)
-    for name in ("a.mp4", "b.mp4"):
-        data.write_video(tmp_path / name, clip)
-    label = 1 if other == "a.mp4 of another class" else 0
-    file = data.VideoFile(str(tmp_path / other[:5]), label)
-    if other == "clip":
-        file = {"video": clip, "label": 0}
-    first = data.VideoFile(str(tmp_path / "a.mp4"), 0)
-    for _ in range(2):  # The same once more is no other source.
-        write(tmp_path / "tokens", [first], Encoder())
-    with pytest.raises(ValueError, match="source '.*' there and '.*' here"):
-        write(tmp_path / "tokens", [file], Encoder())
+    for name in ("a/1", "a/2", "a/3", "b/1", "b/2"):
+        data.write_video(tmp_path / "videos" / f"{name}.mp4", clip)
+    return tmp_path / "videos"
 
 
-def test_unreadable_videos_leave_gaps(tmp_path):
-    clips = source()
-    clips[2] = data.VideoFile("nowhere.mp4", 2)
-    clips[3] = data.VideoFile("neither.mp4", 3)
-    with pytest.raises(data.VideoDecodeError, match="nowhere.mp4"):
-        write(tmp_path, clips)
-    tokens = write(tmp_path, clips, on_error="skip")
+def test_writing_refuses_a_folder_of_another_source(tmp_path, videos):
+    folder = tmp_path / "tokens"
+    files = data.VideoFolder(videos).files
+    first = data.FileSource(files[:1], videos)
+    for _ in range(2):  # Writing the same source again is not an error.
+        write(folder, first, ConstantTokenizer())
+    other_class = data.VideoFile(files[0].path, 1)
+    for other in (
+        data.FileSource(files[1:2], videos),
+        data.FileSource([other_class], videos),
+        data.MovingShapes(1, 2, 8),
+    ):
+        with pytest.raises(ValueError, match="source: stored '.*', requested"):
+            write(folder, other, ConstantTokenizer())
+    shapes = tmp_path / "shapes"
+    write(shapes, data.MovingShapes(1, 2, 8), ConstantTokenizer())
+    with pytest.raises(ValueError, match="source: stored '.*', requested"):
+        write(shapes, data.MovingShapes(1, 2, 8, seed=1), ConstantTokenizer())
+
+
+def interrupt(folder, source):
+    """Writes the first of three shards."""
+    with pytest.raises(KeyboardInterrupt):
+        write(folder, source, ConstantTokenizer(stop_after=2))
+    assert len(shards(folder)) == 1
+
+
+def test_writing_resumes_after_the_videos_moved(tmp_path, videos, monkeypatch):
+    folder = tmp_path / "tokens"
+    interrupt(folder, data.VideoFolder(videos))
+    (tmp_path / "elsewhere").mkdir()
+    videos.rename(tmp_path / "elsewhere" / "moved")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    tokens = write(folder, data.VideoFolder("moved"), ConstantTokenizer())
+    names = ["a/1.mp4", "a/2.mp4", "a/3.mp4", "b/1.mp4", "b/2.mp4"]
+    assert [record["name"] for record in tokens] == names
+    assert [record["label"] for record in tokens] == [0, 0, 0, 1, 1]
+
+
+def store_path_fingerprint(folder, text):
+    """Makes a description one that was written before names were hashed."""
+    path = folder / "tokens.json"
+    description = json.loads(path.read_text())
+    description["source"] = hashlib.sha256(text).hexdigest()
+    path.write_text(json.dumps(description))
+
+
+@pytest.mark.parametrize("repeats", [None, [1, 2]])
+def test_writing_resumes_with_fingerprints_of_paths(tmp_path, videos, repeats):
+    folder, source = tmp_path / "tokens", data.VideoFolder(videos)
+    text = "".join(f"{file.path} {file.label}\n" for file in source.files)
+    if repeats:
+        source, text = data.ConcatSource([source, source], repeats), 2 * text
+    write(folder, source, ConstantTokenizer())
+    (folder / shards(folder)[-1]).unlink()
+    store_path_fingerprint(folder, text.encode())
+    tokens = write(folder, source, ConstantTokenizer())
+    assert len(tokens) == len(source)
+    store_path_fingerprint(folder, b"other files")
+    with pytest.raises(ValueError, match="source: stored"):
+        write(folder, source, ConstantTokenizer())
+
+
+def test_writing_resumes_with_fingerprints_of_pixels(tmp_path):
+    shapes = data.MovingShapes(5, 2, 8)
+    interrupt(tmp_path, shapes)
+    store_path_fingerprint(tmp_path, shapes.render(0).tobytes())
+    assert len(write(tmp_path, shapes, ConstantTokenizer())) == 5
+
+
+def test_computed_clips_are_rendered_once(tmp_path):
+    class CountingShapes(data.MovingShapes):
+        def __init__(self):
+            super().__init__(5, 2, 8)
+            self.renders = collections.Counter()
+
+        def render(self, index):
+            self.renders[index] += 1
+            return super().render(index)
+
+    source = CountingShapes()
+    write(tmp_path / "all", source, ConstantTokenizer(), num_condition_frames=1)
+    assert source.renders == dict.fromkeys(range(5), 1)
+    interrupt(tmp_path / "resumed", CountingShapes())
+    source = CountingShapes()
+    write(tmp_path / "resumed", source, ConstantTokenizer())
+    assert source.renders == dict.fromkeys((2, 3, 4), 1)
+    source = CountingShapes()
+    write(tmp_path / "resumed", source, ConstantTokenizer())
+    assert not source.renders
+
+
+def test_unreadable_videos_are_skipped(tmp_path):
+    source = Clips(broken=(2, 3))
+    with pytest.raises(data.VideoDecodeError, match="clip 2"):
+        write(tmp_path, source)
+    tokens = write(tmp_path, source, on_error="skip")
     assert len(shards(tmp_path)) == 3
     assert [record["label"] for record in tokens] == [0, 1, 4]
 
 
-def test_mirrored_copies_are_refused_where_classes_name_directions(tmp_path):
+def test_leftovers_of_a_killed_run_are_removed(tmp_path):
+    expected = write(tmp_path)
+    (tmp_path / f".part-0-{shards(tmp_path)[0]}").write_bytes(b"part")
+    assert_equal(data.TokenSource(tmp_path), expected)
+    write(tmp_path)
+    assert not list(tmp_path.glob(".part*"))
+
+
+def test_flips_are_refused_if_they_change_labels(tmp_path):
     with pytest.raises(ValueError, match="MovingShapes"):
         write(tmp_path, data.MovingShapes(2, 2, 8), include_flips=True)
     assert not list(tmp_path.iterdir())
 
 
-def test_shards_of_two_tokenizers(tmp_path):
+def test_shards_of_another_tokenizer_are_refused(tmp_path):
     write(tmp_path / "one")
     write(tmp_path / "two", tokenizer=Tokenizer(301))
     name = shards(tmp_path / "two")[0]
@@ -164,7 +301,7 @@ def test_shards_of_two_tokenizers(tmp_path):
         data.TokenSource(tmp_path / "one")
 
 
-def test_damaged_shard_and_no_data_set(tmp_path):
+def test_damaged_or_missing_data_set(tmp_path):
     with pytest.raises(FileNotFoundError, match="tokens.json"):
         data.TokenSource(tmp_path)
     write(tmp_path)
@@ -173,36 +310,36 @@ def test_damaged_shard_and_no_data_set(tmp_path):
         data.TokenSource(tmp_path)
 
 
-def test_identity_follows_weights_alone():
+def test_fingerprint_depends_on_weights_but_not_on_the_name():
     first, second = tiny_tokenizer(name="a"), tiny_tokenizer(name="b")
     assert data.model_fingerprint(first) != data.model_fingerprint(second)
     second.set_weights(first.get_weights())
     assert data.model_fingerprint(first) == data.model_fingerprint(second)
 
 
-def test_identity_is_of_what_encodes_and_not_of_training(tmp_path):
+def test_fingerprint_ignores_training_state(tmp_path):
     tokenizer = tiny_tokenizer(prior=None)
-    identity = data.model_fingerprint(tokenizer)
+    fingerprint = data.model_fingerprint(tokenizer)
     tokenizer.compile(
         keras.optimizers.Adam(1e-3),
         discriminator=tiny_discriminator(),
         discriminator_optimizer=keras.optimizers.Adam(1e-3),
     )
-    assert data.model_fingerprint(tokenizer) == identity
-    # What a step changes, without the time that compiling one takes.
+    assert data.model_fingerprint(tokenizer) == fingerprint
+    # Changes the same variables as a training step, without compiling one.
     for variable in tokenizer.training_state.weights:
         variable.assign(np.ones(variable.shape))
-    assert data.model_fingerprint(tokenizer) == identity
+    assert data.model_fingerprint(tokenizer) == fingerprint
     variable = tokenizer.trainable_variables[0]
     variable.assign(variable + 0.1)
     trained = data.model_fingerprint(tokenizer)
-    assert trained != identity
+    assert trained != fingerprint
     tokenizer.save_to_preset(tmp_path / "preset")
     loaded = presets.load(tmp_path / "preset")
     assert data.model_fingerprint(loaded) == trained
 
 
-def test_generators_of_other_sizes(tmp_path):
+def test_generators_of_other_sizes_are_refused(tmp_path):
     tokens = write(tmp_path)
     data.token_dataset(tokens, vocab_size=300, num_tokens=2)
     with pytest.raises(ValueError, match="vocab_size=300.*vocab_size=301"):
@@ -211,7 +348,7 @@ def test_generators_of_other_sizes(tmp_path):
         data.token_dataset(tokens, num_tokens=3)
 
 
-def test_stream_of_tokens_goes_on_after_a_stop(tmp_path):
+def test_token_stream_resumes(tmp_path):
     write(tmp_path)
 
     def take(dataset, count):
@@ -220,19 +357,19 @@ def test_stream_of_tokens_goes_on_after_a_stop(tmp_path):
 
     dataset = data.token_dataset(tmp_path, batch_size=2)
     assert dataset.steps_per_epoch == 2
-    unbroken = take(dataset, 6)
+    uninterrupted = take(dataset, 6)
     state = dataset.get_state(2)
     dataset = data.token_dataset(tmp_path, batch_size=2)
     dataset.set_state(state)
-    assert take(dataset, 4) == unbroken[2:]
-    assert sorted(sum(unbroken[:5], [])) == sorted([*range(5)] * 2)
+    assert take(dataset, 4) == uninterrupted[2:]
+    assert sorted(sum(uninterrupted[:5], [])) == sorted([*range(5)] * 2)
 
 
-def test_a_generator_trains_on_the_tokens_of_a_tokenizer(tmp_path):
+def test_generator_trains_on_written_tokens(tmp_path):
     clips = data.MovingShapes(4, num_frames=4, image_size=16)
     tokenizer = tiny_tokenizer()
     tokens = write(tmp_path, clips, tokenizer)
-    video = np.stack([clips.render(i) for i in range(len(clips))])
+    video = read_all(clips)
     expected = keras.ops.convert_to_numpy(tokenizer.encode(video))
     found = np.stack([record["token_ids"] for record in tokens])
     np.testing.assert_array_equal(found, expected)
@@ -244,12 +381,12 @@ def test_a_generator_trains_on_the_tokens_of_a_tokenizer(tmp_path):
     assert np.isfinite(history["loss"]).all() and len(history["loss"]) == 2
 
 
-def test_frame_prediction_trains_on_tokens_of_first_frames(tmp_path):
+def test_frame_prediction_trains_on_written_tokens(tmp_path):
     clips = data.MovingShapes(4, num_frames=4, image_size=16)
     tokenizer = tiny_tokenizer()
     tokens = write(tmp_path, clips, tokenizer, num_condition_frames=2)
     assert data.TokenSource(tmp_path).num_condition_frames == 2
-    video = np.stack([clips.render(i) for i in range(len(clips))])
+    video = read_all(clips)
     video[:, 2:] = video[:, 1:2]
     expected = keras.ops.convert_to_numpy(tokenizer.encode(video))
     options = {"batch_size": 4, "shuffle": False}
@@ -258,18 +395,18 @@ def test_frame_prediction_trains_on_tokens_of_first_frames(tmp_path):
     np.testing.assert_array_equal(condition[:, :-1], expected)
     np.testing.assert_array_equal(condition[:, -1], 32)  # The separator.
 
-    # As in `fit` on the clips themselves.
+    # The loss equals the one on the clips themselves.
     generator = tiny_generator(conditioning="frames", num_condition_frames=2)
     generator.compile("adamw")
     found = generator.evaluate(dataset, steps=1, verbose=0)
-    originals = np.stack([clips.render(i) for i in range(len(clips))])
+    originals = read_all(clips)
     expected = generator.evaluate(
         originals, batch_size=4, tokenizer=tokenizer, verbose=0
     )
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
 
 
-def test_tokens_without_first_frames_are_refused(tmp_path):
+def test_tokens_without_condition_frames_are_refused(tmp_path):
     tokens = write(tmp_path)
     with pytest.raises(ValueError, match="num_condition_frames="):
         data.token_dataset(tokens, conditioning="frames")

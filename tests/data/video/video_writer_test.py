@@ -8,8 +8,6 @@ from PIL import Image
 
 from keras_larp import data
 
-pytestmark = pytest.mark.once
-
 
 def test_grid_is_filled_row_by_row():
     videos = np.zeros((3, 2, 4, 6, 3))

@@ -26,7 +26,7 @@ class TfioReader(VideoSource):
 
     Raises:
         ImportError: If tensorflow-io or FFmpeg 4 does not load.
-        VideoDecodeError: If a file that is read holds no video.
+        VideoDecodeError: If a file is not a video.
 
     Example:
 
@@ -85,7 +85,7 @@ class TfioReader(VideoSource):
             except self._tf.errors.OpError as error:
                 raise decode_error(path, error.message) from error
             if not len(video):
-                raise decode_error(path, "it holds no frame that decodes")
+                raise decode_error(path, "none of its frames can be decoded")
             self._decoded.path, self._decoded.video = path, video
         return self._decoded.video
 

@@ -1,7 +1,7 @@
-"""Compares ways to train a tokenizer: same clips, same budget, several seeds.
+"""Compares tokenizer settings: same clips, same budget, several seeds.
 
-Of each variant, and with each seed, a tokenizer is trained, then a generator
-of its tokens, and both are measured on clips that neither was trained on.
+For each variant and seed, a tokenizer and then a generator on its tokens are
+trained, and both are evaluated on held-out clips.
 """
 
 import json
@@ -15,19 +15,19 @@ from keras import ops
 
 from keras_larp import evaluation, recipes
 from keras_larp.cli import data_flags, evaluate_flags
-from keras_larp.data.video.video_writer import atomic_write
+from keras_larp.utils.files import atomic_write_text
 
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
 
-# What tables and plots show of a run's results, in this order.
+# Results that tables and plots show, in this order.
 _SHOWN = (
     "tokenizer_codebook_usage",
     "tokenizer_perplexity",
     "reconstruction_PSNR",
-    "reconstruction_*",  # A Fréchet distance, of what name it may be.
+    "reconstruction_*",  # The Fréchet distance, named after its features.
     "tokenizer_prior_top1",
-    "adversarial_loss",
+    "generator_loss",
     "generation_class_fidelity",
     "generation_*",
 )
@@ -38,8 +38,8 @@ def define(values, output, variants):
 
     Args:
         values: A `flags.FlagValues`.
-        output: String, default folder of the results.
-        variants: List of strings, the names of the variants.
+        output: String. Default folder of the results.
+        variants: List of strings. Names of the variants.
     """
     data_flags.define(values)
 
@@ -53,40 +53,45 @@ def define(values, output, variants):
         "variant",
         variants,
         variants,
-        "Train these only; processes may share the work so.",
+        "Variants to train. Several processes can train one each.",
         flag_values=values,
     )
-    integer("num_seeds", 3, "Runs of each variant.")
-    string("tokenizer_recipe", "small_data_tokenizer", "By name.")
-    string("generator_recipe", "small_data_generator", "By name.")
-    integer("epochs", 8, "Of both; what the schedules are laid out over.")
-    integer("tokenizer_steps", 2000, "Of each run.")
-    integer("generator_steps", 800, "Of each run.")
+    integer("num_seeds", 3, "Runs per variant.")
+    string("tokenizer_recipe", "small_data_tokenizer", "Recipe name.")
+    string("generator_recipe", "small_data_generator", "Recipe name.")
+    integer("epochs", 8, "Epochs of tokenizer and of generator.")
+    integer("tokenizer_steps", 2000, "Training steps per tokenizer.")
+    integer("generator_steps", 800, "Training steps per generator.")
     integer(
         "num_evaluated",
         480,
-        "Generated clips; and real ones, where these are computed.",
+        "Generated clips, and held-out clips of generated data.",
         2,
     )
     flags.DEFINE_float(
-        "guidance_scale", 1.0, "1 for no guidance.", 1.0, flag_values=values
+        "guidance_scale",
+        1.0,
+        "Classifier-free guidance scale; 1 disables guidance.",
+        1.0,
+        flag_values=values,
     )
-    string("i3d", None, "File of I3D's weights, for distances that are FVDs.")
-    string("output", output, "Folder of the results.")
+    string("i3d", None, "File with I3D weights, to compute FVD.")
+    string("output", output, "Folder for the results.")
 
 
 def compare(values, variants):
-    """Trains and measures what is not done yet, and writes what came out.
+    """Trains and evaluates the missing runs, and reports the results.
 
-    Writes `comparison.md`, `.json` and `.png` to `values.output`, of the
-    variants of which all runs are done.
+    Writes `comparison.md`, `.json` and `.png` to `values.output`. They contain
+    the variants for which all runs are complete.
 
     Args:
         values: The parsed flags of `define`.
-        variants: Dictionary of settings of the tokenizer's recipe, by name.
+        variants: Dictionary from variant names to settings of the tokenizer's
+            recipe.
 
     Returns:
-        String, the tables.
+        String. The tables in Markdown.
     """
     output = pathlib.Path(values.output)
     for seed in range(values.num_seeds):
@@ -94,17 +99,19 @@ def compare(values, variants):
             path = _results_path(output, name, seed)
             if not path.exists():
                 print(f"== {name}, seed {seed}")
-                results = _train_and_measure(values, variants[name], seed, path)
+                results = _train_and_evaluate(
+                    values, variants[name], seed, path
+                )
                 _write_json(path, results)
-    done = {}
+    complete = {}
     for name in variants:
         paths = [
             _results_path(output, name, seed)
             for seed in range(values.num_seeds)
         ]
         if all(path.exists() for path in paths):
-            done[name] = [json.loads(path.read_text()) for path in paths]
-    return _write(values, output, done)
+            complete[name] = [json.loads(path.read_text()) for path in paths]
+    return _write(values, output, complete)
 
 
 def _results_path(output, name, seed):
@@ -112,13 +119,12 @@ def _results_path(output, name, seed):
 
 
 def _write_json(path, content):
-    # Whole or not at all: what is there counts as done.
-    text = json.dumps(content, indent=2) + "\n"
-    atomic_write(path, lambda name: pathlib.Path(name).write_text(text))
+    # Written atomically: a run whose results exist is complete.
+    atomic_write_text(path, json.dumps(content, indent=2) + "\n")
 
 
-def _train_and_measure(values, overrides, seed, path):
-    """One tokenizer and one generator of its tokens; numbers by name."""
+def _train_and_evaluate(values, overrides, seed, path):
+    """Trains a tokenizer and a generator; returns metrics by name."""
     folder = path.parent
     keras.utils.set_random_seed(values.seed + seed)
     recipe = recipes.RECIPES[values.tokenizer_recipe](
@@ -126,7 +132,7 @@ def _train_and_measure(values, overrides, seed, path):
         epochs=values.epochs,
         **overrides,
     )
-    sizes = recipe.settings["num_frames"], recipe.settings["image_size"]
+    sizes = recipe.num_frames, recipe.image_size
     train = data_flags.make_source(values, "train", *sizes)
     test = data_flags.make_source(values, "test", *sizes, values.num_evaluated)
     train, test = (
@@ -134,15 +140,14 @@ def _train_and_measure(values, overrides, seed, path):
     )
 
     def clips_of(source, training):
-        batch_size = recipe.settings["batch_size"]
         return data_flags.make_dataset(
-            values, source, *sizes, batch_size, training
+            values, source, *sizes, recipe.batch_size, training
         )
 
     tokenizer = recipe.build(clips_of(train, True))
     arguments = recipe.fit_arguments()
     tokenizer.fit(clips_of(train, True), verbose=2, **arguments)
-    results = _measured("tokenizer", tokenizer, clips_of(test, False))
+    results = _evaluate("tokenizer", tokenizer, clips_of(test, False))
     generator_recipe = recipes.RECIPES[values.generator_recipe](
         -(-values.generator_steps // values.epochs),
         epochs=values.epochs,
@@ -151,17 +156,17 @@ def _train_and_measure(values, overrides, seed, path):
         num_classes=len(train.class_names),
     )
     generator = generator_recipe.build()
-    batch_size = generator_recipe.settings["batch_size"]
+    batch_size = generator_recipe.batch_size
     arguments = generator_recipe.fit_arguments()
-    count = batch_size * arguments.pop("steps_per_epoch")  # In an epoch.
-    train_tokens = _tokens_of(tokenizer, clips_of(train, True), count)
-    test_tokens = _tokens_of(tokenizer, clips_of(test, False))
+    count = batch_size * arguments.pop("steps_per_epoch")  # Per epoch.
+    train_tokens = _encode(tokenizer, clips_of(train, True), count)
+    test_tokens = _encode(tokenizer, clips_of(test, False))
     generator.fit(train_tokens, batch_size=batch_size, verbose=2, **arguments)
-    results |= _measured("generator", generator, test_tokens)
+    results |= _evaluate("generator", generator, test_tokens)
 
     clips = evaluation.EvaluationClips(test, *sizes, frame_sampling="center")
     labels = train_tokens["class_ids"][: values.num_evaluated]
-    extractor, classifier = _judges(values, sizes[0])
+    extractor, classifier = _load_feature_extractor(values, sizes[0])
     evaluation.evaluate_reconstruction(
         folder / "reconstruction", tokenizer, clips, extractor, verbose=0
     )
@@ -180,8 +185,8 @@ def _train_and_measure(values, overrides, seed, path):
         verbose=0,
     )
     for kind in ("reconstruction", "generation"):
-        found, _ = evaluation.merge(folder / kind)
-        results |= {f"{kind}_{name}": value for name, value in found.items()}
+        merged, _ = evaluation.merge(folder / kind)
+        results |= {f"{kind}_{name}": value for name, value in merged.items()}
     return {
         name: value
         for name, value in results.items()
@@ -189,13 +194,13 @@ def _train_and_measure(values, overrides, seed, path):
     }
 
 
-def _measured(kind, model, dataset):
-    found = model.evaluate(dataset, verbose=0, return_dict=True)
-    return {f"{kind}_{name}": value for name, value in found.items()}
+def _evaluate(kind, model, dataset):
+    metrics = model.evaluate(dataset, verbose=0, return_dict=True)
+    return {f"{kind}_{name}": value for name, value in metrics.items()}
 
 
-def _tokens_of(tokenizer, clips, count=None):
-    """Tokens and classes of so many clips, or all, encoded once."""
+def _encode(tokenizer, clips, count=None):
+    """Returns tokens and class ids of `count` clips; of all if `None`."""
     token_ids, labels = [], []
     for video, label in clips:
         token_ids.append(ops.convert_to_numpy(tokenizer.encode(video)))
@@ -208,8 +213,8 @@ def _tokens_of(tokenizer, clips, count=None):
     }
 
 
-def _judges(values, num_frames):
-    """What clips are compared by: features, and a classifier or `None`."""
+def _load_feature_extractor(values, num_frames):
+    """Returns a feature extractor, and a classifier or `None`."""
     if values.i3d is not None:
         return evaluation.i3d_features(values.i3d), None
     if data_flags.data_format(values) not in data_flags.CLASSIFIED:
@@ -219,22 +224,22 @@ def _judges(values, num_frames):
 
 
 def _settings(values):
-    """The flags that results depend on: not those of other packages, which
-    share `absl.flags.FLAGS` with a script, nor where results lie."""
-    return {
-        flag.name: flag.value
-        for module, found in values.flags_by_module_dict().items()
-        for flag in found
-        if module.startswith("keras_larp.") and flag.name != "output"
-    }
+    """Returns the flags that the results depend on.
+
+    A script shares `absl.flags.FLAGS` with other packages, whose flags are left
+    out.
+    """
+    own = flags.FlagValues()
+    define(own, "", [])
+    return {name: values[name].value for name in own if name != "output"}
 
 
 def _write(values, output, results):
-    """Tables of means and standard deviations, and a picture."""
+    """Writes tables of means and standard deviations, and a plot."""
     if not results:
-        return "No variant is done yet.\n"
+        return "No variant is complete yet.\n"
     first = next(iter(results))
-    names = _shown(results[first][0])
+    names = _select_columns(results[first][0])
     columns = {
         variant: {n: np.array([run[n] for run in runs]) for n in names}
         for variant, runs in results.items()
@@ -254,7 +259,7 @@ def _write(values, output, results):
             for variant, column in columns.items()
             if variant != first
         }
-        tables.append(_table(f"less {first}", names, differences))
+        tables.append(_table(f"difference to {first}", names, differences))
     text = f"Mean and standard deviation of {values.num_seeds} runs:\n\n"
     text += "\n".join(tables)
     (output / "comparison.md").write_text(text)
@@ -264,10 +269,10 @@ def _write(values, output, results):
         1, len(names), figsize=(2 * len(names) + 2, height), sharey=True
     )
     for axis, name in zip(axes, names, strict=True):
-        for place, column in enumerate(columns.values()):
+        for row, column in enumerate(columns.values()):
             runs = column[name]
-            axis.scatter(runs, [place] * len(runs), alpha=0.6)
-            axis.plot(runs.mean(), place, "k|", markersize=12)
+            axis.scatter(runs, [row] * len(runs), alpha=0.6)
+            axis.plot(runs.mean(), row, "k|", markersize=12)
         axis.set_title(name.replace("_", "\n", 1), fontsize=7)
     axes[0].set_yticks(range(len(columns)), list(columns))
     axes[0].set_ylim(len(columns) - 0.5, -0.5)
@@ -277,8 +282,8 @@ def _write(values, output, results):
     return text
 
 
-def _shown(results):
-    """The names of results that tables show, in their order."""
+def _select_columns(results):
+    """Returns the names of the results that tables show, in order."""
     names = []
     for pattern in _SHOWN:
         prefix, star, _ = pattern.partition("*")
