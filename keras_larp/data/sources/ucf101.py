@@ -23,7 +23,7 @@ class UCF101(FileSource):
     official lists (`trainlist01.txt`, `testlist01.txt`, ...) define the
     splits. They are searched in `split_lists`, or else in `root`, in its
     parent folder, and in folders named `ucfTrainTestlist` in either. If no
-    list is found, the split follows the rule behind the official lists: of
+    list is found, the split uses the rule of the official lists: of
     the 25 groups of each class, groups 1-7, 8-14 or 15-21 are for testing.
 
     A class id is the position among all 101 class names in ASCII order, as in
