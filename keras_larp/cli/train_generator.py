@@ -21,18 +21,6 @@ from keras_larp.callbacks import SampleGrid
 from keras_larp.cli import data_flags, recipe_flags, run_folder
 
 FLAGS = flags.FlagValues()
-data_flags.define(FLAGS)
-recipe_flags.define(
-    FLAGS,
-    [
-        "larp_l_long_generator",
-        "larp_l_long_frame_prediction",
-        "small_data_generator",
-    ],
-    exclude=("vocab_size", "num_tokens", "num_classes", "conditioning"),
-    auto=True,
-)
-run_folder.define(FLAGS, "runs/generator")
 flags.DEFINE_string(
     "tokenizer",
     None,
@@ -55,6 +43,18 @@ flags.DEFINE_string(
     flag_values=FLAGS,
     module_name="Tokens",
 )
+data_flags.define(FLAGS)
+recipe_flags.define(
+    FLAGS,
+    [
+        "larp_l_long_generator",
+        "larp_l_long_frame_prediction",
+        "small_data_generator",
+    ],
+    exclude=("vocab_size", "num_tokens", "num_classes", "conditioning"),
+    auto=True,
+)
+run_folder.define(FLAGS, "runs/generator")
 
 
 def main(values):

@@ -4,12 +4,13 @@ import dataclasses
 import math
 import statistics
 import time
+from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
 from keras_larp.data import VideoDecodeError, VideoSource
+from keras_larp.models import LARPTokenizer
 
 # Number of videos whose size and length are read.
 _NUM_INSPECTED = 12
@@ -35,9 +36,9 @@ class RecipeChoice:
     """
 
     name: str
-    settings: dict
+    settings: dict[str, Any]
     min_steps_per_epoch: int
-    reasons: list
+    reasons: list[str]
 
 
 def choose_tokenizer_recipe(source: VideoSource) -> RecipeChoice:
@@ -166,7 +167,7 @@ def _accelerator():
 
 
 def estimate_training_cost(
-    tokenizer: keras.Model, batch_size: int
+    tokenizer: LARPTokenizer, batch_size: int
 ) -> tuple[float, float]:
     """Estimates the duration and the memory of a training step.
 

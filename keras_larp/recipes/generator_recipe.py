@@ -114,7 +114,11 @@ class GeneratorRecipe(Recipe):
         "optimizer.warmup_epoch = 4 (frame prediction: 1)",
     )
 
-    def build(self, class_names=None, dataset=None):
+    def build(
+        self,
+        class_names: list[str] | None = None,
+        dataset: typing.Any = None,
+    ) -> models.ARVideoGenerator:
         """Returns a compiled `ARVideoGenerator`.
 
         Args:
@@ -133,7 +137,7 @@ class GeneratorRecipe(Recipe):
         generator.compile(**arguments)
         return generator
 
-    def model_arguments(self):
+    def model_arguments(self) -> dict[str, typing.Any]:
         """Returns the arguments of `ARVideoGenerator.from_size`, except for
         the size and the class names."""
         return self._select(
@@ -150,7 +154,7 @@ class GeneratorRecipe(Recipe):
             "dtype",
         )
 
-    def compile_arguments(self):
+    def compile_arguments(self) -> dict[str, typing.Any]:
         """Returns the arguments of `ARVideoGenerator.compile`."""
         return {
             "optimizer": self._main_optimizer(

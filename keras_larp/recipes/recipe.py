@@ -141,11 +141,11 @@ class Recipe:
         return "\n".join(lines)
 
     @property
-    def settings(self):
+    def settings(self) -> dict[str, typing.Any]:
         """Dictionary of all settings, by name."""
         return self._select(*(entry.name for entry in list_settings(self)))
 
-    def for_data(self, dataset):
+    def for_data(self, dataset: typing.Any) -> typing.Self:
         """Returns this recipe with the number of steps per pass over a dataset.
 
         Args:
@@ -159,11 +159,11 @@ class Recipe:
         return dataclasses.replace(self, steps_per_epoch=steps)
 
     @property
-    def total_steps(self):
+    def total_steps(self) -> int:
         """Integer. Steps of the complete run."""
         return self._to_steps(self.epochs)
 
-    def fit_arguments(self):
+    def fit_arguments(self) -> dict[str, typing.Any]:
         """Returns the keyword arguments of `fit`, except for the data."""
         callbacks = []
         if self.ema_decay is not None:

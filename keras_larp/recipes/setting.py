@@ -62,7 +62,7 @@ def override(recipe_class, name, default, reference=None):
     )
 
 
-def list_settings(recipe_class):
+def list_settings(recipe_class: typing.Any) -> list[Setting]:
     """Returns the settings of a recipe class, ordered by group.
 
     Args:

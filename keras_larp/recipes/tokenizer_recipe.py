@@ -296,7 +296,7 @@ class TokenizerRecipe(Recipe):
         "loss.args.r1_gp_weight = 0",
     )
 
-    def build(self, clips=None):
+    def build(self, clips: typing.Any = None) -> models.LARPTokenizer:
         """Returns a compiled `LARPTokenizer`.
 
         Args:
@@ -321,7 +321,7 @@ class TokenizerRecipe(Recipe):
             tokenizer.initialize_codebook(clips, self.kmeans_init_clips)
         return tokenizer
 
-    def model_arguments(self):
+    def model_arguments(self) -> dict[str, typing.Any]:
         """Returns the arguments of `LARPTokenizer`."""
         return {
             **self._select(
@@ -354,7 +354,7 @@ class TokenizerRecipe(Recipe):
             },
         }
 
-    def compile_arguments(self):
+    def compile_arguments(self) -> dict[str, typing.Any]:
         """Returns the arguments of `LARPTokenizer.compile`."""
         arguments = self._select(
             "prior_learning_rate_multiplier",
