@@ -59,7 +59,7 @@ def main(values: flags.FlagValues) -> None:
         dataset, -(-values.num_clips // values.batch_size)
     ):
         token_ids.append(to_numpy(tokenizer.encode(video)))
-        if sum(map(len, videos)) < values.num_shown:
+        if sum(len(batch) for batch in videos) < values.num_shown:
             videos.append(video)
             labels.append(label)
     token_ids = np.concatenate(token_ids)[: values.num_clips]
