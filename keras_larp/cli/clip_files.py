@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from typing import Any
 
 import numpy as np
 from absl import flags
@@ -20,7 +21,7 @@ GRID_CLIPS, ROW_CLIPS = 64, 8
 def define(values: flags.FlagValues, output: str) -> None:
     """Defines the flags of output files; `output` is the default folder."""
     model_flags.define_files(values, output)
-    options = {"flag_values": values, "module_name": "Output"}
+    options: dict[str, Any] = {"flag_values": values, "module_name": "Output"}
     flags.DEFINE_bool("files", True, "Write one MP4 file per clip.", **options)
     flags.DEFINE_bool(
         "grid",

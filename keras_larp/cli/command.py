@@ -88,7 +88,8 @@ def help_text(command: types.ModuleType, name: str) -> str:
             is_required = _REQUIRED in [v.message for v in flag.validators]
             title = "Required flags" if is_required else group
             groups.setdefault(title, []).append(flag)
-    lines = [f"Usage: {name} [--flag=value ...]", "", command.__doc__.strip()]
+    description = (command.__doc__ or "").strip()
+    lines = [f"Usage: {name} [--flag=value ...]", "", description]
     for title, members in groups.items():
         if members:
             lines += ["", f"{title}:", *map(_flag_help, members)]

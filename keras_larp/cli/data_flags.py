@@ -3,6 +3,7 @@
 import collections
 import functools
 import pathlib
+from typing import Any
 
 from absl import flags
 
@@ -29,7 +30,7 @@ def define(values: flags.FlagValues, batch_size: int | None = None) -> None:
             flags of training data instead, for commands whose recipe has a
             batch size. Defaults to `None`.
     """
-    options = {"flag_values": values, "module_name": "Data"}
+    options: dict[str, Any] = {"flag_values": values, "module_name": "Data"}
     flags.DEFINE_list(
         "data",
         None,
@@ -147,9 +148,10 @@ def load_class_names(name_or_path: str) -> list[str]:
     Returns:
         List of strings.
     """
-    known = {"ucf101": data.UCF101, "moving_shapes": data.MovingShapes}
-    if name_or_path in known:
-        return list(known[name_or_path].class_names)
+    if name_or_path == "ucf101":
+        return list(data.UCF101.class_names)
+    if name_or_path == "moving_shapes":
+        return list(data.MovingShapes.class_names)
     if name_or_path == "atari":  # depends on the installed games
         return list(data.AtariGameplay(1).class_names)
     return pathlib.Path(name_or_path).read_text().splitlines()

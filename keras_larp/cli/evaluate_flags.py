@@ -1,6 +1,7 @@
 """Flags and functions shared by the `evaluate` commands."""
 
 import pathlib
+from typing import Any
 
 from absl import flags, logging
 
@@ -26,7 +27,10 @@ def define(
     """
     model_flags.define_tokenizer(values)
     data_flags.define(values, batch_size=8)
-    options = {"flag_values": values, "module_name": "Evaluation"}
+    options: dict[str, Any] = {
+        "flag_values": values,
+        "module_name": "Evaluation",
+    }
     text = "Number of clips, selected at random by --seed."
     if num_clips is None:
         text += " If omitted, all clips."

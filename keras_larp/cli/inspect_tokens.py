@@ -55,13 +55,15 @@ def main(values: flags.FlagValues) -> None:
     counts = _counts(values.kept_tokens, tokenizer.num_tokens)
     source, dataset = data_flags.make_test_clips(values, tokenizer)
     videos, labels, token_ids = [], [], []
+    num_loaded = 0
     for video, label in itertools.islice(
         dataset, -(-values.num_clips // values.batch_size)
     ):
         token_ids.append(to_numpy(tokenizer.encode(video)))
-        if sum(map(len, videos)) < values.num_shown:
+        if num_loaded < values.num_shown:
             videos.append(video)
             labels.append(label)
+        num_loaded += len(video)
     token_ids = np.concatenate(token_ids)[: values.num_clips]
     keras_larp.evaluation.write_codebook_usage(
         output / "token_usage.png", token_ids, tokenizer.codebook_size

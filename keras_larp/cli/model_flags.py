@@ -1,5 +1,7 @@
 """Flags that select models, sampling options and output files."""
 
+from typing import Any
+
 from absl import flags
 
 import keras_larp
@@ -22,7 +24,7 @@ def define_tokenizer(values: flags.FlagValues) -> None:
 
 def define_generator(values: flags.FlagValues, required: bool = True) -> None:
     """Defines `--generator` and `--quantize`."""
-    options = {"flag_values": values, "module_name": "Models"}
+    options: dict[str, Any] = {"flag_values": values, "module_name": "Models"}
     flags.DEFINE_string(
         "generator",
         None,
@@ -53,7 +55,7 @@ def define_sampling(
         seed: String. Name of the flag of the seed. Defaults to
             `"sampling_seed"`.
     """
-    options = {"flag_values": values, "module_name": "Sampling"}
+    options: dict[str, Any] = {"flag_values": values, "module_name": "Sampling"}
     flags.DEFINE_integer(
         seed, 0, "Random seed of token sampling.", 0, **options
     )
@@ -103,7 +105,7 @@ def define_guidance(values: flags.FlagValues) -> None:
 
 def define_files(values: flags.FlagValues, output: str) -> None:
     """Defines `--output`, with its default, and `--fps`."""
-    options = {"flag_values": values, "module_name": "Output"}
+    options: dict[str, Any] = {"flag_values": values, "module_name": "Output"}
     flags.DEFINE_string("output", output, "Output folder.", **options)
     flags.DEFINE_integer(
         "fps", 8, "Frame rate of video files, in frames per second.", 1,

@@ -1,20 +1,22 @@
 """Plots the training curves of a run.
 
-keras-larp plot-run --run=runs/tokenizer
+    keras-larp plot-run --run=runs/tokenizer
+
+The command reads log.csv in the folder of the run.
 """
 
 import pathlib
 
 from absl import flags
 
-from keras_larp.evaluation.run_plots import plot_run
+import keras_larp
+from keras_larp.cli.command import require
 
 FLAGS = flags.FlagValues()
-
 flags.DEFINE_string(
     "run", None, "Folder of the run. Must contain log.csv.", flag_values=FLAGS
 )
-flags.mark_flag_as_required("run", flag_values=FLAGS)
+require(FLAGS, "run")
 flags.DEFINE_string(
     "output",
     None,
@@ -23,7 +25,7 @@ flags.DEFINE_string(
 )
 
 
-def main(values):
+def main(values: flags.FlagValues) -> None:
     """Plots `log.csv` of the run.
 
     Args:
@@ -31,5 +33,5 @@ def main(values):
     """
     folder = pathlib.Path(values.run)
     output = values.output or folder / "curves.png"
-    plot_run(folder / "log.csv", output)
+    keras_larp.evaluation.plot_run(folder / "log.csv", output)
     print(f"Wrote {output}")

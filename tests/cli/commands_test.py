@@ -36,7 +36,7 @@ def test_help_lists_commands_and_flags(capsys):
         assert name in listed
     command_line.main(["train-tokenizer", "--help"])
     text = capsys.readouterr().out
-    assert "--learning_rate" in text and "Peak learning rate." in text
+    assert "--learning_rate" in text and "Peak learning rate" in text
 
 
 def test_help_describes_flags(capsys):
@@ -263,7 +263,7 @@ def test_tokens_of_another_tokenizer_are_rejected(tmp_path, presets):
     tokenizer = tiny_tokenizer()  # other weights than the preset
     data.write_token_dataset(tmp_path / "tokens", source, tokenizer)
     arguments = [f"--tokens={tmp_path}/tokens", f"--output={tmp_path}/run"]
-    with pytest.raises(ValueError, match="of one tokenizer.*/tokens, and"):
+    with pytest.raises(ValueError, match="of the same tokenizer.*/tokens, "):
         run_here(train_generator, presets[0], *arguments)
 
 
@@ -297,7 +297,7 @@ def test_runs_save_averaged_raw_and_best_weights(tmp_path, capsys):
 
     # A resumed run keeps its flags, except for those given again.
     run_here(train_tokenizer, output, "--resume", "--epochs=3")
-    assert "--epochs: 2 before, 3 from now on" in capsys.readouterr().out
+    assert "--epochs: from 2 to 3" in capsys.readouterr().out
     assert int(last_row(tmp_path / "run")["epoch"]) == 2
     assert not np.allclose(weights("preset"), averaged)
     assert not np.allclose(weights("preset_raw"), raw)
