@@ -10,10 +10,12 @@ import keras_larp
 from keras_larp.backend import compat
 
 PACKAGE = pathlib.Path(keras_larp.__file__).parent
+NAMED_TUPLE_METHODS = ("_asdict", "_fields", "_make", "_replace")
 
 
 def is_private(name):
-    return name.startswith("_") and not name.startswith("__")
+    is_public = name.startswith("__") or name in NAMED_TUPLE_METHODS
+    return name.startswith("_") and not is_public
 
 
 def private_attributes(source):

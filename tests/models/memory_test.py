@@ -77,7 +77,7 @@ def test_checkpointing_the_discriminator_changes_no_result(monkeypatch):
 
 
 def test_checkpointing_is_rejected_if_blocks_cannot_be_rematerialized():
-    with pytest.raises(ValueError, match="Spectral normalization changes"):
+    with pytest.raises(ValueError, match="Spectral normalization updates"):
         tiny_discriminator(
             spectral_normalization=True, gradient_checkpointing=True
         )
