@@ -180,9 +180,8 @@ def _members(cls):
 
 def _commands():
     """A section per command: its help text and a table of its flags."""
-    from keras_larp.cli.main import COMMANDS
-
-    return "\n".join(_command(name) for name in COMMANDS)
+    main = importlib.import_module("keras_larp.cli.main")
+    return "\n".join(_command(name) for name in main.COMMANDS)
 
 
 def _command(name):

@@ -8,9 +8,7 @@ from tiny_models import tiny_generator, tiny_tokenizer
 from keras_larp import data
 
 
-def test_both_models_train_on_ucf101_and_write_video(
-    shared_dir, tmp_path
-):
+def test_both_models_train_on_ucf101_and_write_video(shared_dir, tmp_path):
     source = data.UCF101(shared_dir / "data/UCF-101", split="all")
     dataset = data.video_dataset(
         source, 4, 16, batch_size=2, horizontal_flip=True

@@ -1,10 +1,11 @@
 import collections.abc
+from typing import Any
 
 import numpy as np
 
 from keras_larp.data.pipelines.clip_loader import ClipLoader
-from keras_larp.data.sources.video_source import VideoSource
 from keras_larp.data.sources.tfio_reader import TfioReader
+from keras_larp.data.sources.video_source import VideoSource
 from keras_larp.data.video.transforms import to_unit_range
 from keras_larp.utils.checks import check_choice, check_integer
 from keras_larp.utils.optional_imports import require
@@ -28,7 +29,7 @@ def tf_video_dataset(
     with_labels: bool = True,
     on_error: str = "raise",
     reader: str = "pyav",
-):
+) -> Any:
     """A `tf.data` pipeline of batches of clips.
 
     For further `tf.data` operations or training under `tf.distribute`.
