@@ -82,10 +82,14 @@ class Checkpoint(keras.callbacks.Callback):
     Example:
 
     ```python
+    tokenizer = keras_larp.presets.load("larp_tiny_moving_shapes_tokenizer")
+    tokenizer.compile("adam")
+    source = keras_larp.data.MovingShapes(8, num_frames=16, image_size=32)
+    train = keras_larp.data.video_dataset(source, batch_size=4)
     checkpoint = keras_larp.callbacks.Checkpoint(
-        "run/checkpoints", train, save_every_steps=1000, monitor="loss"
+        "run/checkpoints", train, save_every_steps=2, monitor="loss"
     )
-    tokenizer.fit(train, epochs=150, callbacks=[checkpoint])
+    tokenizer.fit(train, epochs=2, callbacks=[checkpoint])
     ```
     """
 

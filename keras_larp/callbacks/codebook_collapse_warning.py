@@ -22,6 +22,10 @@ class CodebookCollapseWarning(keras.callbacks.Callback):
     Example:
 
     ```python
+    tokenizer = keras_larp.presets.load("larp_tiny_moving_shapes_tokenizer")
+    tokenizer.compile("adam")
+    source = keras_larp.data.MovingShapes(8, num_frames=16, image_size=32)
+    train = keras_larp.data.video_dataset(source, batch_size=4)
     warning = keras_larp.callbacks.CodebookCollapseWarning(minimum=0.2)
     tokenizer.fit(train, epochs=2, callbacks=[warning])
     ```

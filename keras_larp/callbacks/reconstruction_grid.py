@@ -34,7 +34,11 @@ class ReconstructionGrid(keras.callbacks.Callback):
     Example:
 
     ```python
-    grid = keras_larp.callbacks.ReconstructionGrid(test, "run/reconstructions")
+    tokenizer = keras_larp.presets.load("larp_tiny_moving_shapes_tokenizer")
+    tokenizer.compile("adam")
+    source = keras_larp.data.MovingShapes(8, num_frames=16, image_size=32)
+    train = keras_larp.data.video_dataset(source, batch_size=4)
+    grid = keras_larp.callbacks.ReconstructionGrid(train, "reconstructions")
     tokenizer.fit(train, epochs=2, callbacks=[grid])
     ```
     """

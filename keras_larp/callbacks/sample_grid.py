@@ -34,8 +34,14 @@ class SampleGrid(keras.callbacks.Callback):
     Example:
 
     ```python
+    name = "larp_tiny_moving_shapes"
+    tokenizer = keras_larp.presets.load(f"{name}_tokenizer")
+    generator = keras_larp.presets.load(f"{name}_generator")
+    generator.compile("adam")
+    source = keras_larp.data.MovingShapes(8, num_frames=16, image_size=32)
+    train = keras_larp.data.video_dataset(source, batch_size=4)
     grid = keras_larp.callbacks.SampleGrid(
-        [0, 0, 5, 5], tokenizer, "run/samples", guidance_scale=1.25
+        [0, 0, 5, 5], tokenizer, "samples", guidance_scale=1.25
     )
     generator.fit(train, tokenizer=tokenizer, epochs=2, callbacks=[grid])
     ```

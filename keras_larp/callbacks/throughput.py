@@ -23,7 +23,11 @@ class Throughput(keras.callbacks.Callback):
     Example:
 
     ```python
-    throughput = keras_larp.callbacks.Throughput(batch_size=8)
+    tokenizer = keras_larp.presets.load("larp_tiny_moving_shapes_tokenizer")
+    tokenizer.compile("adam")
+    source = keras_larp.data.MovingShapes(8, num_frames=16, image_size=32)
+    train = keras_larp.data.video_dataset(source, batch_size=4)
+    throughput = keras_larp.callbacks.Throughput(batch_size=4)
     log = keras.callbacks.CSVLogger("log.csv")
     tokenizer.fit(train, epochs=2, callbacks=[throughput, log])
     ```
