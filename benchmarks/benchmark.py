@@ -1,14 +1,15 @@
-"""Measures one table on each backend and writes it as JSON and Markdown.
+"""Measures speed on each backend, and writes a table as JSON and Markdown.
 
     python benchmarks/benchmark.py --table=tokenizer
     python benchmarks/benchmark.py --table=training
     python benchmarks/benchmark.py --table=sampling
 
-Each backend is measured in a process of its own. Numbers are medians of
-repeated runs after a warm-up; weights and data are random. Whoever has measured
-the authors' code on the same machine, in the same hour, says what it took:
+Each backend runs in a separate process. Values are medians of repeated runs
+after a warm-up; weights and data are random. To compare with the reference
+implementation, measure it on the same machine at the same time, and pass its
+seconds:
 
-    python benchmarks/benchmark.py --table=tokenizer --authors=3.6,3.4
+    python benchmarks/benchmark.py --table=tokenizer --reference=3.6,3.4
 """
 
 import os
@@ -18,24 +19,29 @@ import statistics
 import time
 
 from absl import app, flags
-from measuring import in_own_process, report, write_results
+from measuring import report, run_in_process, write_results
 
 FLAGS = flags.FLAGS
 
 flags.DEFINE_enum(
-    "table", "tokenizer", ["tokenizer", "training", "sampling"], "What to do."
+    "table",
+    "tokenizer",
+    ["tokenizer", "training", "sampling"],
+    "What to measure.",
 )
-flags.DEFINE_list("backends", ["jax", "tensorflow", "torch"], "On which.")
+flags.DEFINE_list(
+    "backends", ["jax", "tensorflow", "torch"], "Backends to measure."
+)
 flags.DEFINE_integer("repeats", 5, "Measured runs.", 1)
 flags.DEFINE_list(
-    "authors",
+    "reference",
     None,
-    "Seconds that the authors' code takes here, one a column; those on another "
-    "machine of two such cores where not given.",
+    "Seconds of the reference implementation on this machine, one value per "
+    "column. Default: values from another machine with two such cores.",
 )
-flags.DEFINE_bool("child", False, "Measure the backend of this process.")
+flags.DEFINE_bool("child", False, "Measure in this process (internal).")
 
-AUTHORS = {
+REFERENCE = {
     "tokenizer": {"encode_seconds": 3.4, "decode_seconds": 3.4},
     "training": {"step_seconds": 4.2},
     "sampling": {"seconds": 4 * 256 / 42},
@@ -54,14 +60,14 @@ def main(_):
     options = {"child": True, "table": FLAGS.table, "repeats": FLAGS.repeats}
     write(
         {
-            backend: in_own_process(__file__, backend, **options)
+            backend: run_in_process(__file__, backend, **options)
             for backend in FLAGS.backends
         }
     )
 
 
 def measure_tokenizer():
-    """Seconds to encode and to decode one clip with the paper's LARP-L."""
+    """Seconds for encoding and decoding one clip with the paper's LARP-L."""
     import keras
 
     from keras_larp import models
@@ -77,7 +83,7 @@ def measure_tokenizer():
 
 
 def measure_training():
-    """Seconds a step, 16x64x64, width 384, 6 + 6 layers, prior XS, batch 4."""
+    """Seconds per step: 16x64x64, width 384, 6 + 6 layers, batch size 4."""
     import keras
     import numpy as np
 
@@ -105,7 +111,7 @@ def measure_training():
 
 
 def measure_sampling():
-    """Seconds for 256 tokens of 4 clips with llama-abs-B, all guided."""
+    """Seconds for 256 tokens of 4 clips with llama-abs-B and guidance."""
     from keras_larp import models
 
     generator = models.ARVideoGenerator.from_size(
@@ -124,12 +130,14 @@ def measure_sampling():
 
 
 def median_time(function):
-    """Median of the seconds that `function` takes, compiled before."""
+    """Median seconds of `function`, after two warm-up calls."""
     from keras import ops, tree
 
     def run():
         result = function()
-        tree.map_structure(ops.convert_to_numpy, result)  # waits for it
+        tree.map_structure(
+            ops.convert_to_numpy, result
+        )  # Waits for the result.
 
     run()
     run()
@@ -142,27 +150,27 @@ def median_time(function):
 
 
 def write(results):
-    authors = AUTHORS[FLAGS.table]
-    if FLAGS.authors is not None:
-        given = map(float, FLAGS.authors)
-        authors = dict(zip(authors, given, strict=True))
+    reference = REFERENCE[FLAGS.table]
+    if FLAGS.reference is not None:
+        measured = map(float, FLAGS.reference)
+        reference = dict(zip(reference, measured, strict=True))
     content = {
         "table": FLAGS.table,
         "processor": processor(),
         "cores": os.cpu_count(),
         "repeats": FLAGS.repeats,
-        "authors": authors,
-        "authors_measured_here": FLAGS.authors is not None,
+        "reference": reference,
+        "reference_measured_here": FLAGS.reference is not None,
         "results": results,
     }
     head = ["backend"]
-    for name in authors:
-        head += [name, "over the authors'"]
+    for name in reference:
+        head += [name, "relative to the reference implementation"]
     rows = []
     for backend, result in results.items():
         rows.append([backend])
-        for name, theirs in authors.items():
-            rows[-1] += [result[name], result[name] / theirs]
+        for name, seconds in reference.items():
+            rows[-1] += [result[name], result[name] / seconds]
     write_results(FLAGS.table, content, head, rows)
 
 

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Trains the presets that come with the package and measures them. About four
-# hours on two cores; a step that is done is not done again.
+# Trains and evaluates the presets that come with the package. It takes about
+# four hours on two cores. Completed steps are not repeated.
 #
 #     KERAS_BACKEND=torch benchmarks/bundled_presets.sh
 #
-# Results are in runs/presets; model cards and files of the package are in
-# keras_larp/presets/bundled.
+# Results are in runs/presets; the presets and model cards of the package are
+# in keras_larp/presets/bundled.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 larp=.venv/bin/keras-larp
 runs=runs/presets
 bundled=keras_larp/presets/bundled
 
-bundle() {  # the run, and the preset's place
+bundle() {  # arguments: run, path of the preset
   rm -rf "$bundled/$2"
   $larp convert --preset="$runs/$1/preset" --output="$bundled/$2" \
     --weights_dtype=float16 --dtype=float32

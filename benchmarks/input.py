@@ -1,16 +1,16 @@
-"""Measures how many clips a second the input pipeline makes.
+"""Measures the throughput of the input pipeline in clips per second.
 
     python benchmarks/input.py --data=/path/to/UCF-101
 
-The yardstick is a bare loop with PyAV that makes the very clips which the
-pipeline makes, with the same resizing (and, for the price of that, without
-any), in one thread, and does nothing else. Both are pinned to the same number
-of cores. The pipeline's overhead is the processor's time for a clip, that of
-workers included, over the loop's. Since the pipeline's reader skips frames that
-the loop decodes, it is also run alone, one clip after another, as a second
-yardstick: what is beyond it are order, hand-over and batches. Numbers are
-medians of repeated runs, each in a process of its own; runs of all kinds
-alternate, so that a busy machine slows all of them.
+The baseline is a plain single-threaded PyAV loop that produces the same clips
+as the pipeline, with the same resizing (and without, to show its cost).
+Both are pinned to the same number of cores. The overhead of the pipeline is its
+CPU time per clip, including worker processes, relative to the loop's. The
+pipeline's reader skips frames that the loop decodes; therefore the reader is
+also measured alone as a second baseline. The remaining overhead is shuffling,
+communication and batching. Values are medians of repeated runs in separate
+processes. Runs of all kinds alternate, so that other load on the machine
+affects all of them.
 """
 
 import itertools
@@ -28,17 +28,22 @@ from measuring import write_results
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("data", "../shared/data/UCF-101", "Folder of videos.")
-flags.DEFINE_integer("clips", 512, "Clips that a run times.", 1)
+flags.DEFINE_string("data", "../shared/data/UCF-101", "Folder of UCF101.")
+flags.DEFINE_integer("clips", 512, "Measured clips per run.", 1)
 flags.DEFINE_integer("repeats", 3, "Measured runs.", 1)
 flags.DEFINE_enum(
-    "child", None, ["loop", "reader", "0", "1", "2"], "What to run here."
+    "child",
+    None,
+    ["loop", "reader", "0", "1", "2"],
+    "Measure this run in this process (internal).",
 )
-flags.DEFINE_string("resize", "pillow", "What resizes; none in a loop alone.")
-flags.DEFINE_integer("cores", 1, "On how many cores.", 1)
+flags.DEFINE_string(
+    "resize", "pillow", "Resizing: pillow, ffmpeg or, for the loop, none."
+)
+flags.DEFINE_integer("cores", 1, "Number of cores.", 1)
 
-# What is run (a bare loop or the reader alone, on each core, or a pipeline with
-# so many workers), what resizes, and on how many cores.
+# What to run (the plain loop or the reader alone, one per core, or the pipeline
+# with a number of workers), resizing, and number of cores.
 RUNS = [
     (child, resize, cores)
     for cores, workers in ((1, "0"), (2, "012"))
@@ -49,7 +54,7 @@ RUNS = [
 ]
 BATCH_SIZE = 8
 NUM_FRAMES, IMAGE_SIZE = 16, 128
-WARM_UP = 64  # clips that are not timed
+WARM_UP = 64  # Clips before the measurement.
 
 
 def main(_):
@@ -61,8 +66,8 @@ def main(_):
         run = {"loop": run_loop, "reader": run_reader}.get(
             FLAGS.child, run_pipeline
         )
-        seconds, busy = run()
-        print("RESULT", FLAGS.clips / seconds, 1000 * busy / FLAGS.clips)
+        seconds, cpu = run()
+        print("RESULT", FLAGS.clips / seconds, 1000 * cpu / FLAGS.clips)
         return
     rates = {run: [] for run in RUNS}
     for _ in range(FLAGS.repeats):
@@ -77,7 +82,7 @@ def main(_):
 
 
 def run_loop():
-    """Seconds that the bare loop takes, and is busy."""
+    """Returns wall-clock and CPU seconds of the plain loop."""
     import av
 
     from keras_larp import data
@@ -86,22 +91,22 @@ def run_loop():
     files = video_files()
     reformatter = av.video.reformatter.VideoReformatter()
     totals = [files.num_frames(i) for i in range(len(files))]
-    for place in range(WARM_UP + FLAGS.clips):
-        if place == WARM_UP:
-            start, busy = time.perf_counter(), busy_seconds()
-        index = place % len(files)
-        generator = np.random.default_rng([0, place // len(files), index])
-        wanted = data.frame_indices(
+    for i in range(WARM_UP + FLAGS.clips):
+        if i == WARM_UP:
+            start, cpu = time.perf_counter(), cpu_seconds()
+        index = i % len(files)
+        generator = np.random.default_rng([0, i // len(files), index])
+        requested = data.frame_indices(
             totals[index], NUM_FRAMES, "random", generator
         )
         with av.open(files.path(index)) as container:
             container.streams.video[0].codec_context.thread_count = 1
             frames = itertools.islice(
-                container.decode(video=0), int(wanted[-1]) + 1
+                container.decode(video=0), int(requested[-1]) + 1
             )
             clip = []
-            for number, frame in enumerate(frames):
-                if number < wanted[0]:
+            for frame_index, frame in enumerate(frames):
+                if frame_index < requested[0]:
                     continue
                 size = frame.height, frame.width
                 if FLAGS.resize == "ffmpeg":
@@ -117,25 +122,25 @@ def run_loop():
                 clip.append(frame.to_ndarray())
         clip = np.stack(clip)
         if FLAGS.resize != "none":
-            fit_clip(clip, IMAGE_SIZE)  # Crops what has the size already.
-    return time.perf_counter() - start, busy_seconds() - busy
+            fit_clip(clip, IMAGE_SIZE)  # Only crops after ffmpeg has resized.
+    return time.perf_counter() - start, cpu_seconds() - cpu
 
 
 def run_reader():
-    """Seconds that reading the pipeline's clips takes, and is busy."""
+    """Returns wall-clock and CPU seconds of the reader."""
     from keras_larp.data.pipelines.clip_loader import ClipLoader
 
     files = video_files()
     loader = ClipLoader(files, NUM_FRAMES, resize=FLAGS.resize)
-    for place in range(WARM_UP + FLAGS.clips):
-        if place == WARM_UP:
-            start, busy = time.perf_counter(), busy_seconds()
-        loader.load(place // len(files), place % len(files))
-    return time.perf_counter() - start, busy_seconds() - busy
+    for i in range(WARM_UP + FLAGS.clips):
+        if i == WARM_UP:
+            start, cpu = time.perf_counter(), cpu_seconds()
+        loader.load(i // len(files), i % len(files))
+    return time.perf_counter() - start, cpu_seconds() - cpu
 
 
 def run_pipeline():
-    """Seconds that the pipeline takes, and is busy."""
+    """Returns wall-clock and CPU seconds of the pipeline."""
     from keras_larp import data
 
     dataset = data.video_dataset(
@@ -149,14 +154,14 @@ def run_pipeline():
     batches = iter(dataset)
     for _ in range(WARM_UP // BATCH_SIZE):
         next(batches)
-    start, busy = time.perf_counter(), busy_seconds()
+    start, cpu = time.perf_counter(), cpu_seconds()
     for _ in range(FLAGS.clips // BATCH_SIZE):
         next(batches)
-    return time.perf_counter() - start, busy_seconds() - busy
+    return time.perf_counter() - start, cpu_seconds() - cpu
 
 
-def busy_seconds():
-    """The processor's time for this process and its workers so far."""
+def cpu_seconds():
+    """Returns the CPU seconds of this process and its workers so far."""
     ticks = 0
     for worker in multiprocessing.active_children():
         fields = pathlib.Path(f"/proc/{worker.pid}/stat").read_text()
@@ -171,8 +176,11 @@ def video_files():
 
 
 def clips_per_second(child, resize, cores):
-    """And busy milliseconds a clip, of one run; loops and readers run side by
-    side, each on a core."""
+    """Measures one run; loops and readers run in parallel, one per core.
+
+    Returns:
+        Clips per second, and CPU milliseconds per clip.
+    """
     processes = 1
     if child in ("loop", "reader"):
         processes, cores = cores, 1
@@ -198,27 +206,27 @@ def clips_per_second(child, resize, cores):
         [float(n) for n in process.communicate()[0].split("RESULT")[1].split()]
         for process in children
     ]
-    rates, busy = zip(*results, strict=True)
-    return sum(rates), statistics.mean(busy)
+    rates, cpu = zip(*results, strict=True)
+    return sum(rates), statistics.mean(cpu)
 
 
 def write(measured):
-    names = {"loop": "bare loop", "reader": "reader alone"}
+    names = {"loop": "plain loop", "reader": "reader alone"}
     rows = []
-    for (run, resize, cores), (rate, busy) in measured.items():
+    for (run, resize, cores), (rate, cpu) in measured.items():
         _, loop = measured["loop", resize, cores]
         beyond_reader = ""
         if run != "loop":
             _, reader = measured["reader", resize, cores]
-            beyond_reader = 100 * (busy / reader - 1)
+            beyond_reader = 100 * (cpu / reader - 1)
         rows.append(
             {
                 "run": names.get(run, f"{run} workers"),
                 "resize": resize,
                 "cores": cores,
                 "clips_per_second": rate,
-                "busy_milliseconds": busy,
-                "overhead_percent": 100 * (busy / loop - 1),
+                "cpu_milliseconds": cpu,
+                "overhead_percent": 100 * (cpu / loop - 1),
                 "beyond_reader_percent": beyond_reader,
             }
         )

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Measures a preset that comes with the package, on clips of a seed that its
-# training did not have, and counts tokens that differ from those of backends
-# that did this before. Minutes on two cores.
+# Evaluates a preset that comes with the package on unseen clips, and counts the
+# tokens that differ from those of backends that were evaluated earlier. It takes
+# minutes on two cores.
 #
 #     KERAS_BACKEND=jax benchmarks/measure_presets.sh larp_tiny_moving_shapes
 #     KERAS_BACKEND=jax benchmarks/measure_presets.sh larp_small_atari

@@ -1,4 +1,4 @@
-"""What the benchmarks share: processes of their own, results in files."""
+"""Helpers of the benchmarks: separate processes, results in files."""
 
 import json
 import os
@@ -10,8 +10,14 @@ import sys
 FOLDER = pathlib.Path(__file__).parent / "results"
 
 
-def in_own_process(script, backend, **options):
-    """What `script`, run on a backend with these flags, hands to `report`."""
+def run_in_process(script, backend, **options):
+    """Runs a script in a new process, and returns what it passes to `report`.
+
+    Args:
+        script: Path of the script.
+        backend: String. Value of `KERAS_BACKEND`.
+        **options: Flags of the script.
+    """
     flags = [f"--{name}={value}" for name, value in options.items()]
     result = subprocess.run(
         [sys.executable, script, *flags],
@@ -27,17 +33,17 @@ def in_own_process(script, backend, **options):
 
 
 def report(result):
-    """Hands a dictionary to the process that `in_own_process` runs in."""
+    """Passes a dictionary to the process that called `run_in_process`."""
     print("RESULT" + json.dumps(result))
 
 
 def peak_megabytes():
-    """The most memory that this process has had."""
+    """Returns the peak memory (resident set size) of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def write_results(name, content, head, rows):
-    """Writes `results/<name>.json`, and the rows as a table beside it."""
+    """Writes `results/<name>.json`, and the rows as a table to `.md`."""
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{name}.json"
     path.write_text(json.dumps(content, indent=2) + "\n")

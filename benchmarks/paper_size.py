@@ -3,16 +3,16 @@
     python benchmarks/paper_size.py --backends=jax,torch --batches=8,16,32
     python benchmarks/paper_size.py --lpips --checkpointing --batches=64,128
 
-The recipe `larp_l_long_tokenizer` on random clips that lie on the device, with
-prior and discriminator: clips a second, and what share of the chip's peak
-(`--peak_teraflops`) the products of the step are; see `step_flops.py` for what
-counts. A time is the median of epochs of `fit`, of ten steps with two turns of
-the discriminator, after one that compiles; PyTorch compiles blocks and losses,
-without `--notorch_compile`. Each batch size is measured in a process of its
-own, in ascending order, and the first that does not fit in memory is the last.
-Results go to `results/paper_size.json` and `.md`; `--tiny`, which tries the
-script on any processor, writes none. What an earlier call with the same options
-measured stays.
+It trains the recipe `larp_l_long_tokenizer`, with prior and discriminator, on
+random clips in device memory. It reports clips per second and model FLOPs
+utilization: the fraction of the chip's peak (`--peak_teraflops`) that the
+matrix products of a step reach (`step_flops.py` defines what counts). Times are
+medians over epochs of `fit` with ten steps and two discriminator updates each,
+after one epoch that compiles. PyTorch compiles blocks and losses unless
+`--notorch_compile` is given. Batch sizes are measured in ascending order, each
+in a separate process, until one does not fit in memory. Results are added to
+`results/paper_size.json` and `.md`, if these have the same options. `--tiny`
+tests the script on any machine and writes no results.
 """
 
 import itertools
@@ -21,26 +21,30 @@ import statistics
 import time
 
 from absl import app, flags
-from measuring import FOLDER, in_own_process, report, write_results
+from measuring import FOLDER, report, run_in_process, write_results
 from step_flops import step_flops
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_list("backends", ["jax", "torch"], "On which of these two.")
-flags.DEFINE_list("batches", ["8", "16", "32"], "Clips in a batch, each.")
-flags.DEFINE_string("dtype", "mixed_bfloat16", "Policy of all models.")
-flags.DEFINE_bool("lpips", False, "Train with LPIPS, of random weights.")
-flags.DEFINE_bool("checkpointing", False, "Compute blocks a second time.")
-flags.DEFINE_bool("torch_compile", True, "Whether PyTorch compiles parts.")
+flags.DEFINE_list(
+    "backends", ["jax", "torch"], "Backends to measure: jax, torch."
+)
+flags.DEFINE_list("batches", ["8", "16", "32"], "Batch sizes.")
+flags.DEFINE_string("dtype", "mixed_bfloat16", "Dtype policy of all models.")
+flags.DEFINE_bool("lpips", False, "Train with LPIPS (random weights).")
+flags.DEFINE_bool("checkpointing", False, "Use gradient checkpointing.")
+flags.DEFINE_bool("torch_compile", True, "Use torch.compile on PyTorch.")
 flags.DEFINE_integer("repeats", 3, "Measured epochs.", 1)
 flags.DEFINE_float(
     "peak_teraflops",
     989.0,
-    "What the chip can do at most in this dtype. 989 is what NVIDIA's data "
-    "sheet says for the H100 SXM in bfloat16, without sparsity.",
+    "Peak TFLOP/s of the chip in this dtype. 989 is NVIDIA's specification of "
+    "the H100 SXM for bfloat16 without sparsity.",
 )
-flags.DEFINE_bool("tiny", False, "A tiny model in place of the paper's.")
-flags.DEFINE_integer("child", None, "Measure this batch in this process.")
+flags.DEFINE_bool("tiny", False, "Use a tiny model instead of the paper's.")
+flags.DEFINE_integer(
+    "child", None, "Measure this batch size in this process (internal)."
+)
 
 TINY = {
     "num_frames": 4,
@@ -66,11 +70,11 @@ def main(_):
         report(measure(FLAGS.child))
         return
     options = {name: FLAGS[name].value for name in (*SHARED, "tiny")}
-    results = earlier({name: FLAGS[name].value for name in SHARED})
+    results = load_results({name: FLAGS[name].value for name in SHARED})
     for backend in FLAGS.backends:
         results.setdefault(backend, {})
         for batch in sorted(map(int, FLAGS.batches)):
-            result = in_own_process(__file__, backend, child=batch, **options)
+            result = run_in_process(__file__, backend, child=batch, **options)
             if result is None:
                 print(f"{backend}: {batch} clips do not fit in memory")
                 break
@@ -79,8 +83,8 @@ def main(_):
             write({name: FLAGS[name].value for name in SHARED}, results)
 
 
-def earlier(options):
-    """Results of an earlier call with the same options."""
+def load_results(options):
+    """Returns the results of an earlier call with the same options."""
     path = FOLDER / f"{NAME}.json"
     if FLAGS.tiny or not path.exists():
         return {}
@@ -90,10 +94,10 @@ def earlier(options):
 
 
 def measure(batch):
-    """Numbers of a step with so many clips; `None` if they do not fit."""
+    """Measures a step with `batch` clips; `None` if they do not fit."""
     try:
         return measure_step(batch)
-    except Exception as error:  # Each backend has another.
+    except Exception as error:  # The type depends on the backend.
         text = f"{type(error).__name__}: {error}".lower()
         if any(words in text for words in OUT_OF_MEMORY):
             return None
@@ -117,7 +121,7 @@ def measure_step(batch):
     tokenizer = recipe.build()
     steps = 2 * tokenizer.discriminator_every
     clips = keras.random.uniform((batch, *tokenizer.video_shape), seed=0)
-    ends = []  # At the end of an epoch, `fit` reads numbers, and so waits.
+    ends = []  # `fit` waits for the device at the end of an epoch.
     tokenizer.fit(
         ((clips,) for _ in itertools.count()),
         steps_per_epoch=steps,
@@ -132,18 +136,18 @@ def measure_step(batch):
     step_seconds = statistics.median(
         (end - start) / steps for start, end in itertools.pairwise(ends)
     )
-    teraflops = step_flops(recipe.settings)["total"] * batch / 1e12
+    teraflops = step_flops(recipe)["total"] * batch / 1e12
     return {
         "step_seconds": step_seconds,
         "clips_per_second": batch / step_seconds,
         "step_teraflops": teraflops,
-        "share_of_peak": teraflops / step_seconds / FLAGS.peak_teraflops,
+        "flops_utilization": teraflops / step_seconds / FLAGS.peak_teraflops,
         "device": device(),
     }
 
 
 def device():
-    """The accelerator's name, as the backend has it."""
+    """Returns the name of the accelerator."""
     import keras
 
     if keras.backend.backend() == "torch":
@@ -157,8 +161,8 @@ def device():
 
 
 def write(options, results):
-    head = ["backend", "largest batch that fits, of those tried"]
-    head += ["clips a second", "share of peak", "step, seconds", "device"]
+    head = ["backend", "largest measured batch that fits"]
+    head += ["clips per second", "FLOPs utilization", "step, seconds", "device"]
     rows = []
     for backend, by_batch in results.items():
         if not by_batch:
@@ -166,7 +170,12 @@ def write(options, results):
             continue
         batch = max(by_batch, key=int)
         result = by_batch[batch]
-        names = ["clips_per_second", "share_of_peak", "step_seconds", "device"]
+        names = [
+            "clips_per_second",
+            "flops_utilization",
+            "step_seconds",
+            "device",
+        ]
         rows.append([backend, batch, *(result[name] for name in names)])
     write_results(NAME, {**options, "results": results}, head, rows)
 

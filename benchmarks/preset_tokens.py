@@ -3,8 +3,8 @@
     KERAS_BACKEND=jax python benchmarks/preset_tokens.py \\
         --preset=larp_tiny_moving_shapes_tokenizer
 
-Writes the tokens of clips to runs/presets, and compares them with those that
-other backends wrote there before.
+Writes the tokens of clips to runs/presets, and compares them with the tokens
+that other backends have written there.
 """
 
 import pathlib
@@ -18,9 +18,11 @@ from keras_larp import data, models
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("preset", None, "A bundled tokenizer.", required=True)
-flags.DEFINE_integer("num_clips", 480, "Clips to encode.", 1)
-flags.DEFINE_integer("seed", 7, "Seed of the clips; training had 0.", 0)
+flags.DEFINE_string(
+    "preset", None, "Name of a bundled tokenizer.", required=True
+)
+flags.DEFINE_integer("num_clips", 480, "Number of clips to encode.", 1)
+flags.DEFINE_integer("seed", 7, "Seed of the clips; training used 0.", 0)
 
 FOLDER = pathlib.Path("runs/presets")
 

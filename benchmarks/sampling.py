@@ -1,13 +1,13 @@
-"""Tokens a second and peak memory of sampling, as JSON and Markdown.
+"""Measures tokens per second and peak memory of sampling.
 
     python benchmarks/sampling.py                    # everything, hours
     python benchmarks/sampling.py --backends=jax --sizes=B --batches=1,8
 
-Each row is measured in a process of its own, so that its peak of memory is
-its own: the median of runs after one that warms up, random weights. Beside it,
-in the same process, stands how long it takes to read all weights once, which is
-the least that a step of one clip can take: on processors with as many threads
-as there are cores, on an accelerator by summing them there. Rows that are in
+Each row is measured in a separate process, so that peak memory is per row.
+Times are medians after a warm-up run, with random weights. The same process
+also measures how long it takes to read all weights once, a lower bound for a
+step with one clip: on CPU with one thread per core, on an accelerator by
+summing them. Results are written as JSON and Markdown; rows that are already in
 `results/sampling_sizes.json` are not measured again.
 
     python benchmarks/sampling.py --backends=torch --sizes=LP --batches=64 \\
@@ -25,24 +25,36 @@ from concurrent.futures import ThreadPoolExecutor
 from absl import app, flags
 from measuring import (
     FOLDER,
-    in_own_process,
     peak_megabytes,
     report,
+    run_in_process,
     write_results,
 )
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_list("backends", ["jax", "tensorflow", "torch"], "On which.")
-flags.DEFINE_list("sizes", ["S", "B", "L"], "Generators llama-abs-...")
-flags.DEFINE_list("batches", ["1", "8", "32"], "Clips at a time.")
-flags.DEFINE_list("guidance", ["1.0", "1.25"], "Scales of guidance.")
-flags.DEFINE_list("caches", ["growing", "full"], "Key-value caches.")
-flags.DEFINE_list("weights", ["float32"], "float32, or int8 (quantized).")
-flags.DEFINE_list("dtypes", ["float32"], "Policies; float32, bfloat16, ...")
-flags.DEFINE_integer("num_tokens", 256, "Tokens a clip.", 1)
+flags.DEFINE_list(
+    "backends", ["jax", "tensorflow", "torch"], "Backends to measure."
+)
+flags.DEFINE_list(
+    "sizes", ["S", "B", "L"], "Generator sizes: S for llama-abs-S, and so on."
+)
+flags.DEFINE_list("batches", ["1", "8", "32"], "Batch sizes.")
+flags.DEFINE_list(
+    "guidance", ["1.0", "1.25"], "Classifier-free guidance scales."
+)
+flags.DEFINE_list(
+    "caches", ["growing", "full"], "Key-value caches: growing or full."
+)
+flags.DEFINE_list(
+    "weights", ["float32"], "Weights: float32 or int8 (quantized)."
+)
+flags.DEFINE_list(
+    "dtypes", ["float32"], "Dtype policies, such as float32, bfloat16."
+)
+flags.DEFINE_integer("num_tokens", 256, "Tokens per clip.", 1)
 flags.DEFINE_integer("repeats", 3, "Measured runs.", 1)
-flags.DEFINE_string("row", None, "Measure this row in this process.")
+flags.DEFINE_string("row", None, "Measure this row in this process (internal).")
 
 COLUMNS = [
     "backend", "size", "batch", "guidance", "cache", "weights", "dtype",
@@ -64,7 +76,7 @@ def main(_):
     )
     path = FOLDER / "sampling_sizes.json"
     rows = json.loads(path.read_text())["rows"] if path.exists() else []
-    # Those that were measured before there was a choice of dtypes.
+    # The first measurements have no column for the dtype.
     rows = [{c: row.get(c, "float32") for c in COLUMNS} | row for row in rows]
     for values in chosen:
         row = {
@@ -73,7 +85,7 @@ def main(_):
         }
         if any(row.items() <= done.items() for done in rows):
             continue
-        measured = in_own_process(
+        measured = run_in_process(
             __file__,
             row["backend"],
             row=json.dumps(row),
@@ -108,7 +120,7 @@ def measure(row):
         start = time.perf_counter()
         scale = float(row["guidance"])
         ids = generator.generate(labels, guidance_scale=scale, seed=0)
-        ops.convert_to_numpy(ids)  # Waits for it.
+        ops.convert_to_numpy(ids)  # Waits for the result.
         return time.perf_counter() - start
 
     first = run()
@@ -127,7 +139,7 @@ def measure(row):
 
 
 def milliseconds_to_read(generator):
-    """As many bytes as a step reads: blocks and head, without embeddings."""
+    """Times reading the weights that a step reads: blocks and head."""
     import numpy as np
     from keras import ops
 
@@ -135,7 +147,7 @@ def milliseconds_to_read(generator):
     weights += generator.head.weights
     size = 0
     for weight in weights:
-        # A mixed policy's kernels are cast before the first step.
+        # With a mixed policy, kernels are cast before the first step.
         is_int8 = weight.dtype == "int8"
         dtype = weight.dtype if is_int8 else generator.compute_dtype
         bits = int(re.search("[0-9]+", dtype)[0])
@@ -147,14 +159,14 @@ def milliseconds_to_read(generator):
         once, repeats = lambda: list(pool.map(np.max, parts)), 1
     else:
         numbers = ops.ones((size // 4,), "float32")
-        # Several in a row, so that launching and waiting do not count.
+        # Repeated, so that launch and synchronization do not count.
         once, repeats = lambda: ops.sum(numbers), 10
     times = []
     for _ in range(10):
         start = time.perf_counter()
         for _ in range(repeats):
             result = once()
-        ops.convert_to_numpy(result)  # Waits for it.
+        ops.convert_to_numpy(result)  # Waits for the result.
         times.append((time.perf_counter() - start) / repeats)
     return 1000 * statistics.median(times)
 

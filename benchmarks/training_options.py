@@ -1,17 +1,20 @@
-"""Measures what options of training do, and writes it as JSON and Markdown.
+"""Measures the effect of training options.
 
     python benchmarks/training_options.py --table=precision
     python benchmarks/training_options.py --table=checkpointing
 
-`precision`: the mean loss of the last steps of the paper's recipe at small
-size on moving shapes (with prior, and with a discriminator or without), under
-each policy; the mean of several seeds, since codes are sampled and two runs
-differ.
-`checkpointing`: peak memory of the process and seconds a step, with gradient
-checkpointing and without, of a tokenizer for 16x64x64 of width 384 with 6 + 6
-layers and the prior XS, batch 4, and with a discriminator, trained in each
-step, of the same width and depth, or without; on JAX also with a schedule of
-XLA's that puts memory first. Each number is of a process of its own.
+`precision`: the mean loss of the last epoch of the paper's recipe at a small
+size on moving shapes, for each dtype policy. It is averaged over several seeds,
+since codes are sampled and runs differ.
+
+`checkpointing`: peak memory of the process and seconds per step, with and
+without gradient checkpointing. The tokenizer is for 16x64x64 clips, with width
+384, 6 + 6 layers, prior XS and batch size 4; the discriminator has the same
+width and depth and is updated in each step. On JAX, XLA's memory-optimized
+scheduler is measured, too. Each value is from a separate process.
+
+Both train with a discriminator unless `--nodiscriminator` is given. Results are
+written as JSON and Markdown.
 """
 
 import json
@@ -22,9 +25,9 @@ import time
 from absl import app, flags
 from measuring import (
     FOLDER,
-    in_own_process,
     peak_megabytes,
     report,
+    run_in_process,
     write_results,
 )
 
@@ -33,18 +36,22 @@ FLAGS = flags.FLAGS
 flags.DEFINE_enum(
     "table", "precision", ["precision", "checkpointing"], "What to measure."
 )
-flags.DEFINE_list("backends", ["jax", "tensorflow", "torch"], "On which.")
-flags.DEFINE_integer("steps", 200, "Steps of a run for `precision`.", 20)
-flags.DEFINE_integer("num_seeds", 3, "Runs for `precision`.", 1)
-flags.DEFINE_bool("discriminator", True, "Whether one is trained too.")
-flags.DEFINE_string("child", None, "Measure this option in this process.")
+flags.DEFINE_list(
+    "backends", ["jax", "tensorflow", "torch"], "Backends to measure."
+)
+flags.DEFINE_integer("steps", 200, "Steps per run of `precision`.", 20)
+flags.DEFINE_integer("num_seeds", 3, "Runs per policy of `precision`.", 1)
+flags.DEFINE_bool("discriminator", True, "Train with a discriminator.")
+flags.DEFINE_string(
+    "child", None, "Measure this option in this process (internal)."
+)
 
 OPTIONS = {
     "precision": ["float32", "mixed_bfloat16", "mixed_float16"],
-    "checkpointing": ["kept", "computed_twice"],
+    "checkpointing": ["stored", "rematerialized"],
 }
-# By default XLA orders a step on CPUs for concurrency, and computes early what
-# checkpointing wants late.
+# By default, XLA schedules a step on CPUs for concurrency, which computes
+# rematerialized activations early.
 MEMORY_FIRST = "--xla_cpu_scheduler_type=CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"
 
 
@@ -58,7 +65,7 @@ def main(_):
         return
     results = {
         backend: {
-            option: in_own_process(
+            option: run_in_process(
                 __file__,
                 backend,
                 child=option,
@@ -75,7 +82,7 @@ def main(_):
     if not FLAGS.discriminator:
         name += "_without_discriminator"
     path = FOLDER / f"{name}.json"
-    if path.exists():  # Of backends that were measured before.
+    if path.exists():  # Keeps the results of other backends.
         results = {**json.loads(path.read_text()), **results}
     rows = {
         (backend, option): row
@@ -88,7 +95,7 @@ def main(_):
 
 
 def options(backend):
-    """What is measured on a backend, by name."""
+    """Returns the names of the options to measure on a backend."""
     names = OPTIONS[FLAGS.table]
     if backend == "jax" and FLAGS.table == "checkpointing":
         return [*names, *(f"{name}, memory first" for name in names)]
@@ -96,7 +103,7 @@ def options(backend):
 
 
 def measure_precision(dtype):
-    """The loss that runs end with, and how many steps were skipped."""
+    """Returns the loss of the last epoch and the number of skipped steps."""
     runs = [train_with(dtype, seed) for seed in range(FLAGS.num_seeds)]
     losses = [history["loss"][-1] for history in runs]
     pixel_losses = [history["pixel_loss"][-1] for history in runs]
@@ -110,7 +117,7 @@ def measure_precision(dtype):
 
 
 def train_with(dtype, seed):
-    """The history of a run."""
+    """Trains once and returns the history."""
     import keras
 
     from keras_larp import data, recipes
@@ -150,7 +157,7 @@ def train_with(dtype, seed):
 
 
 def measure_checkpointing(option):
-    """Peak memory in MB, before and while training, and seconds a step."""
+    """Returns memory before training, peak memory and seconds per step."""
     option, _, memory_first = option.partition(", ")
     if memory_first:
         os.environ["XLA_FLAGS"] = MEMORY_FIRST
@@ -164,7 +171,7 @@ def measure_checkpointing(option):
         "image_size": 64,
         "hidden_dim": 384,
         "num_heads": 6,
-        "gradient_checkpointing": option == "computed_twice",
+        "gradient_checkpointing": option == "rematerialized",
     }
     tokenizer = models.LARPTokenizer(
         num_tokens=256,

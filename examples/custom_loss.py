@@ -13,7 +13,8 @@ from keras import ops
 
 from keras_larp import data, models
 
-EPOCHS, STEPS_PER_EPOCH = 5, 100
+EPOCHS = 5
+STEPS_PER_EPOCH = 100
 
 keras.utils.set_random_seed(0)
 

@@ -14,7 +14,8 @@ from keras import ops
 from keras_larp import data, models
 
 NUM_CLIPS = 2048
-TOKENIZER_EPOCHS, STEPS_PER_EPOCH = 8, 100
+TOKENIZER_EPOCHS = 8
+STEPS_PER_EPOCH = 100
 GENERATOR_EPOCHS = 12
 
 keras.utils.set_random_seed(0)

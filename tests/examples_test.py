@@ -1,34 +1,47 @@
-"""The example scripts, as people start them, at the smallest sizes."""
+"""The example scripts, run as users run them, with tiny settings."""
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
 import pytest
-from tiny_models import tiny_generator, tiny_tokenizer
 
 from keras_larp import data
 
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 
 
-def run(script, *arguments):
+def run(script, *arguments, folder=None):
     result = subprocess.run(
         [sys.executable, EXAMPLES / script, *arguments],
         capture_output=True,
         text=True,
+        cwd=folder,
     )
     assert result.returncode == 0, result.stderr
     return result.stdout
 
 
-def test_quickstart_shows_the_preset(tmp_path):
+def run_shortened(script, folder, **constants):
+    """Runs a copy of an example with other values of its constants."""
+    text = (EXAMPLES / script).read_text()
+    for name, value in constants.items():
+        text, count = re.subn(
+            rf"^{name} = \d+$", f"{name} = {value}", text, flags=re.MULTILINE
+        )
+        assert count == 1, name
+    (folder / script).write_text(text)
+    return run(folder / script, folder=folder)
+
+
+def test_quickstart_uses_the_preset(tmp_path):
     output = run("quickstart.py", f"--output={tmp_path}", "--part=preset")
     assert "| PSNR of reconstructions | 2" in output
     names = ["continued", "generated", "reconstructions"]
-    pictures = {f"{name}.{end}" for name in names for end in ("gif", "png")}
-    assert {p.name for p in tmp_path.iterdir()} == {"metrics.md", *pictures}
+    images = {f"{name}.{end}" for name in names for end in ("gif", "png")}
+    assert {p.name for p in tmp_path.iterdir()} == {"metrics.md", *images}
 
 
 def test_quickstart_trains(tmp_path):
@@ -47,64 +60,63 @@ def test_quickstart_trains(tmp_path):
     }
 
 
-@pytest.mark.once
-@pytest.mark.parametrize("script", ["train_tokenizer", "train_generator"])
-def test_training_scripts_are_the_commands(script):
-    output = run(f"{script}.py", "--help")
-    assert "--learning_rate" in output and "resume" in output
-
-
-@pytest.mark.once
-def test_scripts_reconstruct_and_generate(tmp_path):
-    tiny_tokenizer().save_to_preset(tmp_path / "tokenizer")
-    tiny_generator(num_classes=12).save_to_preset(tmp_path / "generator")
-    tokenizer = f"--tokenizer={tmp_path}/tokenizer"
-    output = run(
-        "reconstruct.py", f"--output={tmp_path}", tokenizer, "--num_clips=3"
+def test_minimal_trains_and_generates(tmp_path):
+    output = run_shortened(
+        "minimal.py",
+        tmp_path,
+        NUM_CLIPS=24,
+        STEPS_PER_EPOCH=2,
+        TOKENIZER_EPOCHS=2,
+        GENERATOR_EPOCHS=1,
     )
-    assert "3 clips, PSNR" in output
-    run(
-        "generate.py",
-        f"--generator={tmp_path}/generator",
-        f"--output={tmp_path}/clips",
-        tokenizer,
-        "--classes=0,7",
-        "--num_samples=2",
-        "--batch_size=3",
-    )
-    written = sorted(path.name for path in (tmp_path / "clips").iterdir())
-    assert written == [
-        "class_000_000.mp4",
-        "class_000_001.mp4",
-        "class_007_000.mp4",
-        "class_007_001.mp4",
-        "grid.gif",
-        "settings.json",
-    ]
+    assert "prior_loss: " in output and "top5: " in output
+    names = {path.name for path in tmp_path.glob("*.gif")}
+    assert names == {"reconstructed.gif", "generated.gif"}
 
 
 @pytest.mark.once
-def test_prior_ablation_compares_two_kinds_of_tokenizers(tmp_path):
+def test_minimal_is_short():
+    assert len((EXAMPLES / "minimal.py").read_text().splitlines()) <= 120
+
+
+def test_custom_loss_is_trained_and_logged(tmp_path):
+    output = run_shortened(
+        "custom_loss.py", tmp_path, EPOCHS=2, STEPS_PER_EPOCH=2
+    )
+    assert re.search(r"^motion_loss: 0\.\d+ -> 0\.\d+$", output, re.MULTILINE)
+
+
+def test_continue_frames_continues_clips(tmp_path):
+    output = run_shortened(
+        "continue_frames.py", tmp_path, NUM_CLIPS=2, NUM_SAMPLES=2
+    )
+    assert "4 given frames, 12 generated ones" in output
+    assert (tmp_path / "continued.gif").stat().st_size > 1000
+
+
+@pytest.mark.once
+def test_prior_ablation_compares_tokenizers_with_and_without_prior(tmp_path):
     arguments = [f"--output={tmp_path}", "--num_seeds=1", "--epochs=1"]
     arguments += ["--tokenizer_steps=2", "--generator_steps=2"]
     arguments += ["--num_evaluated=16"]
-    # Judges that need no training.
+    # A random network provides the features, without training.
     arguments += ["--data_format=folder", f"--data={shapes_folder(tmp_path)}"]
     output = run("prior_ablation.py", *arguments)
     assert "| generation_random_frechet_distance |" in output
+    assert "| generator_loss |" in output
     assert (tmp_path / "comparison.png").exists()
     written = json.loads((tmp_path / "comparison.json").read_text())
     assert written["flags"]["tokenizer_steps"] == 2
-    # Neither paths of results nor flags of other packages.
+    # Neither paths of the results nor flags of other packages.
     assert not {"output", "log_dir", "test_tmpdir"} & set(written["flags"])
-    # What is done is not done again.
+    # Completed runs are not repeated.
     (tmp_path / "prior_0" / "reconstruction").rename(tmp_path / "moved")
     again = run("prior_ablation.py", *arguments)
     assert again == output[output.index("Mean and") :]
 
 
 def shapes_folder(tmp_path):
-    """A folder of two classes with two clips each."""
+    """Writes a folder of two classes with two clips each."""
     source = data.MovingShapes(4, num_frames=8, image_size=32)
     for i in range(4):
         name = f"class_{i % 2}/{i}.mp4"

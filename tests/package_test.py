@@ -81,19 +81,7 @@ def test_lazy_names_are_visible_to_type_checkers():
     assert sorted(names_for_type_checkers(keras_larp)) == SUBPACKAGES
 
 
-# Remove a package as soon as all its functions have type hints.
-UNTYPED = {"data", "evaluation", "metrics", "recipes"}
-
-
-@pytest.mark.parametrize(
-    "package",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True))
-        if name in UNTYPED
-        else name
-        for name in SUBPACKAGES
-    ],
-)
+@pytest.mark.parametrize("package", SUBPACKAGES)
 def test_public_functions_have_type_hints(package):
     module = getattr(keras_larp, package)
     for name in getattr(module, "__all__", []):

@@ -1,4 +1,4 @@
-"""The operations of a step against what PyTorch counts as it runs one."""
+"""Counted operations of a step, compared with PyTorch's counter."""
 
 import keras
 import numpy as np
@@ -31,10 +31,10 @@ TINY = {
 
 
 @pytest.mark.skipif(
-    keras.backend.backend() != "torch", reason="PyTorch's counter"
+    keras.backend.backend() != "torch", reason="needs PyTorch's counter"
 )
 @pytest.mark.parametrize("perceptual_model", [None, "random"])
-def test_operations_of_a_step_are_those_that_are_computed(perceptual_model):
+def test_step_flops_match_the_counter_of_pytorch(perceptual_model):
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils.flop_counter import flop_registry
@@ -55,10 +55,10 @@ def test_operations_of_a_step_are_those_that_are_computed(perceptual_model):
     )
     tokenizer = recipe.build()
     clips = np.zeros((2, 4, 16, 16, 3), "float32")
-    # Plain attention is made of products that the counter knows.
+    # The math kernel consists of products that the counter knows.
     with sdpa_kernel(SDPBackend.MATH), Counter() as counter:
-        for _ in range(2):  # One turn of the discriminator.
+        for _ in range(2):  # One update of the discriminator.
             tokenizer.train_on_batch(clips)
     counted = counter.total / (2 * 2)  # Steps, clips.
-    expected = step_flops(recipe.settings)["total"]
+    expected = step_flops(recipe)["total"]
     np.testing.assert_allclose(counted, expected, rtol=0.02)

@@ -49,8 +49,7 @@ def sync_state(model):
 def set_initial_epoch(model, epoch):
     """Makes a running `fit` start at `epoch`; `None` removes the override.
 
-    To be called in `on_train_begin`, as `keras.callbacks.BackupAndRestore`
-    does.
+    Call it in `on_train_begin`, like `keras.callbacks.BackupAndRestore`.
     """
     model._initial_epoch = epoch
 

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import os
 import pathlib
 
 from keras_larp.utils.files import atomic_write
@@ -54,7 +55,9 @@ _LOGARITHMIC = ("Learning rates",)
 _NUM_COLUMNS = 3
 
 
-def plot_run(csv_file, output_png):
+def plot_run(
+    csv_file: str | os.PathLike, output_png: str | os.PathLike
+) -> None:
     """Plots the training curves of a run from its log.
 
     The figure has one panel per kind of metric in the log: losses, PSNR and

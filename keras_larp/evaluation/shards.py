@@ -13,6 +13,7 @@ import os
 import pathlib
 import re
 import shutil
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -34,12 +35,12 @@ _DESCRIPTION_TYPES = {
 _NAME = re.compile(r"shard_\d{4,}_of_\d{4,}")
 
 
-def shard_name(index, count):
+def shard_name(index: int, count: int) -> str:
     """Returns the folder name of one of `count` shards."""
     return f"shard_{index:04d}_of_{count:04d}"
 
 
-def partial_path(path):
+def partial_path(path: pathlib.Path) -> pathlib.Path:
     """Returns the folder that a shard is written to before it is complete.
 
     Its name is fixed, so that rerunning a shard replaces what an interrupted
@@ -48,7 +49,7 @@ def partial_path(path):
     return path.with_name(f"{path.name}.partial")
 
 
-def parse_shard(text):
+def parse_shard(text: str) -> tuple[int, int]:
     """Returns index and count of a string such as `"0/8"`.
 
     Raises:
@@ -64,7 +65,7 @@ def parse_shard(text):
     return index, count
 
 
-def shard_batches(num_batches, index, count):
+def shard_batches(num_batches: int, index: int, count: int) -> range:
     """Returns the `range` of batches of a shard.
 
     Raises:
@@ -82,16 +83,16 @@ def shard_batches(num_batches, index, count):
 
 
 def write_shard(
-    folder,
-    settings,
-    num_samples,
-    batch_size,
-    measure,
-    shard=(0, 1),
-    overwrite=False,
-    verbose=1,
-    skipped=dict,
-):
+    folder: str | os.PathLike,
+    settings: dict,
+    num_samples: int,
+    batch_size: int,
+    measure: Callable,
+    shard: tuple[int, int] = (0, 1),
+    overwrite: bool = False,
+    verbose: int = 1,
+    skipped: Callable[[], dict[str, int]] = dict,
+) -> pathlib.Path:
     """Measures the clips of a shard and writes it atomically.
 
     Args:
@@ -171,7 +172,7 @@ def _measure_all(measure, ranges, folder, verbose):
     }
 
 
-def read_descriptions(folder):
+def read_descriptions(folder: str | os.PathLike) -> dict[str, dict]:
     """Returns the descriptions of the complete shards of a folder, by name.
 
     Raises:
@@ -201,7 +202,7 @@ def _check_types(description):
             raise ValueError(f"{name!r} is missing or not a {kind.__name__}")
 
 
-def check_equal_settings(descriptions):
+def check_equal_settings(descriptions: dict[str, dict]) -> None:
     """Raises `ValueError` if the settings of shards differ.
 
     Args:
@@ -226,7 +227,7 @@ def _without_paths(settings):
     return {key: value for key, value in settings.items() if key != PATHS}
 
 
-def read_rows(path):
+def read_rows(path: pathlib.Path) -> dict[str, np.ndarray]:
     """Returns the arrays of a shard, by name.
 
     Raises:

@@ -59,8 +59,8 @@ def codebook_usage_by_position(
     rank[np.argsort(-counts, kind="stable")] = np.arange(codebook_size)
     num_bins = min(num_bins, codebook_size)
     bins = rank[token_ids] * num_bins // codebook_size  # (B, N)
-    counts = [np.bincount(column, minlength=num_bins) for column in bins.T]
-    return np.stack(counts) / len(token_ids)
+    rows = [np.bincount(column, minlength=num_bins) for column in bins.T]
+    return np.stack(rows) / len(token_ids)
 
 
 def write_codebook_usage(

@@ -38,6 +38,8 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
       light autoregressive model over the codes. It makes the tokens easier to
       predict for a generator. The prior is not used after training.
 
+    Subclasses add further terms by overriding `loss_terms`.
+
     Args:
         num_frames: Integer. Number of frames per clip. Defaults to 16.
         image_size: Integer. Height and width of a clip. Defaults to 128.

@@ -1,3 +1,5 @@
+import os
+
 import h5py
 import numpy as np
 
@@ -6,7 +8,7 @@ from keras_larp.utils.files import atomic_write
 WEIGHT_DTYPES = ("float32", "float16")
 
 
-def cast_matrices(file, dtype):
+def cast_matrices(file: str | os.PathLike, dtype: str) -> None:
     """Casts the matrices of an HDF5 weight file, in place.
 
     Vectors (biases, norms, batch statistics) keep their dtype: they are a

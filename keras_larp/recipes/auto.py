@@ -5,10 +5,11 @@ import math
 import statistics
 import time
 
+import keras
 import numpy as np
 from keras import ops
 
-from keras_larp.data import VideoDecodeError
+from keras_larp.data import VideoDecodeError, VideoSource
 
 # Number of videos whose size and length are read.
 _NUM_INSPECTED = 12
@@ -39,7 +40,7 @@ class RecipeChoice:
     reasons: list
 
 
-def choose_tokenizer_recipe(source):
+def choose_tokenizer_recipe(source: VideoSource) -> RecipeChoice:
     """Chooses a tokenizer recipe for videos.
 
     The choice depends on the number, size and length of the videos and on
@@ -108,7 +109,7 @@ def choose_tokenizer_recipe(source):
     )
 
 
-def choose_generator_recipe(num_clips):
+def choose_generator_recipe(num_clips: int) -> RecipeChoice:
     """Chooses a recipe for a class-conditional generator.
 
     Args:
@@ -164,7 +165,9 @@ def _accelerator():
     return next((k for k in ("gpu", "cuda", "tpu") if k in device), None)
 
 
-def estimate_training_cost(tokenizer, batch_size):
+def estimate_training_cost(
+    tokenizer: keras.Model, batch_size: int
+) -> tuple[float, float]:
     """Estimates the duration and the memory of a training step.
 
     The duration is the number of multiplications over 40% of the speed of a

@@ -87,7 +87,7 @@ def list_settings(recipe_class):
     return sorted(settings, key=lambda setting: GROUPS.index(setting.group))
 
 
-def settings_table(recipe):
+def settings_table(recipe: typing.Any) -> str:
     """Returns Markdown tables of the settings of a recipe, one per group.
 
     Args:

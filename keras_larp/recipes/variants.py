@@ -1,5 +1,7 @@
 """The named recipes, as functions that accept overrides."""
 
+from typing import Any
+
 from keras_larp.recipes.generator_recipe import GeneratorRecipe
 from keras_larp.recipes.tokenizer_recipe import TokenizerRecipe
 
@@ -55,7 +57,9 @@ SMALL_DATA_GENERATOR = {
 }
 
 
-def larp_l_long_tokenizer(steps_per_epoch=None, **overrides):
+def larp_l_long_tokenizer(
+    steps_per_epoch: int | None = None, **overrides: Any
+) -> TokenizerRecipe:
     """Returns the recipe of the paper's tokenizer, LARP-L-Long.
 
     It trains with prior and discriminator. Durations are given in epochs, as
@@ -95,7 +99,9 @@ def larp_l_long_tokenizer(steps_per_epoch=None, **overrides):
     )
 
 
-def larp_l_long_generator(steps_per_epoch=None, **overrides):
+def larp_l_long_generator(
+    steps_per_epoch: int | None = None, **overrides: Any
+) -> GeneratorRecipe:
     """Returns the recipe of the paper's class-conditional generator on UCF101.
 
     See `larp_l_long_tokenizer` for the arguments.
@@ -105,7 +111,9 @@ def larp_l_long_generator(steps_per_epoch=None, **overrides):
     )
 
 
-def larp_l_long_frame_prediction(steps_per_epoch=None, **overrides):
+def larp_l_long_frame_prediction(
+    steps_per_epoch: int | None = None, **overrides: Any
+) -> GeneratorRecipe:
     """Returns the recipe of the paper's frame prediction on Kinetics-600.
 
     See `larp_l_long_tokenizer` for the arguments.
@@ -117,7 +125,9 @@ def larp_l_long_frame_prediction(steps_per_epoch=None, **overrides):
     )
 
 
-def small_data_tokenizer(steps_per_epoch=None, **overrides):
+def small_data_tokenizer(
+    steps_per_epoch: int | None = None, **overrides: Any
+) -> TokenizerRecipe:
     """Returns a recipe for a small tokenizer that trains in minutes on CPU.
 
     It is meant for a few thousand short clips and is not from the paper. See
@@ -130,7 +140,9 @@ def small_data_tokenizer(steps_per_epoch=None, **overrides):
     )
 
 
-def small_data_generator(steps_per_epoch=None, **overrides):
+def small_data_generator(
+    steps_per_epoch: int | None = None, **overrides: Any
+) -> GeneratorRecipe:
     """Returns a recipe for a generator on `small_data_tokenizer`'s tokens.
 
     See `larp_l_long_tokenizer` for the arguments.

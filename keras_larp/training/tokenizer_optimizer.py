@@ -33,7 +33,8 @@ class TokenizerOptimizer(keras.optimizers.Optimizer):
         config["name"] = f"prior_{config['name']}"
         self.prior_optimizer = type(optimizer).from_config(config)
         self.discriminator_optimizer = discriminator_optimizer
-        self._groups = [], []  # Variables of tokenizer and prior.
+        # Not the variables: Keras would track them as state of the optimizer.
+        self._prior_ids = set()
 
     def build_groups(self, variables, prior_variables, discriminator_variables):
         """Creates all optimizer state.
@@ -45,12 +46,10 @@ class TokenizerOptimizer(keras.optimizers.Optimizer):
             discriminator_variables: List of the trainable variables of the
                 discriminator.
         """
-        prior_ids = {id(v) for v in prior_variables}
-        main_variables = [v for v in variables if id(v) not in prior_ids]
-        self._groups = main_variables, list(prior_variables)
+        self._prior_ids = {id(v) for v in prior_variables}
         self.build(variables)
-        self.main_optimizer.build(main_variables)
-        self.prior_optimizer.build(prior_variables)
+        for optimizer, group in self._groups(variables):
+            optimizer.build(group)
         if self.discriminator_optimizer is not None:
             self.discriminator_optimizer.build(discriminator_variables)
 
@@ -64,10 +63,16 @@ class TokenizerOptimizer(keras.optimizers.Optimizer):
         self.prior_optimizer.learning_rate = (
             self.multiplier * self.main_optimizer.learning_rate
         )
-        for optimizer, group in zip(self.optimizers, self._groups, strict=True):
+        for optimizer, group in self._groups(trainable_variables):
             if group:
                 optimizer.apply([gradients[id(v)] for v in group], group)
         self.iterations.assign_add(keras.ops.ones((), "int32"))
+
+    def _groups(self, variables):
+        """Pairs of an optimizer and those of the variables it updates."""
+        main = [v for v in variables if id(v) not in self._prior_ids]
+        prior = [v for v in variables if id(v) in self._prior_ids]
+        return zip(self.optimizers, (main, prior), strict=True)
 
     @property
     def optimizers(self):
@@ -91,7 +96,7 @@ class TokenizerOptimizer(keras.optimizers.Optimizer):
         self.main_optimizer.learning_rate = learning_rate
 
     def finalize_variable_values(self, trainable_variables):
-        for optimizer, group in zip(self.optimizers, self._groups, strict=True):
+        for optimizer, group in self._groups(self._trainable_variables):
             optimizer.finalize_variable_values(group)
 
     # The inner optimizers save their own state.

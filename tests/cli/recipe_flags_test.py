@@ -8,6 +8,7 @@ from absl import flags
 
 from keras_larp import recipes
 from keras_larp.cli import recipe_flags, train_tokenizer
+from keras_larp.cli.command import help_text
 from keras_larp.recipes.setting import list_settings
 
 pytestmark = pytest.mark.once
@@ -80,12 +81,12 @@ def test_given_flags_take_precedence_over_the_choice():
 
 
 def test_help_describes_every_setting():
-    text = " ".join(train_tokenizer.FLAGS.get_help().split())
+    text = " ".join(help_text(train_tokenizer, "train-tokenizer").split())
     for setting in list_settings(recipes.TokenizerRecipe):
         assert setting.description in text, setting.name
         if typing.get_origin(setting.type) is typing.Literal:
             choices = "|".join(typing.get_args(setting.type))
-            assert f"--{setting.name}: <{choices}>:" in text
+            assert f"--{setting.name}={choices} " in text
     assert (
         "Default: 128 (larp_l_long_tokenizer), 32 (small_data_tokenizer)."
         in text

@@ -94,7 +94,7 @@ class ClipLoader:
                 "Random crops need frames of full resolution. Received: "
                 f"resize='ffmpeg' with crop_scale={crop_scale}"
             )
-        self.skipped = {}
+        self.skipped: dict[str, int] = {}
         self._num_skipped_in_a_row = 0
         self.windows = None
         if frame_sampling == "windows":
@@ -135,7 +135,7 @@ class ClipLoader:
         flip = self.horizontal_flip and generator.random() < 0.5
         box = None
         if self.crop_scale is not None:
-            height, width = frames.shape[1:3]
+            _, height, width, _ = frames.shape
             box = random_crop_box(
                 height, width, self.crop_scale, self.crop_ratio, generator
             )

@@ -3,6 +3,7 @@ import threading
 import keras
 import numpy as np
 
+from keras_larp.backend import compat
 from keras_larp.utils.optional_imports import require
 
 
@@ -77,7 +78,7 @@ class LayerAugmentation:
 
 
 def _set_generators(layer, seed):
-    for part in [layer, *layer._flatten_layers(include_self=False)]:
+    for part in compat.flatten_layers(layer):
         for variable in part.variables:
             if variable.name == "seed_generator_state":
                 variable.assign(np.array([seed, 0]))

@@ -1,4 +1,5 @@
 import collections.abc
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def tf_video_dataset(
     with_labels: bool = True,
     on_error: str = "raise",
     reader: str = "pyav",
-):
+) -> Any:
     """A `tf.data` pipeline of batches of clips.
 
     For further `tf.data` operations or training under `tf.distribute`.

@@ -46,7 +46,7 @@ class AtariEmulator:
         self._console.loadROM(roms.get_rom_path(game))
         self._actions = self._console.getMinimalActionSet()
         self._start = self._console.cloneState()
-        self._openings = {}
+        self._openings: dict[tuple[int, ...], Any] = {}
 
     def record(
         self,
@@ -76,8 +76,8 @@ class AtariEmulator:
         actions = self._draw_actions(
             generator, lead + 1 + (num_frames - 1) * frame_skip
         )
-        frames, is_cut = [], False
-        previous: Any = None
+        frames: list[np.ndarray] = []
+        previous, is_cut = self._console.getScreenRGB(), False
         # Step 0 is the first recorded frame.
         for step, action in enumerate(actions, start=-lead):
             has_ended = self._step(action)

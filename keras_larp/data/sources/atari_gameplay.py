@@ -18,7 +18,7 @@ _NUM_OPENINGS = 16
 _MIN_MOTION = 0.002
 _MAX_DRAWS = 10
 # Emulators of this process that are not in use, by game.
-_idle_emulators = collections.defaultdict(list)
+_idle_emulators: dict[str, list[AtariEmulator]] = collections.defaultdict(list)
 
 
 class AtariGameplay(ComputedSource):

@@ -49,7 +49,7 @@ class CachedSource(VideoSource):
         self.flip_changes_label = source.flip_changes_label
         self.default_num_frames = source.default_num_frames
         self.default_image_size = self.image_size
-        self._videos = {}
+        self._videos: dict[int, np.ndarray] = {}
 
     @property
     def num_bytes(self) -> int:

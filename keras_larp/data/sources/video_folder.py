@@ -45,7 +45,7 @@ class VideoFolder(FileSource):
         root = pathlib.Path(root)
         if not root.is_dir():
             raise FileNotFoundError(f"The folder {root} does not exist.")
-        folders = {
+        folders: dict[str | None, list[pathlib.Path]] = {
             folder.name: _list_videos(folder)
             for folder in sorted(root.iterdir())
             if folder.is_dir()
@@ -62,7 +62,7 @@ class VideoFolder(FileSource):
             class_names = [name for name in folders if name is not None]
         class_names = tuple(class_names)
         ids: dict[str | None, int] = {None: -1}
-        ids.update({name: i for i, name in enumerate(class_names)})
+        ids |= {name: i for i, name in enumerate(class_names)}
         unknown = [name for name in folders if name not in ids]
         if unknown:
             raise ValueError(

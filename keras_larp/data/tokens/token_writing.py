@@ -1,6 +1,7 @@
 import os
 import pathlib
 
+import keras
 from absl import flags, logging
 from keras import ops
 
@@ -36,7 +37,7 @@ _NUM_THREADS = 4
 def write_token_dataset(
     folder: str | os.PathLike,
     source: VideoSource,
-    tokenizer,
+    tokenizer: keras.Model,
     frame_sampling: str = "first",
     include_flips: bool = False,
     num_condition_frames: int | None = None,
@@ -160,7 +161,7 @@ def write_token_dataset(
                             token_ids[i],
                             batch["label"][i],
                             batch["start"][i],
-                            flipped,
+                            bool(flipped),
                             loader.name(index),
                             tokenizer.codebook_size,
                             None if condition_ids is None else condition_ids[i],

@@ -19,9 +19,14 @@ from keras_larp.presets.converters.larp_config import build_from_larp_config
 from keras_larp.utils.differences import describe_mismatch
 
 # Constant position tables in the checkpoints; this library computes them.
-_TABLES = ("encoder_patch_pe", "decoder_latent_pe", "abs_pe")
-_TABLES += ("decoder_patch_query_embed", "encoder_latent_query_embed")
-_TABLES += ("encoder_pos_embed",)
+_TABLES = (
+    "abs_pe",
+    "decoder_latent_pe",
+    "decoder_patch_query_embed",
+    "encoder_latent_query_embed",
+    "encoder_patch_pe",
+    "encoder_pos_embed",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +92,7 @@ def to_larp_state(model: keras.Model, arrays: Iterable) -> dict:
     Returns:
         Dictionary of arrays.
     """
-    state = {}
+    state: dict[str, np.ndarray] = {}
     for mapping, array in zip(mappings(model), arrays, strict=True):
         parts = mapping.to_larp(array)
         state.update(zip(mapping.names, parts, strict=True))
