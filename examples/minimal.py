@@ -29,7 +29,7 @@ def learning_rate(peak, steps):
     )
 
 
-# Data: short clips of moving shapes, each with a class such as "circle left".
+# Data: short clips of moving shapes, with classes such as "disc moves left".
 # `data.VideoFolder("my_videos")` has the same interface.
 source = data.MovingShapes(NUM_CLIPS, num_frames=8, image_size=32)
 clip = {"num_frames": 8, "image_size": 32}
