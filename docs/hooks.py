@@ -4,6 +4,7 @@ Pages hold directives as HTML comments, each on a line by itself:
 
     <!-- api keras_larp.data -->   every public name of a subpackage
     <!-- commands -->              every command of `keras-larp` and its flags
+    <!-- settings TokenizerRecipe -->   every setting of a recipe
 
 Links from pages to repository files outside `docs/`, such as
 `../keras_larp/models/lpips.py`, work on code hosts as they are. For the site,
@@ -78,7 +79,8 @@ def on_page_markdown(markdown, page, **_):
 
 def _expand(directive):
     name, argument = directive.groups()
-    return {"api": _api, "commands": _commands}[name](*argument.split())
+    generate = {"api": _api, "commands": _commands, "settings": _settings}
+    return generate[name](*argument.split())
 
 
 # Links to repository files.
@@ -176,6 +178,13 @@ def _members(cls):
             or not (name.startswith("_") or name in PLUMBING or is_internal)
         ]
     return list(dict.fromkeys(names))
+
+
+def _settings(recipe):
+    """A table per group of settings, one heading level below the page's."""
+    recipes = importlib.import_module("keras_larp.recipes")
+    table = recipes.settings_table(getattr(recipes, recipe))
+    return table.replace("### ", "#### ")
 
 
 def _commands():
