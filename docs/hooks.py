@@ -5,6 +5,7 @@ Pages hold directives as HTML comments, each on a line by itself:
     <!-- api keras_larp.data -->   every public name of a subpackage
     <!-- commands -->              every command of `keras-larp` and its flags
     <!-- settings TokenizerRecipe -->   every setting of a recipe
+    <!-- modules -->               every module of the package, with one line
 
 Links from pages to repository files outside `docs/`, such as
 `../keras_larp/models/lpips.py`, work on code hosts as they are. For the site,
@@ -12,6 +13,7 @@ each linked file becomes a page under `repository/`, so that strict link
 checking covers these links too.
 """
 
+import ast
 import importlib
 import inspect
 import os
@@ -79,7 +81,8 @@ def on_page_markdown(markdown, page, **_):
 
 def _expand(directive):
     name, argument = directive.groups()
-    generate = {"api": _api, "commands": _commands, "settings": _settings}
+    generate = {"api": _api, "commands": _commands}
+    generate |= {"settings": _settings, "modules": _modules}
     return generate[name](*argument.split())
 
 
@@ -185,6 +188,31 @@ def _settings(recipe):
     recipes = importlib.import_module("keras_larp.recipes")
     table = recipes.settings_table(getattr(recipes, recipe))
     return table.replace("### ", "#### ")
+
+
+def _modules():
+    """The tree of the package, with one sentence about each module."""
+    lines, package = [], ROOT / "keras_larp"
+    for path in sorted(package.rglob("*.py")):
+        parts = path.relative_to(package).parts
+        indent = "    " * (len(parts) - 1)
+        if path.name == "__init__.py":
+            name, indent = f"{path.parent.name}/", indent[4:]
+        else:
+            name = path.name
+        lines.append(f"{indent + name:<38}{_summary(path)}".rstrip())
+    return "\n".join(["```text", *lines, "```"])
+
+
+def _summary(path):
+    """The first sentence of a module's docstring, or else of its first class
+    or function."""
+    tree = ast.parse(path.read_text())
+    kinds = (ast.ClassDef, ast.FunctionDef)
+    nodes = [tree, *(n for n in tree.body if isinstance(n, kinds))]
+    texts = [ast.get_docstring(node) for node in nodes]
+    text = next(filter(None, texts), "").split("\n\n")[0]
+    return re.split(r"(?<=\.) ", " ".join(text.split()))[0]
 
 
 def _commands():

@@ -1,3 +1,5 @@
+"""Position embeddings of sequences and grids, learned or fixed."""
+
 import keras
 import numpy as np
 from keras import layers, ops

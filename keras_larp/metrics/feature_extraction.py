@@ -1,3 +1,5 @@
+"""Features of clips, and the names of feature extractors."""
+
 import pathlib
 from collections.abc import Callable
 from typing import Any

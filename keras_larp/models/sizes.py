@@ -1,3 +1,5 @@
+"""Named sizes of transformers, and models that are built from them."""
+
 from typing import NamedTuple
 
 

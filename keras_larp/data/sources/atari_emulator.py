@@ -1,3 +1,5 @@
+"""Plays Atari 2600 games with random actions and records frames."""
+
 import functools
 from typing import Any
 

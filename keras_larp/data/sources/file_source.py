@@ -1,3 +1,5 @@
+"""Base class of sources of video files."""
+
 import collections.abc
 import dataclasses
 import os

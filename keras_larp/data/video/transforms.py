@@ -1,3 +1,5 @@
+"""Resizing, cropping and flipping of clips."""
+
 import collections.abc
 import math
 

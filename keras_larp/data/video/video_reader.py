@@ -1,3 +1,5 @@
+"""Counting and decoding the frames of video files."""
+
 import os
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Writing clips as video files, images, grids and film strips."""
+
 import collections.abc
 import os
 import typing
