@@ -230,7 +230,7 @@ def _settings(values):
     out.
     """
     own = flags.FlagValues()
-    define(own, "", [])
+    define(own, values.output, values.variant)
     return {name: values[name].value for name in own if name != "output"}
 
 
