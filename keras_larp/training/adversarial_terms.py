@@ -14,7 +14,7 @@ class AdversarialTerms:
     """Losses of the tokenizer and of its discriminator, as functions of
     tensors; a part of `TokenizerTraining`."""
 
-    def adversarial_terms(self, reconstruction, step):
+    def adversarial_terms(self, reconstruction, step, training=True):
         """The tokenizer's adversarial loss.
 
         Args:
@@ -22,6 +22,7 @@ class AdversarialTerms:
             step: Integer or int32 scalar, the index of the training step, or
                 of the next one in an evaluation. Before `adversarial_start`
                 the weight of the loss is zero.
+            training: Boolean.
 
         Returns:
             The weighted loss, and a dictionary of the unweighted one.
@@ -29,7 +30,7 @@ class AdversarialTerms:
         logits = self.discriminator(reconstruction)
         loss = adversarial_loss(logits, self.adversarial_loss)
         weight = value_at(
-            self.loss_weights["adversarial_loss"], self.optimizer.iterations
+            self.loss_weights["adversarial_loss"], self.num_updates(training)
         )
         if self.adversarial_start:
             has_started = step >= self.adversarial_start

@@ -369,7 +369,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         video = data[0] if isinstance(data, tuple | list) else data
         # `train_on_batch` passes NumPy arrays.
         video = ops.convert_to_tensor(video)
-        step = self.optimizer.iterations
+        step = self.num_updates(training)
         temperature = None
         if training and self.temperature_schedule is not None:
             temperature = self.temperature_schedule(step)
@@ -389,7 +389,9 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         discriminator = None
         if self.discriminator is not None and not training:
             adversarial_loss, adversarial_terms = self.adversarial_terms(
-                reconstruction, ops.convert_to_tensor(self.training_state.step)
+                reconstruction,
+                ops.convert_to_tensor(self.training_state.step),
+                training=False,
             )
             loss = loss + adversarial_loss
             terms = {**terms, **adversarial_terms}

@@ -35,6 +35,15 @@ class TrainableModel(TrainStep, keras.Model):
         excluded = {id(w) for group in weights for w in group}
         return [w for w in self.weights if id(w) not in excluded]
 
+    def num_updates(self, training):
+        """The number of optimizer updates so far, for schedules of weights."""
+        if training:
+            return self.optimizer.iterations
+        # JAX passes no optimizer variables to a test step, which would trace
+        # their values at compilation as constants.
+        step = keras.ops.convert_to_tensor(self.training_state.step)
+        return step - keras.ops.convert_to_tensor(self.training_state.skipped)
+
     # State that is needed in training only.
 
     def prepare_training(self, terms, metrics, **attributes):
