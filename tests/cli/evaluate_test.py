@@ -215,7 +215,7 @@ def test_generation_uses_up_to_10_000_clips_by_default(presets, tmp_path):
     run(*command, f"--output={tmp_path / 'default'}")
     results, _ = reported(tmp_path / "default")
     assert results["num_generated_clips"] == results["num_real_clips"] == 5
-    with pytest.raises(ValueError, match="There are 5 clips.*num_clips=6"):
+    with pytest.raises(ValueError, match="5 clips of 4 frames.*num_clips=6"):
         run(*command, f"--output={tmp_path / 'more'}", "--num_clips=6")
 
 

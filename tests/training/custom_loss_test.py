@@ -135,5 +135,5 @@ def test_terms_must_be_scalars():
 
     model = motion_tokenizer(VectorTokenizer)
     model.compile(loss_weights={"mean": 1.0})
-    with pytest.raises(ValueError, match=r"mean with shape \(4,\)"):
+    with pytest.raises(ValueError, match=r"mean with shape \((4|None),\)"):
         model.fit(clips(), verbose=0)
