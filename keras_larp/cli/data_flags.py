@@ -9,10 +9,13 @@ from absl import flags
 
 from keras_larp import data
 from keras_larp.cli import lazy_keras as keras
+from keras_larp.data.sources.video_files import is_hidden
 from keras_larp.data.sources.video_source import VideoSource
 
 COMPUTED = ["moving_shapes", "atari"]
 FILES = ["ucf101", "kinetics600", "folder", "csv"]
+# Formats whose class names are those of the folder or list.
+_NAMED = ["kinetics600", "folder", "csv"]
 # Formats with classes and a test split.
 CLASSIFIED = [*COMPUTED, "ucf101"]
 _NUM_TEST_CLIPS = 96  # of computed formats
@@ -53,9 +56,9 @@ def define(values: flags.FlagValues, batch_size: int | None = None) -> None:
         [*COMPUTED, *FILES],
         "Format of --data: ucf101 (the extracted UCF-101 folder), kinetics600 "
         "(a CSV file of Kinetics-600), csv (a CSV file with the columns path "
-        "and label), or folder (one subfolder per class, or no classes). If "
-        "omitted it is inferred. Without --data: moving_shapes (the default) "
-        "or atari, which are computed.",
+        "and label; labels are class ids or names), or folder (one subfolder "
+        "per class, or no classes). If omitted it is inferred. Without --data: "
+        "moving_shapes (the default) or atari, which are computed.",
         **options,
     )
     flags.DEFINE_integer(
@@ -179,11 +182,20 @@ def _format_and_path(values, entry):
 
 
 def _infer_format(path):
-    if path.suffix == ".csv":
+    if path.suffix.lower() == ".csv":
         return "csv"
-    folders = [f.name for f in path.glob("*/") if any(f.glob("v_*.avi"))]
-    classes = set(data.UCF101.class_names)
-    return "ucf101" if folders and classes.issuperset(folders) else "folder"
+    folders = {
+        folder.name.lower()
+        for folder in (path.iterdir() if path.is_dir() else [])
+        if folder.is_dir() and not is_hidden(folder.name)
+        if any(_has_ucf101_name(file.name) for file in folder.iterdir())
+    }
+    classes = {name.lower() for name in data.UCF101.class_names}
+    return "ucf101" if folders and folders <= classes else "folder"
+
+
+def _has_ucf101_name(name):
+    return name.lower().startswith("v_") and name.lower().endswith(".avi")
 
 
 def has_test_split(values: flags.FlagValues) -> bool:
@@ -197,6 +209,7 @@ def make_source(
     num_frames: int,
     image_size: int,
     num_clips: int | None = None,
+    use_train_classes: bool = True,
 ) -> VideoSource:
     """Creates the source of videos that the flags select.
 
@@ -207,6 +220,9 @@ def make_source(
         image_size: Integer. Height and width of computed clips.
         num_clips: Integer. Number of computed clips. `None` selects the
             number of the flags and of the split. Defaults to `None`.
+        use_train_classes: Boolean. Whether class ids of --test_data are those
+            of --data, for test videos that lack some classes. Defaults to
+            `True`.
 
     Returns:
         `VideoSource`.
@@ -239,10 +255,38 @@ def make_source(
                     "used for evaluation. Pass --test_data to use others."
                 )
     sources = [_make_files(values, entry, split) for entry in repeats]
+    if entries is values.test_data and use_train_classes:
+        sources = _with_train_classes(values, list(repeats), sources)
+    for entry, source in zip(repeats, sources, strict=True):
+        _print_summary(values, entry, split, source)
     if sum(repeats.values()) == 1:
         return sources[0]
     _print_datasets(repeats, sources)
     return data.ConcatSource(sources, list(repeats.values()))
+
+
+def _with_train_classes(values, entries, sources):
+    """Returns test sources whose class ids are those of the training data."""
+    train_entries = list(dict.fromkeys(values.data))
+    train = [
+        _make_files(values, entry, "train").class_names
+        for entry in train_entries
+    ]
+    if len(train) == len(sources):
+        for i, (entry, names) in enumerate(zip(entries, train, strict=True)):
+            own = sources[i].class_names
+            # Lists of class ids have "" for classes without videos.
+            is_part = own and own != names and {*own} <= {*names, ""}
+            if is_part and _format_and_path(values, entry)[0] in _NAMED:
+                sources[i] = _make_files(values, entry, "test", names)
+    test = [source.class_names for source in sources]
+    if any(train) and any(test) and sum(train, ()) != sum(test, ()):
+        _print_once(
+            "--test_data has other classes than --data, and its class ids are "
+            "those of its own classes. Losses and metrics that depend on the "
+            "class may not be meaningful."
+        )
+    return sources
 
 
 def _print_datasets(repeats, sources):
@@ -291,24 +335,25 @@ def kept(
     return data.CachedSource(source, image_size)
 
 
-def _make_files(values, entry, split):
-    """Creates the source of an entry of --data, reporting missing files."""
+def _make_files(values, entry, split, class_names=None):
+    """Creates the source of an entry of --data."""
     format_, path = _format_and_path(values, entry)
+    on_error = values.on_error
     if format_ == "folder":
-        return data.VideoFolder(path)
+        return data.VideoFolder(path, class_names)
     if format_ == "ucf101":
-        source = data.UCF101(path, split, values.fold, on_error=values.on_error)
-    elif format_ == "kinetics600":  # Paths are relative to the CSV file.
+        return data.UCF101(path, split, values.fold, on_error=on_error)
+    if format_ == "kinetics600":  # Paths are relative to the CSV file.
         folder = pathlib.Path(path).parent
-        source = data.Kinetics600(folder, path, on_error=values.on_error)
-    else:
-        source = data.VideoList(path, on_error=values.on_error)
-    if source.num_missing:
-        _print_once(
-            f"{path}: skipping {source.num_missing} missing videos; "
-            f"{len(source)} exist."
-        )
-    return source
+        return data.Kinetics600(folder, path, class_names, on_error)
+    return data.VideoList(path, None, class_names, on_error)
+
+
+def _print_summary(values, entry, split, source):
+    """Prints the videos and classes of a source, and the files left out."""
+    format_ = _format_and_path(values, entry)[0]
+    suffix = f" ({split} split)" if format_ == "ucf101" else ""
+    _print_once(f"{entry}{suffix}: {source.summary()}")
 
 
 def make_classified_sources(
@@ -340,7 +385,8 @@ def make_classified_sources(
             f"accuracy. Pass --test_data. Received: --data={values.data}"
         )
     train, test = (
-        make_source(values, split, *sizes) for split in ("train", "test")
+        make_source(values, split, *sizes, use_train_classes=False)
+        for split in ("train", "test")
     )
     if train.class_names != test.class_names:
         differing = sorted({*train.class_names} ^ {*test.class_names})

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from keras_larp.data.sources.moving_shapes import MovingShapes
     from keras_larp.data.sources.tfio_reader import TfioReader
     from keras_larp.data.sources.ucf101 import UCF101
+    from keras_larp.data.sources.video_files import SkippedFile
     from keras_larp.data.sources.video_folder import VideoFolder
     from keras_larp.data.sources.video_list import VideoList
     from keras_larp.data.sources.video_source import VideoSource
@@ -66,6 +67,7 @@ _MODULES = {
     "Kinetics600": "keras_larp.data.sources.kinetics600",
     "LayerAugmentation": "keras_larp.data.pipelines.layer_augmentation",
     "MovingShapes": "keras_larp.data.sources.moving_shapes",
+    "SkippedFile": "keras_larp.data.sources.video_files",
     "TfioReader": "keras_larp.data.sources.tfio_reader",
     "TokenDataset": "keras_larp.data.tokens.token_pipeline",
     "TokenSource": "keras_larp.data.tokens.token_source",
@@ -108,6 +110,7 @@ __all__ = [
     "Kinetics600",
     "LayerAugmentation",
     "MovingShapes",
+    "SkippedFile",
     "TfioReader",
     "TokenDataset",
     "TokenSource",

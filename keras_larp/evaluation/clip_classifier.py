@@ -102,7 +102,7 @@ def load_or_train_classifier(
 
     Args:
         train: Source of videos with classes, such as `MovingShapes`. One clip
-            of each video is used.
+            of each video with a class is used.
         test: Source of videos with the same classes, to measure the accuracy.
         path: Optional string or path that ends in `.weights.h5`. Weights are
             read from this file, or written to it if it does not exist.
@@ -232,9 +232,11 @@ def predicted_classes(classifier: ClipClassifier, videos: Any) -> np.ndarray:
 
 
 def _clips(source, num_frames):
-    """Returns one clip per video, `(N, T, 32, 32, 3)`, and the classes."""
+    """Returns one clip per video with a class, `(N, T, 32, 32, 3)`, and the
+    class ids `(N,)`."""
     loader = ClipLoader(source, num_frames, IMAGE_SIZE, seed=_SEED)
-    clips = [loader.load(0, index) for index in range(len(loader))]
+    indices = [i for i in range(len(loader)) if loader.label(i) >= 0]
+    clips = [loader.load(0, index) for index in indices]
     clips = [(0, clip) for clip in clips if loader.keep(clip)]
     _, batch = batch_clips(clips)
     return batch["video"], batch["label"]

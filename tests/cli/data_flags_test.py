@@ -54,7 +54,8 @@ def test_formats_can_be_combined(ucf101, kinetics, capsys):
     assert labels(source) == [2, 101 + 7]
     assert len(source.class_names) == 701
     printed = capsys.readouterr().out
-    assert "k600.csv: skipping 599 missing videos; 1 exist" in printed
+    assert "k600.csv: 1 video, labels are class ids, 600 classes" in printed
+    assert "left out 599 (missing): train/0.mp4, train/1.mp4" in printed
     assert f"{ucf101}: 1 videos, classes 0 to 100\n" in printed
     assert f"{kinetics}: 1 videos, classes 101 to 700\n" in printed
     assert data_flags.data_format(parsed(flag)) == "ucf101,kinetics600"
@@ -71,7 +72,7 @@ def test_missing_videos_of_ucf101(ucf101, capsys):
     with pytest.raises(FileNotFoundError, match="YoYo.*--on_error=skip"):
         make_source(f"--data={ucf101}")
     assert len(make_source(f"--data={ucf101}", "--on_error=skip")) == 1
-    assert "skipping 1 missing videos" in capsys.readouterr().out
+    assert "left out 1 (missing): YoYo/v_YoYo_g08" in capsys.readouterr().out
 
 
 def test_formats_of_several_datasets_are_inferred(ucf101, tmp_path):
@@ -202,3 +203,47 @@ def test_ffmpeg_resizing_is_only_used_in_training(tmp_path):
 def test_random_crops_are_incompatible_with_ffmpeg_resizing():
     with pytest.raises(ValueError, match="resize='ffmpeg' with crop_scale"):
         batches("--resize=ffmpeg", "--crop_scale=0.5,1")
+
+
+def test_test_videos_have_the_class_ids_of_training_videos(tmp_path, capsys):
+    train = touch(tmp_path / "train", "cats/1.mp4", "dogs/1.mp4")
+    test = touch(tmp_path / "test", "dogs/2.mp4")
+    flags = f"--data={train}", f"--test_data={test}"
+    source = make_source(*flags, split="test")
+    assert labels(source) == [1]
+    assert source.class_names == ("cats", "dogs")
+    (test / "list.csv").write_text("path,label\ndogs/2.mp4,dogs\n")
+    flags = f"--data={train}", f"--test_data={test}/list.csv"
+    assert labels(make_source(*flags, split="test")) == [1]
+    printed = capsys.readouterr().out
+    assert "other classes" not in printed
+    assert printed.count(f"{test}: 1 video, 2 classes") == 1
+
+
+def test_other_classes_of_test_videos_are_reported(tmp_path, capsys):
+    train = touch(tmp_path / "train", "cats/1.mp4", "dogs/1.mp4")
+    test = touch(tmp_path / "test", "cows/2.mp4", "dogs/2.mp4")
+    flags = f"--data={train}", f"--test_data={test}"
+    assert labels(make_source(*flags, split="test")) == [0, 1]
+    printed = capsys.readouterr().out
+    assert "--test_data has other classes than --data" in printed
+
+
+@pytest.mark.parametrize("format_", ["folder", "csv"])
+def test_videos_and_files_left_out_are_printed_once(tmp_path, capsys, format_):
+    path = touch(tmp_path / "own", "cats/1.mp4", "cats/._1.mp4")
+    if format_ == "csv":
+        path = path / "list.CSV"
+        path.write_text("path,label\ncats/1.mp4,0\nno.mp4,0\n")
+    flags = f"--data={path}", "--on_error=skip"
+    make_source(*flags)
+    make_source(*flags)
+    printed = capsys.readouterr().out
+    assert printed.count("left out 1") == printed.count(f"{path}: 1 video") == 1
+    assert data_flags.data_format(parsed(*flags)) == format_
+
+
+def test_inference_of_ucf101_ignores_case_and_system_files(tmp_path):
+    name = "archery/V_Archery_g01_c01.AVI"
+    touch(tmp_path, name, "__MACOSX/v_1.avi", ".old/v_1.avi")
+    assert data_flags.data_format(parsed(f"--data={tmp_path}")) == "ucf101"

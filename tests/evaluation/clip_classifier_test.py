@@ -121,3 +121,14 @@ def test_serialization(path):
         keras.ops.convert_to_numpy(model(clips)) for model in (twin, classifier)
     ]
     np.testing.assert_array_equal(*pair)
+
+
+@pytest.mark.once
+def test_videos_without_a_class_are_not_used():
+    class PartlyLabeled(data.MovingShapes):
+        def label(self, index):
+            return super().label(index) if index % 3 else -1
+
+    clips, labels = clip_classifier._clips(PartlyLabeled(6, 4, 32), 4)
+    np.testing.assert_array_equal(labels, [1, 2, 4, 5])
+    assert len(clips) == 4

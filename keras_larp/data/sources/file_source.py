@@ -1,13 +1,19 @@
 """Base class of sources of video files."""
 
+import collections
 import collections.abc
 import dataclasses
 import os
 
 import numpy as np
+from absl import logging
 
+from keras_larp.data.sources.video_files import SkippedFile
 from keras_larp.data.sources.video_source import VideoSource
 from keras_larp.data.video.video_reader import count_frames, read_frames
+
+# Lengths of the lists in summaries.
+_MAX_CLASSES, _MAX_EXAMPLES = 10, 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +42,13 @@ class FileSource(VideoSource):
             Defaults to the deepest folder that contains all files.
         class_names: List of strings. The class names, indexed by class id.
             Defaults to no classes.
+        skipped: List of `SkippedFile`. Files that were found or listed but
+            are not part of the source. Defaults to none.
 
     Attributes:
         files: List of `VideoFile`.
         class_names: Tuple of strings.
+        skipped: List of `SkippedFile`, with a path and a reason each.
 
     Raises:
         ValueError: If `files` is empty.
@@ -63,8 +72,10 @@ class FileSource(VideoSource):
         files: collections.abc.Iterable[VideoFile],
         root: str | os.PathLike | None = None,
         class_names: collections.abc.Iterable[str] = (),
+        skipped: collections.abc.Iterable[SkippedFile] = (),
     ):
         self.files = list(files)
+        self.skipped = list(skipped)
         if not self.files:
             raise ValueError(
                 "A source needs at least one file. Received: files=[]"
@@ -78,6 +89,51 @@ class FileSource(VideoSource):
             )
         self.root = os.path.abspath(root)
         self.class_names = tuple(class_names)
+        logging.info("%s: %s", self.root, self.summary())
+
+    def summary(self) -> str:
+        """Describes the videos, the class ids, and the files left out.
+
+        Returns:
+            String. The first line has the number of videos and the names,
+            ids and sizes of the classes. The following ones list the videos
+            without a class and the skipped files by reason, if there are any.
+        """
+        sizes = collections.Counter(file.label for file in self.files)
+        num_unlabeled = sizes.pop(-1, 0)
+        lines = [
+            _count(len(self.files), "video"),
+            *self._describe_classes(sizes),
+        ]
+        lines = [", ".join(lines)]
+        if num_unlabeled and self.class_names:
+            names = [
+                self.name(i)
+                for i, file in enumerate(self.files)
+                if file.label == -1
+            ]
+            lines.append(f"{num_unlabeled} without a class: {_examples(names)}")
+        reasons: dict[str, list[str]] = collections.defaultdict(list)
+        for file in self.skipped:
+            reasons[file.reason].append(self._relative(file.path))
+        lines += [
+            f"left out {len(names)} ({reason}): {_examples(names)}"
+            for reason, names in reasons.items()
+        ]
+        return _printable("\n  ".join(lines))
+
+    def _describe_classes(self, sizes):
+        """Descriptions of the classes, given the number of videos by id."""
+        if not self.class_names:
+            return ["no classes"]
+        classes = [
+            f"{i} {name!r} ({sizes[i]})"
+            for i, name in enumerate(self.class_names)
+        ]
+        if len(classes) > _MAX_CLASSES:
+            classes[_MAX_CLASSES - 1 : -1] = ["..."]
+        count = _count(len(self.class_names), "class", "classes")
+        return [f"{count} by id (videos): {', '.join(classes)}"]
 
     def __len__(self) -> int:
         return len(self.files)
@@ -86,7 +142,10 @@ class FileSource(VideoSource):
         return os.fspath(self.files[index].path)
 
     def name(self, index: int) -> str:
-        path = os.path.abspath(self.path(index))
+        return self._relative(self.path(index))
+
+    def _relative(self, path):
+        path = os.path.abspath(path)
         path = path.removeprefix(os.path.join(self.root, ""))
         return path.replace(os.sep, "/")
 
@@ -103,3 +162,17 @@ class FileSource(VideoSource):
         image_size: int | None = None,
     ) -> np.ndarray:
         return read_frames(self.path(index), frame_indices, image_size)
+
+
+def _count(number, noun, plural=None):
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def _examples(names):
+    more = ", ..." if len(names) > _MAX_EXAMPLES else ""
+    return ", ".join(names[:_MAX_EXAMPLES]) + more
+
+
+def _printable(text):
+    """Escapes file names that are not valid UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -3,10 +3,16 @@ import pathlib
 import re
 
 from keras_larp.data.sources.file_source import FileSource, VideoFile
+from keras_larp.data.sources.video_files import (
+    MISSING,
+    SkippedFile,
+    list_videos,
+)
 from keras_larp.utils.checks import check_choice, check_integer
 
 _NAMES = pathlib.Path(__file__).with_name("ucf101_classes.txt")
 _FILE_NAME = re.compile(r"v_([A-Za-z]+)_g(\d+)_c(\d+)\.avi", re.IGNORECASE)
+_NOT_AVI = "not an .avi file"
 # The files of a class form 25 groups (`gXX` in the file name). Seven of them
 # are the test split of each of the three official folds.
 _TEST_GROUPS = {
@@ -19,8 +25,10 @@ _TEST_GROUPS = {
 class UCF101(FileSource):
     """The UCF101 data set, as it is distributed.
 
-    `root` has one folder per class: `root/Archery/v_Archery_g01_c01.avi`. The
-    official lists (`trainlist01.txt`, `testlist01.txt`, ...) define the
+    `root` has one folder per class: `root/Archery/v_Archery_g01_c01.avi`, in
+    upper or lower case and at any depth. Hidden and system files are ignored.
+
+    The official lists (`trainlist01.txt`, `testlist01.txt`, ...) define the
     splits. They are searched in `split_lists`, or else in `root`, in its
     parent folder, and in folders named `ucfTrainTestlist` in either. If no
     list is found, the split uses the rule of the official lists: of
@@ -44,10 +52,12 @@ class UCF101(FileSource):
     Attributes:
         class_names: Tuple of the 101 class names.
         num_missing: Integer. Number of listed files that were skipped.
+        skipped: List of `SkippedFile`, with a path and a reason each. Files of
+            other splits are not among them.
 
     Raises:
-        ValueError: If an argument is invalid, a file belongs to none of the
-            classes, or there is no video.
+        ValueError: If an argument is invalid, a video belongs to none of the
+            classes or exists twice, or there is no video.
         FileNotFoundError: If `root` or a listed file does not exist.
 
     Example:
@@ -78,35 +88,43 @@ class UCF101(FileSource):
         check_integer("fold", fold, 1, 3)
         check_choice("on_error", on_error, ("raise", "skip"))
         root = pathlib.Path(root)
-        found = _list_files(root)
+        found, skipped = _list_files(root)
         files, self.num_missing = found, 0
         if split != "all":
             split_list = _find_list(root, split, fold, split_lists)
             if split_list is None:
                 files = [f for f in found if _split_of(f.path, fold) == split]
             else:
-                files, self.num_missing = _listed_files(
+                files, missing = _listed_files(
                     split_list, found, root, on_error
                 )
+                self.num_missing = len(missing)
+                skipped += [
+                    SkippedFile(str(root / name), MISSING) for name in missing
+                ]
         if not files:
             raise ValueError(
                 f"None of the {len(found)} videos in {root} is in the "
                 f'{split} split of fold {fold}. Pass `split="all"` for all, or '
                 "read it as a `VideoFolder` (--data_format=folder in commands)."
             )
-        super().__init__(files, root, self.class_names)
+        super().__init__(files, root, self.class_names, skipped)
 
 
 def _list_files(root):
-    """All videos, sorted by class and name."""
+    """All videos, sorted by class and name, and the skipped files."""
     if not root.is_dir():
         raise FileNotFoundError(
             f"The folder {root} does not exist. Pass the folder `UCF-101` "
             "that unpacking UCF101.rar creates, with one folder per class."
         )
     ids = {name.lower(): i for i, name in enumerate(UCF101.class_names)}
-    files = []
-    for path in sorted(root.glob("*/*.avi")):
+    files, by_name = [], {}
+    paths, skipped = list_videos(root)
+    for path in paths:
+        if path.suffix.lower() != ".avi":
+            skipped.append(SkippedFile(str(path), _NOT_AVI))
+            continue
         match = _FILE_NAME.fullmatch(path.name)
         # The folder HandstandPushups has files named HandStandPushups.
         label = ids.get(match[1].lower()) if match else None
@@ -116,13 +134,20 @@ def _list_files(root):
                 "v_<Class>_g01_c01.avi with one of its 101 classes. Use "
                 "`VideoFolder` for your own videos."
             )
+        twin = by_name.setdefault(path.name.lower(), path)
+        if twin is not path:
+            raise ValueError(
+                f"{root} has the same video twice: {twin} and {path}. Pass the "
+                "folder of one copy of UCF101."
+            )
         files.append(VideoFile(str(path), label))
     if not files:
         raise ValueError(
             f"There are no videos in {root}: expected one folder per class "
-            "with files such as Archery/v_Archery_g01_c01.avi."
+            "with files such as Archery/v_Archery_g01_c01.avi. Use "
+            "`VideoFolder` for videos in other formats."
         )
-    return files
+    return files, skipped
 
 
 def _find_list(root, split, fold, folder):
@@ -145,20 +170,20 @@ def _find_list(root, split, fold, folder):
 
 def _listed_files(path, found, root, on_error):
     """The files in `found` that the list names, in the order of the list, and
-    the number of listed files that are missing."""
+    the listed names that are missing."""
     by_name = {pathlib.Path(file.path).name.lower(): file for file in found}
     # Lines are "Archery/v_Archery_g08_c01.avi", plus a class id in train lists.
     lines = [line.split() for line in path.read_text().splitlines()]
-    names = [line[0].rpartition("/")[2] for line in lines if line]
-    missing = [name for name in names if name.lower() not in by_name]
+    paths = [line[0] for line in lines if line]
+    names = [path.rpartition("/")[2].lower() for path in paths]
+    missing = [p for p, n in zip(paths, names, strict=True) if n not in by_name]
     if missing and on_error == "raise":
         raise FileNotFoundError(
             f"{len(missing)} of the {len(names)} files of {path} are not in "
             f"{root}, for example {missing[0]}. Complete the folder, or pass "
             '`on_error="skip"` (--on_error=skip in commands) to skip them.'
         )
-    listed = [by_name[n.lower()] for n in names if n.lower() in by_name]
-    return listed, len(missing)
+    return [by_name[name] for name in names if name in by_name], missing
 
 
 def _split_of(path, fold):

@@ -1,18 +1,35 @@
 import collections.abc
 import csv
+import dataclasses
 import os
 import pathlib
+import re
 
 from keras_larp.data.sources.file_source import FileSource, VideoFile
+from keras_larp.data.sources.video_files import MISSING, SkippedFile
 from keras_larp.utils.checks import check_choice
+
+_COLUMNS = ("path", "label", "action", "id")
+# Integers, and floats such as `2.0` that pandas writes for integers if some
+# labels are missing.
+_INTEGER = re.compile(r"([+-]?\d+)(\.0*)?", re.ASCII)
+# A label above this is no class id but, for example, a date.
+_MAX_CLASS_ID = 999_999
 
 
 class VideoList(FileSource):
     """The video files listed in a CSV file, as is common for Kinetics.
 
-    The first line names the columns. `path` is required. `label` is optional
-    and holds class ids or class names. If it holds ids, the optional column
-    `action` may hold the names. Other columns are ignored.
+    The first line names the columns, in upper or lower case:
+
+    - `path`: path of the video. Required.
+    - `label`: class id or class name.
+    - `action`: class name, if `label` holds class ids or does not exist.
+    - `id`: ignored.
+
+    Integers are class ids, also if written as floats (`2.0`); -1 and empty
+    labels mean "no class". Other labels are class names. A list has either
+    class ids or class names.
 
     The lists of the LARP reference implementation (`id,path,action,label`)
     have paths like `data/ucf101/YoYo/v_YoYo_g08_c01.avi`. Leading folders are
@@ -24,7 +41,8 @@ class VideoList(FileSource):
         root: String or path. The folder that paths are relative to. Defaults
             to the folder of the CSV file.
         class_names: List of strings. All class names, indexed by class id.
-            Defaults to the names in the list, sorted.
+            Defaults to the names in the list, sorted unless the list has
+            class ids.
         on_error: String. What to do if a listed file does not exist:
             `"raise"` or `"skip"`. Defaults to `"raise"`.
 
@@ -33,11 +51,13 @@ class VideoList(FileSource):
             list has ids but no names, the ids as strings. `""` for ids
             without a name if the list has both.
         num_missing: Integer. Number of listed files that were skipped.
+        skipped: List of `SkippedFile`: the listed files that were skipped.
 
     Raises:
         FileNotFoundError: If the CSV file or a listed file does not exist.
-        ValueError: If a column is missing or a label is invalid; the message
-            names the line.
+        ValueError: If a column is unknown or missing, or a label is invalid,
+            or the list mixes class ids and class names. The message names the
+            line.
 
     Example:
 
@@ -62,79 +82,218 @@ class VideoList(FileSource):
             raise FileNotFoundError(f"The file {csv_file} does not exist.")
         root = csv_file.parent if root is None else pathlib.Path(root)
         rows = _read_rows(csv_file)
-        labels = [(row.get("label") or "").strip() for _, row in rows]
+        self._has_ids = _has_ids(rows, csv_file)
+        if self._has_ids:
+            listed_names = _names_by_id(rows, csv_file)
+        else:
+            listed_names = sorted({row.label for row in rows if row.has_class})
         if class_names is None:
-            class_names = _collect_names(labels, [row for _, row in rows])
-        class_names = tuple(class_names)
+            class_names = listed_names
+        else:
+            class_names = tuple(class_names)
+            _check_names(class_names, listed_names, self._has_ids, csv_file)
         ids = {name: i for i, name in enumerate(class_names)}
-        paths = [pathlib.PurePath(row["path"] or "") for _, row in rows]
+        paths = [pathlib.PurePath(row.path) for row in rows]
         num_removed = _num_folders_to_remove(
             root, paths if on_error == "skip" else paths[:1]
         )
-        files = []
-        for (line, _), label, path in zip(rows, labels, paths, strict=True):
-            label = _parse_label(label, ids, line, csv_file)
+        files, skipped = [], []
+        for row, path in zip(rows, paths, strict=True):
+            label = _class_id(row, ids, self._has_ids, csv_file)
             path = root.joinpath(*path.parts[num_removed:])
             if path.is_file():
                 files.append(VideoFile(str(path), label))
-            elif on_error == "raise":
+            elif on_error == "skip":
+                skipped.append(SkippedFile(str(path), MISSING))
+            else:
                 raise FileNotFoundError(
-                    f"Line {line} of {csv_file} names {path}, which does not "
-                    "exist. Paths are relative to the folder of the list, or "
-                    'to `root`. Pass `on_error="skip"` (--on_error=skip in '
+                    f"Line {row.line} of {csv_file} names {path}, which does "
+                    "not exist. Paths are relative to the folder of the list, "
+                    'or to `root`. Pass `on_error="skip"` (--on_error=skip in '
                     "commands) to skip missing files."
                 )
         if not files:
             raise FileNotFoundError(
                 f"None of the {len(rows)} files of {csv_file} is in {root}."
             )
-        self.num_missing = len(rows) - len(files)
-        super().__init__(files, root, class_names)
+        self.num_missing = len(skipped)
+        super().__init__(files, root, class_names, skipped)
+
+    def _describe_classes(self, sizes):
+        if not self.class_names:
+            return super()._describe_classes(sizes)
+        kind = "class ids" if self._has_ids else "class names"
+        return [f"labels are {kind}", *super()._describe_classes(sizes)]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Row:
+    """A row of a list. `label` may be a class name or id, or empty."""
+
+    line: int
+    path: str
+    label: str
+    action: str
+
+    @property
+    def integer(self):
+        """The label as an integer, `None` if it is not one."""
+        match = _INTEGER.fullmatch(self.label)
+        return int(match[1]) if match else None
+
+    @property
+    def has_class(self):
+        return self.label != "" and self.integer != -1
 
 
 def _read_rows(csv_file):
-    """Pairs of a line number and a dictionary from column to value."""
+    """List of `_Row`."""
+    columns, rows = None, []
     with csv_file.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        columns = reader.fieldnames or []
-        if "path" not in columns:
+        reader = csv.reader(stream, skipinitialspace=True)
+        try:
+            for cells in reader:
+                cells = [cell.strip() for cell in cells]
+                if not any(cells):
+                    continue
+                if columns is None:
+                    columns = _check_columns(cells, csv_file)
+                    continue
+                rows.append(_make_row(columns, cells, reader, csv_file))
+        except csv.Error as error:
             raise ValueError(
-                f"The first line of {csv_file} must name a column `path`. "
-                f"Received: {columns}"
-            )
-        rows = [(reader.line_num, row) for row in reader]
+                f"Line {reader.line_num} of {csv_file} is not CSV: {error}."
+            ) from error
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{csv_file} is not a text file in UTF-8: {error}. Save it as "
+                "CSV with this encoding."
+            ) from error
+    if columns is None:
+        _check_columns([], csv_file)
     if not rows:
         raise ValueError(f"{csv_file} lists no video.")
     return rows
 
 
-def _collect_names(labels, rows):
-    """The class names in a list, indexed by class id."""
-    if not all(_is_id(label) for label in labels if label):
-        return sorted(set(labels) - {""})
-    names = {
-        int(label): row["action"].strip()
-        for label, row in zip(labels, rows, strict=True)
-        if label and row.get("action")
-    }
-    count = max((int(label) for label in labels if label), default=-1) + 1
+def _check_columns(cells, csv_file):
+    columns = [cell.casefold() for cell in cells]
+    unknown = [c for c in columns if c not in _COLUMNS]
+    if unknown or "path" not in columns or len({*columns}) < len(columns):
+        raise ValueError(
+            f"The first line of {csv_file} must name the column `path`, and "
+            "may name `label` (class id or class name), `action` (class name) "
+            "and `id` (ignored), separated by commas. Rename or remove other "
+            f"columns. Received: {cells}"
+        )
+    return columns
+
+
+def _make_row(columns, cells, reader, csv_file):
+    if len(cells) != len(columns):
+        raise ValueError(
+            f"Line {reader.line_num} of {csv_file} has {len(cells)} values "
+            f"for {len(columns)} columns. Quote values that contain commas, "
+            f"and leave unknown labels empty. Received: {cells}"
+        )
+    values = dict(zip(columns, cells, strict=True))
+    action = values.get("action", "")
+    row = _Row(
+        reader.line_num, values["path"], values.get("label", action), action
+    )
+    if not row.path:
+        raise ValueError(f"Line {row.line} of {csv_file} has no path.")
+    if row.action and not row.label:
+        raise ValueError(
+            f"Line {row.line} of {csv_file} has the action {row.action!r} but "
+            "no label. Add the label, or use -1 for no class."
+        )
+    return row
+
+
+def _has_ids(rows, csv_file):
+    """Whether labels are class ids; raises if only some are."""
+    rows = [row for row in rows if row.has_class]
+    for row in rows[1:]:
+        if (row.integer is None) != (rows[0].integer is None):
+            raise ValueError(
+                f"{csv_file} mixes class ids and class names: "
+                f"{rows[0].label!r} in line {rows[0].line} and {row.label!r} "
+                f"in line {row.line}. Use either for all videos."
+            )
+    for row in rows:
+        if row.integer is not None and not 0 <= row.integer <= _MAX_CLASS_ID:
+            raise ValueError(
+                f"A class id must be from 0 to {_MAX_CLASS_ID}, or -1 for no "
+                f"class. Received: {row.label!r} in line {row.line} of "
+                f"{csv_file}"
+            )
+    return bool(rows) and rows[0].integer is not None
+
+
+def _names_by_id(rows, csv_file):
+    """The class names of a list of class ids, indexed by class id."""
+    rows = [row for row in rows if row.has_class]
+    ids = {row.integer for row in rows}
+    names, lines = {}, {}
+    for row in rows:
+        # Without a column `label`, `action` holds the ids.
+        if row.action in ("", row.label):
+            continue
+        if names.setdefault(row.integer, row.action) != row.action:
+            raise ValueError(
+                f"Line {row.line} of {csv_file} names class {row.label} "
+                f"{row.action!r}, and an earlier line "
+                f"{names[row.integer]!r}. A class id must have one name."
+            )
+        other = lines.setdefault(row.action, row)
+        if other.integer != row.integer:
+            raise ValueError(
+                f"{csv_file} has the class {row.action!r} with label "
+                f"{other.label} in line {other.line}, and with label "
+                f"{row.label} in line {row.line}. A class must have one id."
+            )
     if not names:
-        return [str(i) for i in range(count)]
+        return [str(i) for i in range(max(ids) + 1)]
     # The reference implementation's `k600_val.csv` has no video of class 293.
-    return [names.get(i, "") for i in range(count)]
+    return [names.get(i, "") for i in range(max(ids) + 1)]
 
 
-def _parse_label(text, ids, line, csv_file):
-    if not text:
+def _check_names(class_names, listed_names, has_ids, csv_file):
+    """Checks that `class_names` does not contradict the list."""
+    names = [name for name in class_names if name]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            "`class_names` must not have duplicates. Received: "
+            f"class_names={list(class_names)}"
+        )
+    if not has_ids:
+        return
+    for i, (name, listed) in enumerate(
+        zip(class_names, listed_names, strict=False)
+    ):
+        number = _INTEGER.fullmatch(name)
+        if listed in ("", str(i)):  # The list has no name for this class.
+            is_contradiction = number is not None and int(number[1]) != i
+        else:
+            is_contradiction = name != listed
+        if is_contradiction:
+            raise ValueError(
+                f"Labels of {csv_file} are class ids, and class {i} is "
+                f"{listed!r} in the list but {name!r} in `class_names`. "
+                "Correct `class_names`, or the column `label` or `action`."
+            )
+
+
+def _class_id(row, ids, has_ids, csv_file):
+    if not row.has_class:
         return -1
-    if text in ids:
-        return ids[text]
-    label = int(text) if _is_id(text) else -1
-    if label < 0 or (ids and label >= len(ids)):
+    label = row.integer if has_ids else ids.get(row.label, -1)
+    if not 0 <= label < len(ids):
         raise ValueError(
             "A label must be one of the class names, or a class id of at "
-            f"least 0 and below their number. Received: {text!r} in line "
-            f"{line} of {csv_file}"
+            f"least 0 and below their number. Received: {row.label!r} in line "
+            f"{row.line} of {csv_file}"
         )
     return label
 
@@ -146,7 +305,3 @@ def _num_folders_to_remove(root, paths):
             if root.joinpath(*path.parts[count:]).is_file():
                 return count
     return 0
-
-
-def _is_id(text):
-    return text.isascii() and text.isdigit()
