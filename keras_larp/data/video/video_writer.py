@@ -216,6 +216,8 @@ def _write_container(path, video, fps):
             stream.height, stream.width = video.shape[1:3]
             stream.pix_fmt = "yuv420p"
             stream.options = {"crf": "12"}
+            # Threads would make the bytes of a file depend on timing.
+            stream.codec_context.thread_count = 1
             for pixels in video:
                 frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
                 container.mux(stream.encode(frame))
