@@ -1,11 +1,12 @@
 import numpy as np
 
-from keras_larp.data.sources.video_source import VideoSource, check_source
+from keras_larp.data.sources.video_source import VideoSource
+from keras_larp.data.sources.wrapped_source import WrappedSource
 from keras_larp.data.video.transforms import fit_clip
 from keras_larp.utils.checks import check_integer
 
 
-class CachedSource(VideoSource):
+class CachedSource(WrappedSource):
     """Keeps the videos of another source in memory after reading them once.
 
     For small or slow data that is read many times: the first epoch takes as
@@ -41,34 +42,16 @@ class CachedSource(VideoSource):
     """
 
     def __init__(self, source: VideoSource, image_size: int | None = None):
-        self.source = check_source(source)
+        super().__init__(source)
         if image_size is None:
             image_size = source.default_image_size
         self.image_size = check_integer("image_size", image_size, 1)
-        self.class_names = source.class_names
-        self.flip_changes_label = source.flip_changes_label
-        self.default_num_frames = source.default_num_frames
         self.default_image_size = self.image_size
         self._videos: dict[int, np.ndarray] = {}
 
     @property
     def num_bytes(self) -> int:
         return sum(video.nbytes for video in self._videos.values())
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def name(self, index: int) -> str:
-        return self.source.name(index)
-
-    def path(self, index: int) -> str | None:
-        return self.source.path(index)
-
-    def label(self, index: int) -> int:
-        return self.source.label(index)
-
-    def num_frames(self, index: int) -> int:
-        return self.source.num_frames(index)
 
     def read(
         self,

@@ -4,12 +4,13 @@ import warnings
 
 import numpy as np
 
-from keras_larp.data.sources.video_source import VideoSource, check_source
+from keras_larp.data.sources.video_source import VideoSource
+from keras_larp.data.sources.wrapped_source import WrappedSource
 from keras_larp.data.video.frame_index import decode_error
 from keras_larp.utils.optional_imports import require
 
 
-class TfioReader(VideoSource):
+class TfioReader(WrappedSource):
     """Decodes the files of a source with tensorflow-io instead of PyAV.
 
     `tf_video_dataset(reader="tfio")` creates one. Videos that are not files
@@ -38,33 +39,17 @@ class TfioReader(VideoSource):
     """
 
     def __init__(self, source: VideoSource):
-        self.source = check_source(source)
-        self.class_names = source.class_names
-        self.flip_changes_label = source.flip_changes_label
-        self.default_num_frames = source.default_num_frames
-        self.default_image_size = source.default_image_size
+        super().__init__(source)
         self._tf = require("tensorflow", "tfio")
         self._decode = _load_decoder()
         # The video that each thread decoded last: `num_frames` decodes the
         # complete file, and `read` needs it next.
         self._decoded = threading.local()
 
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def name(self, index: int) -> str:
-        return self.source.name(index)
-
-    def path(self, index: int) -> str | None:
-        return self.source.path(index)
-
-    def label(self, index: int) -> int:
-        return self.source.label(index)
-
     def num_frames(self, index: int) -> int:
         path = self.source.path(index)
         if path is None:
-            return self.source.num_frames(index)
+            return super().num_frames(index)
         return len(self._decode_file(path))
 
     def read(
@@ -75,7 +60,7 @@ class TfioReader(VideoSource):
     ) -> np.ndarray:
         path = self.source.path(index)
         if path is None:
-            return self.source.read(index, frame_indices, image_size)
+            return super().read(index, frame_indices, image_size)
         return self._decode_file(path)[frame_indices]
 
     def _decode_file(self, path):
