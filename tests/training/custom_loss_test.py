@@ -135,5 +135,7 @@ def test_terms_must_be_scalars():
 
     model = motion_tokenizer(VectorTokenizer)
     model.compile(loss_weights={"mean": 1.0})
-    with pytest.raises(ValueError, match=r"mean with shape \((4|None),\)"):
+    # TensorFlow traces the step with an unknown batch size.
+    size = None if keras.backend.backend() == "tensorflow" else 4
+    with pytest.raises(ValueError, match=rf"mean with shape \({size},\)"):
         model.fit(clips(), verbose=0)
