@@ -53,11 +53,32 @@ def test_invalid_tokenizer_arguments_raise(options):
 
 
 @pytest.mark.parametrize(
-    "options", [{"temperature": -1}, {"top_p": 0.0}, {"top_k": -1}]
+    "name, value",
+    [
+        ("temperature", -1),
+        ("temperature", float("nan")),
+        ("temperature", float("inf")),
+        ("temperature", "1"),
+        ("top_p", 0.0),
+        ("top_p", 1.5),
+        ("top_p", float("nan")),
+        ("top_k", -1),
+        ("top_k", 2.5),
+        ("guidance_scale", -0.5),
+        ("guidance_scale", float("nan")),
+        ("guidance_scale", float("inf")),
+        ("guidance_interval", -5),
+        ("guidance_interval", 1.5),
+        ("num_samples", 1.5),
+        ("num_samples", 0),
+        ("batch_size", 1.5),
+        ("sample_offset", 0.5),
+    ],
 )
-def test_invalid_sampling_options_raise(options):
-    with pytest.raises(ValueError, match="Received"):
-        tiny_generator().generate([0], **options)
+def test_invalid_sampling_options_raise(name, value):
+    class_ids = None if name == "num_samples" else [0]
+    with pytest.raises(ValueError, match=f"`{name}` must be .*Received"):
+        tiny_generator().generate(class_ids, **{name: value})
 
 
 def test_unknown_preset_suggests_close_names():
