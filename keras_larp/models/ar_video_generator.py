@@ -1,6 +1,7 @@
 import keras
 from keras import layers, ops
 
+from keras_larp.backend import CompiledFunctions
 from keras_larp.backend.execution import apply_block
 from keras_larp.backend.seed_generator import SeedGenerator
 from keras_larp.layers.causal_transformer_block import CausalTransformerBlock
@@ -273,7 +274,7 @@ class ARVideoGenerator(
         self.norm.build(shape)
         self.head.build(shape)
         self.built = True
-        self._compiled_samplers = {}
+        self._compiled_functions = CompiledFunctions(self)
 
     def embed_condition(self, condition, training=False):
         """Embeds a condition, with class dropout in training.

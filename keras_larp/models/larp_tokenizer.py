@@ -1,7 +1,7 @@
 import keras
 from keras import layers, ops
 
-from keras_larp.backend import compile_function
+from keras_larp.backend import CompiledFunctions, compile_function
 from keras_larp.backend.seed_generator import SeedGenerator
 from keras_larp.layers.holistic_query_encoder import HolisticQueryEncoder
 from keras_larp.layers.patch_query_decoder import PatchQueryDecoder
@@ -300,8 +300,7 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
         self.from_code.build(codes)
         self.decoder.build((None, None, self.decoder.hidden_dim))
         self.built = True
-        self._encode = compile_function(self, self._encode_tensor)
-        self._decode = compile_function(self, self._decode_tensor)
+        self._compiled_functions = CompiledFunctions(self)
 
     def compute_codes(self, video, training=False, temperature=None):
         """Encodes and quantizes clips, for use in a traced function.
@@ -356,6 +355,11 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
         video = self.reconstruct(self.quantizer.lookup(token_ids))
         return ops.clip(ops.cast(video, "float32"), 0.0, 1.0)
 
+    def _compiled(self, method):
+        return self._compiled_functions.get(
+            method.__name__, lambda: compile_function(self, method)
+        )
+
     def encode(self, video):
         """Encodes clips to tokens, deterministically.
 
@@ -369,7 +373,8 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
             ValueError: If a clip has another shape or is not floating-point.
         """
         check_video(video, self.video_shape)
-        return self._encode(ops.convert_to_tensor(video))
+        encode = self._compiled(self._encode_tensor)
+        return encode(ops.convert_to_tensor(video))
 
     def decode(self, token_ids):
         """Decodes tokens to clips.
@@ -390,7 +395,8 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
             self.codebook_size,
             (None, self.num_tokens),
         )
-        return self._decode(ops.convert_to_tensor(ids))
+        decode = self._compiled(self._decode_tensor)
+        return decode(ops.convert_to_tensor(ids))
 
     def get_config(self):
         return {

@@ -172,7 +172,6 @@ class VideoGeneration:
             # Layers such as norms are not quantized.
             warnings.filterwarnings("ignore", ".*not have a `quantize` method")
             super().quantize(*args, **kwargs)
-        self._compiled_samplers = {}
 
     def _compiled_sampler(self, num_guided, sampling):
         """Returns `_sample_tokens`, compiled for static options.
@@ -182,13 +181,14 @@ class VideoGeneration:
             sampling: Tuple of `top_k`, `top_p` and whether to select the most
                 likely token.
         """
-        key = num_guided, *sampling
-        if key not in self._compiled_samplers:
+
+        def make():
             loop = compile_loop(partial(self._sampling_step, sampling))
-            self._compiled_samplers[key] = compile_function(
+            return compile_function(
                 self, partial(self._sample_tokens, loop, num_guided, sampling)
             )
-        return self._compiled_samplers[key]
+
+        return self._compiled_functions.get((num_guided, *sampling), make)
 
     def _uniforms(self, seed, indices):
         """Uniform numbers `(B, num_tokens)`, one random stream per sample."""
