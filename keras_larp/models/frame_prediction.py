@@ -2,6 +2,7 @@ import numpy as np
 from keras import ops
 
 from keras_larp.layers.frame_condition import repeat_last_frame, with_separator
+from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.batching import pad_batch
 from keras_larp.utils.checks import check_integer
 
@@ -105,6 +106,8 @@ class FramePrediction:
                 "conditioning='frames'. Received: a class-conditional generator"
             )
         self.check_tokenizer(tokenizer)
+        if isinstance(video, list | tuple):
+            video = to_numpy(video)
         num_known = num_condition_frames
         if num_known is None:
             num_known = self.num_condition_frames

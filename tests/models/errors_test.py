@@ -90,3 +90,10 @@ def test_missing_hub_library_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
     with pytest.raises(ImportError, match=r"keras-larp\[hub\]"):
         presets.load("larp_l_long_tokenizer")
+
+
+def test_prior_of_a_single_token_raises():
+    with pytest.raises(ValueError, match="at least 2.*num_tokens=1"):
+        tiny_tokenizer(num_tokens=1)
+    video = tiny_tokenizer(num_tokens=1, prior=None).decode([[3]])
+    assert video.shape == (1, 4, 16, 16, 3)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from tiny_models import tiny_generator, tiny_tokenizer
+from tiny_models import clips, tiny_generator, tiny_tokenizer
 
 from keras_larp.backend import pack_kernel, packed_matmul
 from keras_larp.models import ARVideoGenerator, video_generation
@@ -268,3 +268,11 @@ def test_known_tokens_out_of_range_raise(token_id):
     known = np.full((1, model.num_tokens), token_id)
     with pytest.raises(ValueError, match="known tokens"):
         model.generate([0], known_tokens=known)
+
+
+def test_lists_of_clips_are_encoded():
+    tokenizer = tiny_tokenizer(prior=None)
+    expected = numpy(tokenizer.encode(clips(2)))
+    tensors = [ops.convert_to_tensor(clip) for clip in clips(2)]
+    for videos in (list(clips(2)), tensors):
+        np.testing.assert_array_equal(numpy(tokenizer.encode(videos)), expected)
