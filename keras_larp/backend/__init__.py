@@ -14,11 +14,27 @@ Only the drivers (`jax_driver`, `tensorflow_driver`, `torch_driver`) and
 - `compile_loop(body)`: a loop inside such a function;
 - `fused_attention`: attention in one kernel, if the backend has one;
 - `pack_kernel` and `packed_matmul`: see `keras_larp.backend.packed_matmul`.
+
+`CompiledFunctions` caches the compiled functions of a model.
 """
 
 import importlib
 
 import keras
+
+from keras_larp.backend.compiled_functions import CompiledFunctions, Structure
+
+__all__ = [
+    "CompiledFunctions",
+    "StepDriver",
+    "Structure",
+    "compile_function",
+    "compile_loop",
+    "fused_attention",
+    "pack_kernel",
+    "packed_matmul",
+    "register_dataclass",
+]
 
 _driver = importlib.import_module(
     f"keras_larp.backend.{keras.backend.backend()}_driver"

@@ -7,6 +7,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from keras_larp.backend import compat
+from keras_larp.backend.compiled_functions import TRACING_LOCK
 from keras_larp.backend.execution import compiling_with
 
 
@@ -150,11 +151,15 @@ class Compiler:
         def run(*tensors):
             signature = tuple((t.shape, t.dtype, t.device) for t in tensors)
             full_key = (key, signature, torch.is_grad_enabled())
-            if full_key not in self.compiled:
-                trace = compat.make_fx(function, pre_dispatch=True)
-                graph = trace(*(t.detach() for t in tensors))
-                self.compiled[full_key] = torch.compile(graph, dynamic=False)
-            return self.compiled[full_key](*tensors)
+            # PyTorch refuses to call compiled code while any thread traces.
+            with TRACING_LOCK:
+                if full_key not in self.compiled:
+                    trace = compat.make_fx(function, pre_dispatch=True)
+                    graph = trace(*(t.detach() for t in tensors))
+                    self.compiled[full_key] = torch.compile(
+                        graph, dynamic=False
+                    )
+                return self.compiled[full_key](*tensors)
 
         return run
 
@@ -187,7 +192,10 @@ def compile_loop(body):
             state = body(step, *compat.tree_unflatten(leaves, structure))
             return compat.tree_flatten(state)[0]
 
-        return compat.make_fx(flat_body)(step, *leaves)
+        graph = compat.make_fx(flat_body)(step, *leaves)
+        # Not the module itself: another thread that traces replaces the
+        # `__call__` of all modules.
+        return graph.forward
 
     def loop(start, stop, state, inputs):
         for step in range(start, stop):
@@ -195,7 +203,9 @@ def compile_loop(body):
             step = torch.full((), step, device=leaves[0].device)
             shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
             if shapes not in traces:
-                traces[shapes] = trace(structure, step, *leaves)
+                with TRACING_LOCK:
+                    if shapes not in traces:
+                        traces[shapes] = trace(structure, step, *leaves)
             leaves = traces[shapes](step, *leaves)
             state = compat.tree_unflatten(leaves, compat.tree_flatten(state)[1])
         return state

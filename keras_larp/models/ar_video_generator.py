@@ -1,11 +1,13 @@
 import keras
 from keras import layers, ops
 
+from keras_larp.backend import CompiledFunctions
 from keras_larp.backend.execution import apply_block
 from keras_larp.backend.seed_generator import SeedGenerator
 from keras_larp.layers.causal_transformer_block import CausalTransformerBlock
 from keras_larp.layers.position_table import SequencePositions
 from keras_larp.models.frame_prediction import FramePrediction
+from keras_larp.models.layer_dtypes import LayerDtypesMixin
 from keras_larp.models.preset_mixin import PresetMixin
 from keras_larp.models.sizes import Size, SizesMixin
 from keras_larp.models.video_generation import VideoGeneration
@@ -29,6 +31,7 @@ class ARVideoGenerator(
     FramePrediction,
     VideoGeneration,
     PresetMixin,
+    LayerDtypesMixin,
     GeneratorTraining,
 ):
     """Autoregressive transformer that generates video tokens.
@@ -273,7 +276,8 @@ class ARVideoGenerator(
         self.norm.build(shape)
         self.head.build(shape)
         self.built = True
-        self._compiled_samplers = {}
+        self._compiled_functions = CompiledFunctions(self)
+        self.record_layer_dtypes()
 
     def embed_condition(self, condition, training=False):
         """Embeds a condition, with class dropout in training.
@@ -330,4 +334,5 @@ class ARVideoGenerator(
             "name": self.name,
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             **self._options,
+            **self.layer_dtypes_config(),
         }

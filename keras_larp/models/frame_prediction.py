@@ -2,7 +2,9 @@ import numpy as np
 from keras import ops
 
 from keras_larp.layers.frame_condition import repeat_last_frame, with_separator
+from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.batching import pad_batch
+from keras_larp.utils.checks import check_integer
 
 
 class FramePrediction:
@@ -65,11 +67,7 @@ class FramePrediction:
         Reference:
             - [LARP](https://arxiv.org/abs/2410.21264), section 4.3
         """
-        if num_samples < 1:
-            raise ValueError(
-                "`num_samples` must be at least 1. "
-                f"Received: num_samples={num_samples}"
-            )
+        num_samples = check_integer("num_samples", num_samples, 1)
         condition_ids = self.encode_first_frames(
             video, tokenizer, num_condition_frames, batch_size
         )
@@ -108,6 +106,8 @@ class FramePrediction:
                 "conditioning='frames'. Received: a class-conditional generator"
             )
         self.check_tokenizer(tokenizer)
+        if isinstance(video, list | tuple):
+            video = to_numpy(video)
         num_known = num_condition_frames
         if num_known is None:
             num_known = self.num_condition_frames

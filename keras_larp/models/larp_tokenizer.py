@@ -1,22 +1,24 @@
 import keras
 from keras import layers, ops
 
-from keras_larp.backend import compile_function
+from keras_larp.backend import CompiledFunctions, compile_function
 from keras_larp.backend.seed_generator import SeedGenerator
 from keras_larp.layers.holistic_query_encoder import HolisticQueryEncoder
 from keras_larp.layers.patch_query_decoder import PatchQueryDecoder
 from keras_larp.layers.vector_quantizer import VectorQuantizer
 from keras_larp.layers.video_patch_embedding import VideoPatchEmbedding
 from keras_larp.models.ar_prior import ARPrior
+from keras_larp.models.layer_dtypes import LayerDtypesMixin
 from keras_larp.models.preset_mixin import PresetMixin
 from keras_larp.training.tokenizer_training import TokenizerTraining
+from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.input_checks import check_ids, check_video
 
 LATENT_NORMS = ("none", "layer", "layer_joint", "batch", "batch_joint")
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
-class LARPTokenizer(PresetMixin, TokenizerTraining):
+class LARPTokenizer(PresetMixin, LayerDtypesMixin, TokenizerTraining):
     """LARP video tokenizer: holistic tokens and a learned autoregressive prior.
 
     The forward pass, with the `N = num_tokens` holistic tokens of a clip:
@@ -203,6 +205,13 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
                 f"`latent_norm` must be one of {', '.join(LATENT_NORMS)}. "
                 f"Received: latent_norm={latent_norm!r}"
             )
+        if prior is not None and num_tokens == 1:
+            raise ValueError(
+                "The prior predicts each token from the preceding ones, so "
+                "that it needs `num_tokens` of at least 2. Pass `prior=None` "
+                f"to train without it. Received: num_tokens={num_tokens}, "
+                f"prior={prior!r}"
+            )
         decoder_hidden_dim = decoder_hidden_dim or hidden_dim
         self.num_frames = num_frames
         self.image_size = image_size
@@ -300,8 +309,8 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
         self.from_code.build(codes)
         self.decoder.build((None, None, self.decoder.hidden_dim))
         self.built = True
-        self._encode = compile_function(self, self._encode_tensor)
-        self._decode = compile_function(self, self._decode_tensor)
+        self._compiled_functions = CompiledFunctions(self)
+        self.record_layer_dtypes()
 
     def compute_codes(self, video, training=False, temperature=None):
         """Encodes and quantizes clips, for use in a traced function.
@@ -356,11 +365,17 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
         video = self.reconstruct(self.quantizer.lookup(token_ids))
         return ops.clip(ops.cast(video, "float32"), 0.0, 1.0)
 
+    def _compiled(self, method):
+        return self._compiled_functions.get(
+            method.__name__, lambda: compile_function(self, method)
+        )
+
     def encode(self, video):
         """Encodes clips to tokens, deterministically.
 
         Args:
-            video: Float tensor or array `(B, T, H, W, C)` in [0, 1].
+            video: Float tensor or array `(B, T, H, W, C)` in [0, 1], or a
+                list of clips `(T, H, W, C)`.
 
         Returns:
             int32 tensor `(B, num_tokens)` in [0, codebook_size).
@@ -368,8 +383,11 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
         Raises:
             ValueError: If a clip has another shape or is not floating-point.
         """
+        if isinstance(video, list | tuple):
+            video = to_numpy(video)
         check_video(video, self.video_shape)
-        return self._encode(ops.convert_to_tensor(video))
+        encode = self._compiled(self._encode_tensor)
+        return encode(ops.convert_to_tensor(video))
 
     def decode(self, token_ids):
         """Decodes tokens to clips.
@@ -390,13 +408,15 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
             self.codebook_size,
             (None, self.num_tokens),
         )
-        return self._decode(ops.convert_to_tensor(ids))
+        decode = self._compiled(self._decode_tensor)
+        return decode(ops.convert_to_tensor(ids))
 
     def get_config(self):
         return {
             "name": self.name,
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             **self._options,
+            **self.layer_dtypes_config(),
         }
 
 

@@ -14,11 +14,16 @@ from keras_larp.backend import (
 from keras_larp.layers.attention import grow_cache
 from keras_larp.layers.sampling import draw_categorical, filtered_probabilities
 from keras_larp.utils.batching import pad_batch
+from keras_larp.utils.checks import check_integer, check_number
 from keras_larp.utils.input_checks import check_ids
 from keras_larp.utils.suggestions import did_you_mean
 
 # Minimum number of sampling steps between two growths of the key-value cache.
 CACHE_GROWTH = 64
+# Lower temperatures select the most likely token: logits divided by them
+# could overflow.
+MIN_TEMPERATURE = 1e-6
+MAX_GUIDANCE_SCALE = 1e6
 
 
 class VideoGeneration:
@@ -53,20 +58,21 @@ class VideoGeneration:
                 class"; or a list of class names if the model has
                 `class_names`. `None` generates `num_samples` clips without a
                 class.
-            guidance_scale: Float. Scale of classifier-free guidance. If above
-                1, logits are
-                `unconditional + scale * (conditional - unconditional)`.
-                Defaults to 1.
+            guidance_scale: Float in [0, 1e6]. Scale of classifier-free
+                guidance. If above 1, logits are
+                `unconditional + scale * (conditional - unconditional)`;
+                other values disable guidance. Defaults to 1.
             guidance_interval: Integer. Index of the last decoding step with
                 guidance. Steps are counted from 0 after the first token,
                 which is always guided. -1 guides all tokens. Defaults to -1.
-            temperature: Float. Divides the logits; 0 selects the most likely
-                token. Defaults to 1.
+            temperature: Non-negative float. Divides the logits; values below
+                1e-6 select the most likely token. Defaults to 1.
             top_k: Integer. Samples from the `top_k` most likely tokens. 0
                 disables it. Defaults to 0.
             top_p: Float in (0, 1]. Samples from the most likely tokens up to
                 this cumulative probability. Defaults to 1.
-            seed: Integer. `None` for a random seed. Defaults to `None`.
+            seed: Integer in [0, 2**64). `None` for a random seed. Defaults to
+                `None`.
             num_samples: Integer. Number of samples if `class_ids=None`.
             tokenizer: `LARPTokenizer`. Decodes the tokens to clips. `None`
                 returns the tokens. Defaults to `None`.
@@ -104,27 +110,32 @@ class VideoGeneration:
         ```
         """
         condition = self._check_condition(class_ids, condition_ids, num_samples)
-        self._check_options(guidance_scale, temperature, top_k, top_p)
+        self._check_guidance(guidance_scale, guidance_interval)
+        temperature = check_number("temperature", temperature, 0)
+        top_k = check_integer("top_k", top_k, 0)
+        if check_number("top_p", top_p, 0, 1) == 0:
+            raise ValueError(
+                f"`top_p` must be above 0. Received: top_p={top_p}"
+            )
+        if seed is None:
+            seed = int(np.random.SeedSequence().entropy % 2**63)
+        seed = check_integer("seed", seed, 0, 2**64 - 1)
+        sample_offset = check_integer("sample_offset", sample_offset, 0)
         if tokenizer is not None:
             self.check_tokenizer(tokenizer)
         count = len(condition)
+        if count < 1:
+            raise ValueError("Expected at least one sample. Received: none")
         batch_size = count if batch_size is None else batch_size
-        if count < 1 or batch_size < 1 or sample_offset < 0:
-            raise ValueError(
-                "Expected at least one sample, batch_size >= 1 and "
-                f"sample_offset >= 0. Received: {count} samples, "
-                f"batch_size={batch_size}, sample_offset={sample_offset}"
-            )
+        batch_size = check_integer("batch_size", batch_size, 1)
         known_tokens = self._check_known_tokens(known_tokens, count)
-        if seed is None:
-            seed = int(np.random.SeedSequence().entropy % 2**63)
         num_guided = 0
         if guidance_scale > 1.0:
             num_guided = self.num_tokens
             if guidance_interval >= 0:
                 # The first token, and the tokens of steps up to the interval.
                 num_guided = min(num_guided, guidance_interval + 2)
-        sampling = top_k, top_p, temperature == 0
+        sampling = top_k, float(top_p), temperature < MIN_TEMPERATURE
         sample_tokens = self._compiled_sampler(num_guided, sampling)
 
         def generate_batch(start):
@@ -161,7 +172,6 @@ class VideoGeneration:
             # Layers such as norms are not quantized.
             warnings.filterwarnings("ignore", ".*not have a `quantize` method")
             super().quantize(*args, **kwargs)
-        self._compiled_samplers = {}
 
     def _compiled_sampler(self, num_guided, sampling):
         """Returns `_sample_tokens`, compiled for static options.
@@ -171,19 +181,24 @@ class VideoGeneration:
             sampling: Tuple of `top_k`, `top_p` and whether to select the most
                 likely token.
         """
-        key = num_guided, *sampling
-        if key not in self._compiled_samplers:
+
+        def make():
             loop = compile_loop(partial(self._sampling_step, sampling))
-            self._compiled_samplers[key] = compile_function(
+            return compile_function(
                 self, partial(self._sample_tokens, loop, num_guided, sampling)
             )
-        return self._compiled_samplers[key]
+
+        return self._compiled_functions.get((num_guided, *sampling), make)
 
     def _uniforms(self, seed, indices):
         """Uniform numbers `(B, num_tokens)`, one random stream per sample."""
+        # A list of integers from 2**63 would become floating-point, so that
+        # different seeds would share a stream.
         streams = [
-            np.random.Generator(np.random.Philox(key=[seed, int(i)]))
-            for i in indices
+            np.random.Generator(
+                np.random.Philox(key=np.array([seed, i], "uint64"))
+            )
+            for i in indices.tolist()
         ]
         return np.stack([s.random(self.num_tokens, "float32") for s in streams])
 
@@ -318,6 +333,7 @@ class VideoGeneration:
                     "Pass `class_ids`, or `num_samples` to generate without a "
                     "class. Received: class_ids=None, num_samples=None"
                 )
+            num_samples = check_integer("num_samples", num_samples, 1)
             class_ids = np.full((num_samples,), -1)
         class_ids = np.asarray(self._ids_from_names(class_ids))
         if (class_ids < 0).any() and not self.class_dropout:
@@ -366,7 +382,9 @@ class VideoGeneration:
         check_ids(non_negative, "known tokens", self.vocab_size, shape)
         return known_tokens.astype("int32")
 
-    def _check_options(self, guidance_scale, temperature, top_k, top_p):
+    def _check_guidance(self, guidance_scale, guidance_interval):
+        check_number("guidance_scale", guidance_scale, 0, MAX_GUIDANCE_SCALE)
+        check_integer("guidance_interval", guidance_interval, -1)
         if guidance_scale > 1.0 and (
             self.conditioning == "frames" or not self.class_dropout
         ):
@@ -374,12 +392,6 @@ class VideoGeneration:
                 "Guidance needs a class-conditional generator with "
                 "class_dropout above 0. Received: "
                 f"guidance_scale={guidance_scale}"
-            )
-        if temperature < 0 or top_k < 0 or not 0 < top_p <= 1:
-            raise ValueError(
-                "Expected temperature >= 0, top_k >= 0 and 0 < top_p <= 1. "
-                f"Received: temperature={temperature}, top_k={top_k}, "
-                f"top_p={top_p}"
             )
 
 

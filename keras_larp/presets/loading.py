@@ -37,6 +37,7 @@ def load(
               `model.safetensors`;
             - `"hf://owner/repository"` or `"kaggle://owner/model/..."`, a
               folder of either kind on a hub;
+            - a `.keras` file, without further arguments;
             - for `LPIPS`, the VGG16 folder of timm, or a `.safetensors` file
               of VGG16 weights.
         expected: Optional class. Raises an error if the model is not an
@@ -66,6 +67,13 @@ def load(
     """
     if str(preset).endswith(".safetensors"):
         model = load_lpips(preset, **kwargs)
+    elif str(preset).endswith(".keras"):
+        model = _load_keras_file(preset, kwargs)
+    elif str(preset).endswith(".weights.h5"):
+        raise ValueError(
+            "A weight file has no configuration. Create the model and call "
+            f"`model.load_weights`. Received: {preset}"
+        )
     else:
         model = _load_folder(resolve(preset, revision), kwargs)
     if expected is not None and not isinstance(model, expected):
@@ -74,6 +82,16 @@ def load(
             f"Received: {preset}, of {type(model).__name__}"
         )
     return model
+
+
+def _load_keras_file(file, overrides):
+    if overrides:
+        raise ValueError(
+            "A `.keras` file stores a complete configuration. To change it, "
+            "save the model with `save_to_preset` and load that folder. "
+            f"Received: {', '.join(overrides)} with {file}"
+        )
+    return keras.saving.load_model(file, compile=False)
 
 
 def _load_folder(folder, overrides):

@@ -4,10 +4,13 @@ import pathlib
 
 import keras
 
+from keras_larp.backend.compat import flatten_layers
 from keras_larp.presets.half_precision import WEIGHT_DTYPES, cast_matrices
 from keras_larp.utils.checks import check_choice
 from keras_larp.utils.files import atomic_folder
 from keras_larp.version import __version__
+
+_TRAINING_PARTS = ("training_state", "discriminator")
 
 
 def save(
@@ -66,8 +69,19 @@ def save(
 def _copy_without_training_state(model):
     """Optimizer slots and metrics would outweigh the weights in the file."""
     copy = type(model).from_config(model.get_config())
-    weights = getattr(model, "model_weights", model.weights)
-    copy.set_weights([keras.ops.convert_to_numpy(w) for w in weights])
+    parts = [getattr(model, name, None) for name in _TRAINING_PARTS]
+    excluded = {
+        id(layer)
+        for part in parts
+        if part is not None
+        for layer in flatten_layers(part)
+    }
+    layers = [x for x in flatten_layers(model) if id(x) not in excluded]
+    for layer, target in zip(layers, flatten_layers(copy), strict=True):
+        # Layers with LoRA save their weights with the adaptation applied.
+        variables: dict = {}
+        layer.save_own_variables(variables)
+        target.load_own_variables(variables)
     return copy
 
 

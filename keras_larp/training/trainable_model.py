@@ -3,7 +3,7 @@ import contextlib
 import keras
 import numpy as np
 
-from keras_larp.backend import compat
+from keras_larp.backend import Structure, compat
 from keras_larp.training.step import TrainStep
 from keras_larp.training.training_state import (
     StopWhenNotFinite,
@@ -20,6 +20,29 @@ class TrainableModel(TrainStep, keras.Model):
         self.training_state = None
         self.discriminator = None
         self._frozen = ()
+        self._structures = {}
+
+    # Keras keeps the functions of an earlier call, which know nothing of
+    # layers that were quantized, replaced or given other dtypes since.
+
+    def make_train_function(self, force=False):
+        force = self._structure_changed("train") or force
+        return super().make_train_function(force)
+
+    def make_test_function(self, force=False):
+        force = self._structure_changed("test") or force
+        return super().make_test_function(force)
+
+    def make_predict_function(self, force=False):
+        force = self._structure_changed("predict") or force
+        return super().make_predict_function(force)
+
+    def _structure_changed(self, name):
+        """Whether the model's structure changed since the last call."""
+        structure = Structure(self)
+        changed = structure != self._structures.get(name, structure)
+        self._structures[name] = structure
+        return changed
 
     def seed_states(self):
         """The states of all random number generators, in a fixed order."""

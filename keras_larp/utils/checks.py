@@ -1,5 +1,7 @@
 """Checks of numbers and names that users pass as arguments."""
 
+import math
+import numbers
 import operator
 from collections.abc import Collection
 from typing import Any
@@ -40,6 +42,35 @@ def check_integer(
             f"`{name}` must be an integer {bounds}. Received: {name}={value!r}"
         )
     return integer
+
+
+def check_number(
+    name: str, value: Any, minimum: float, maximum: float = math.inf
+) -> float:
+    """Checks that an argument is a finite number within a range.
+
+    Args:
+        name: String, the name of the argument.
+        value: The value. Booleans, NaN and infinity are rejected.
+        minimum: Float, the smallest valid value.
+        maximum: Float, the largest valid value. Defaults to no limit.
+
+    Returns:
+        The value as a `float`.
+
+    Raises:
+        ValueError: If the value is not a finite number or is out of range.
+    """
+    valid = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not (valid and math.isfinite(value) and minimum <= value <= maximum):
+        bounds = f">= {minimum:g}"
+        if maximum < math.inf:
+            bounds = f"from {minimum:g} to {maximum:g}"
+        raise ValueError(
+            f"`{name}` must be a finite number {bounds}. "
+            f"Received: {name}={value!r}"
+        )
+    return float(value)
 
 
 def check_choice(name: str, value: Any, choices: Collection) -> Any:

@@ -53,11 +53,32 @@ def test_invalid_tokenizer_arguments_raise(options):
 
 
 @pytest.mark.parametrize(
-    "options", [{"temperature": -1}, {"top_p": 0.0}, {"top_k": -1}]
+    "name, value",
+    [
+        ("temperature", -1),
+        ("temperature", float("nan")),
+        ("temperature", float("inf")),
+        ("temperature", "1"),
+        ("top_p", 0.0),
+        ("top_p", 1.5),
+        ("top_p", float("nan")),
+        ("top_k", -1),
+        ("top_k", 2.5),
+        ("guidance_scale", -0.5),
+        ("guidance_scale", float("nan")),
+        ("guidance_scale", float("inf")),
+        ("guidance_interval", -5),
+        ("guidance_interval", 1.5),
+        ("num_samples", 1.5),
+        ("num_samples", 0),
+        ("batch_size", 1.5),
+        ("sample_offset", 0.5),
+    ],
 )
-def test_invalid_sampling_options_raise(options):
-    with pytest.raises(ValueError, match="Received"):
-        tiny_generator().generate([0], **options)
+def test_invalid_sampling_options_raise(name, value):
+    class_ids = None if name == "num_samples" else [0]
+    with pytest.raises(ValueError, match=f"`{name}` must be .*Received"):
+        tiny_generator().generate(class_ids, **{name: value})
 
 
 def test_unknown_preset_suggests_close_names():
@@ -69,3 +90,10 @@ def test_missing_hub_library_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
     with pytest.raises(ImportError, match=r"keras-larp\[hub\]"):
         presets.load("larp_l_long_tokenizer")
+
+
+def test_prior_of_a_single_token_raises():
+    with pytest.raises(ValueError, match="at least 2.*num_tokens=1"):
+        tiny_tokenizer(num_tokens=1)
+    video = tiny_tokenizer(num_tokens=1, prior=None).decode([[3]])
+    assert video.shape == (1, 4, 16, 16, 3)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from tiny_models import tiny_generator, tiny_tokenizer
+from tiny_models import clips, tiny_generator, tiny_tokenizer
 
 from keras_larp.backend import pack_kernel, packed_matmul
 from keras_larp.models import ARVideoGenerator, video_generation
@@ -156,9 +156,31 @@ def test_class_names(tmp_path):
 
 
 def test_streaming_checks_arguments_immediately():
-    for options in ({"batch_size": 0}, {"sample_offset": -1}):
-        with pytest.raises(ValueError, match="Received: 1 samples"):
-            tiny_generator().generate([0], stream=True, **options)
+    for name, value in (("batch_size", 0), ("sample_offset", -1)):
+        with pytest.raises(ValueError, match=f"Received: {name}={value}"):
+            tiny_generator().generate([0], stream=True, **{name: value})
+
+
+@pytest.mark.once
+def test_different_seeds_draw_from_different_streams():
+    seeds = [0, 1, 2**53, 2**53 + 1, 2**63, 2**63 + 1024, 2**64 - 1]
+    model = tiny_generator()
+    streams = {tuple(model._uniforms(s, np.arange(1))[0]) for s in seeds}
+    assert len(streams) == len(seeds)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("seed", [1.0, 1.9, -1, 2**64, True, "1"])
+def test_invalid_seeds_raise(seed):
+    with pytest.raises(ValueError, match="`seed` must be an integer"):
+        tiny_generator().generate([0], seed=seed)
+
+
+def test_tiny_temperature_selects_the_most_likely_token():
+    model = random_generator()
+    expected = numpy(model.generate([0, 1], temperature=0))
+    ids = model.generate([0, 1], temperature=1e-300, seed=0)
+    np.testing.assert_array_equal(numpy(ids), expected)
 
 
 def test_grouped_query_attention_matches_teacher_forcing():
@@ -246,3 +268,11 @@ def test_known_tokens_out_of_range_raise(token_id):
     known = np.full((1, model.num_tokens), token_id)
     with pytest.raises(ValueError, match="known tokens"):
         model.generate([0], known_tokens=known)
+
+
+def test_lists_of_clips_are_encoded():
+    tokenizer = tiny_tokenizer(prior=None)
+    expected = numpy(tokenizer.encode(clips(2)))
+    tensors = [ops.convert_to_tensor(clip) for clip in clips(2)]
+    for videos in (list(clips(2)), tensors):
+        np.testing.assert_array_equal(numpy(tokenizer.encode(videos)), expected)

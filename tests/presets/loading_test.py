@@ -355,3 +355,85 @@ def test_presets_with_earlier_setting_names_load(tmp_path):
     config = presets.load(tmp_path / "preset").get_config()
     assert config["encoder_num_layers"] == 1
     assert config["quantizer"] == {"reset_unused_after": 7}
+
+
+def test_keras_files_load(tmp_path):
+    model, file = tiny_tokenizer(), tmp_path / "model.keras"
+    model.save(file)
+    loaded = models.LARPTokenizer.from_preset(file)
+    np.testing.assert_array_equal(
+        numpy(loaded.encode(clips())), numpy(model.encode(clips()))
+    )
+    with pytest.raises(ValueError, match="of LARPTokenizer"):
+        models.ARVideoGenerator.from_preset(file)
+    with pytest.raises(ValueError, match="complete configuration.*dtype"):
+        presets.load(file, dtype="bfloat16")
+    with pytest.raises(ValueError, match="load_weights"):
+        presets.load(tmp_path / "model.weights.h5")
+
+
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "module._orig_mod.", "state_dict."]
+)
+def test_prefixes_of_training_wrappers_are_ignored(
+    golden_dir, tmp_path, prefix
+):
+    from safetensors.numpy import save_file
+
+    state = write_reference_checkpoint(golden_dir, "generator_class", tmp_path)
+    expected = presets.load(tmp_path)
+    state = {f"{prefix}{name}": weight for name, weight in state.items()}
+    save_file(state, tmp_path / "model.safetensors")
+    loaded = presets.load(tmp_path)
+    for old, new in zip(expected.weights, loaded.weights, strict=True):
+        np.testing.assert_array_equal(numpy(old), numpy(new))
+
+
+def add_lora(layer):
+    layer.enable_lora(2)
+    random = np.random.default_rng(0)
+    for variable in (layer.lora_kernel_a, layer.lora_kernel_b):
+        variable.assign(random.standard_normal(variable.shape, "float32"))
+
+
+CHANGES = {
+    "int8": lambda model: model.quantize("int8"),
+    "lora": lambda model: add_lora(model.blocks[0].mlp_in),
+    "dtype": lambda model: setattr(
+        model.blocks[0].mlp_in, "dtype_policy", "mixed_bfloat16"
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_changed_layers_survive_saving(tmp_path, change, compiled):
+    model = tiny_generator()
+    kernel = np.random.default_rng(0).normal(size=(16, 32))
+    model.head.kernel.assign(kernel)
+    if compiled:
+        model.compile("adam")
+    CHANGES[change](model)
+    inputs = {"token_ids": np.ones((1, 6), int), "class_ids": np.array([2])}
+    expected = numpy(model(inputs))
+    model.save_to_preset(tmp_path / "preset")
+    model.save(tmp_path / "model.keras")
+    for source in ("preset", "model.keras"):
+        loaded = presets.load(tmp_path / source)
+        if change != "lora":
+            policy = loaded.blocks[0].mlp_in.dtype_policy
+            assert policy == model.blocks[0].mlp_in.dtype_policy
+        np.testing.assert_allclose(
+            numpy(loaded(inputs)), expected, rtol=1e-4, atol=1e-4
+        )
+
+
+def test_quantized_tokenizer_survives_saving(tmp_path):
+    model = tiny_tokenizer()
+    model.quantize("int8")
+    model.save_to_preset(tmp_path / "preset")
+    loaded = presets.load(tmp_path / "preset")
+    assert loaded.to_code.quantization_mode == "int8"
+    np.testing.assert_array_equal(
+        numpy(loaded.encode(clips())), numpy(model.encode(clips()))
+    )

@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from keras_larp.models.i3d import I3D
+from keras_larp.presets.converters.state_dict import without_wrappers
 from keras_larp.utils.differences import describe_mismatch
 from keras_larp.utils.downloads import fetch_file
 from keras_larp.utils.optional_imports import require
@@ -124,6 +125,7 @@ def _read_safetensors(path):
             f"Expected a `.safetensors` file. Received: {path}, which has "
             f"another format or is incomplete ({error}).{DOWNLOAD_HINT}"
         ) from error
+    state = without_wrappers(state)
     return {name: np.asarray(w, "float32") for name, w in state.items()}
 
 
@@ -139,6 +141,8 @@ def _read_torch(path):
             f"`TorchScriptI3D`). Received: {path}, which has another format "
             f"or is incomplete ({reason}).{DOWNLOAD_HINT}"
         ) from error
+    if isinstance(state, dict):
+        state = without_wrappers(state)
     if not isinstance(state, dict) or not all(
         isinstance(weight, torch.Tensor) for weight in state.values()
     ):

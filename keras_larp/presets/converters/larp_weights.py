@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 
 from keras_larp.models import LARPTokenizer, VideoDiscriminator
 from keras_larp.presets.converters.larp_config import build_from_larp_config
+from keras_larp.presets.converters.state_dict import without_wrappers
 from keras_larp.utils.differences import describe_mismatch
 
 # Constant position tables in the checkpoints; this library computes them.
@@ -122,7 +123,7 @@ def load_larp_checkpoint(
             "Expected a checkpoint folder with a `model.safetensors`. "
             f"Received: {folder}"
         )
-    state = load_file(file)
+    state = without_wrappers(load_file(file))
     has_prior = any(name.startswith("prior_model.") for name in state)
     if "prior_model" in config and not has_prior:
         # Some published checkpoints lack the prior, which only training uses.

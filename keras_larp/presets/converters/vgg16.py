@@ -13,6 +13,7 @@ import numpy as np
 from safetensors import safe_open
 
 from keras_larp.models.lpips import LPIPS
+from keras_larp.presets.converters.state_dict import original_names
 from keras_larp.utils.differences import describe_mismatch
 
 # Names of the classifier in torchvision and timm, which LPIPS does not use.
@@ -44,9 +45,9 @@ def load_lpips(file: str | os.PathLike, **kwargs: Any) -> LPIPS:
     variables = dict(_variables(model))
     with safe_open(file, framework="numpy") as content:
         keys = {
-            key if key.startswith("features.") else f"features.{key}": key
-            for key in content.keys()
-            if not key.startswith(_CLASSIFIER)
+            name if name.startswith("features.") else f"features.{name}": key
+            for name, key in original_names(content.keys()).items()
+            if not name.startswith(_CLASSIFIER)
         }
         stored = {
             name: tuple(content.get_slice(key).get_shape())
