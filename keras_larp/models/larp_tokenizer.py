@@ -303,13 +303,17 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
         self._encode = compile_function(self, self._encode_tensor)
         self._decode = compile_function(self, self._decode_tensor)
 
-    def compute_codes(self, video, training=False, temperature=None):
+    def compute_codes(
+        self, video, training=False, temperature=None, sample_weight=None
+    ):
         """Encodes and quantizes clips, for use in a traced function.
 
         Args:
             video: Float tensor `(B, T, H, W, C)` in [0, 1].
             training: Boolean. Whether to sample codes.
             temperature: Scalar. Overrides the temperature of the quantizer.
+            sample_weight: float32 tensor `(B,)`. Weights of the clips in the
+                quantizer's losses; `None` for equal weights.
 
         Returns:
             Dictionary of the outputs of `VectorQuantizer`, and `projected`,
@@ -326,7 +330,12 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
             x = ops.reshape(x, shape)
         elif self.code_norm is not None:
             x = self.code_norm(x, training=training)
-        outputs = self.quantizer(x, training=training, temperature=temperature)
+        outputs = self.quantizer(
+            x,
+            training=training,
+            temperature=temperature,
+            sample_weight=sample_weight,
+        )
         return {**outputs, "projected": x}
 
     def reconstruct(self, quantized, training=False):

@@ -5,8 +5,20 @@ from keras_larp.backend.execution import apply_function
 from keras_larp.layers.frame_condition import repeat_last_frame, with_separator
 from keras_larp.losses import token_cross_entropy
 from keras_larp.training.step_outputs import StepOutputs
-from keras_larp.training.trainable_model import TrainableModel
+from keras_larp.training.trainable_model import (
+    METRICS_REMEDY,
+    TrainableModel,
+    check_compile_arguments,
+    unpack_batch,
+)
 from keras_larp.utils.checks import check_integer
+
+REMEDIES = {
+    "loss": "The loss of a generator is the cross-entropy of its tokens.",
+    "loss_weights": "A generator has one loss.",
+    "metrics": METRICS_REMEDY,
+    "weighted_metrics": METRICS_REMEDY,
+}
 
 
 class GeneratorTraining(TrainableModel):
@@ -28,7 +40,12 @@ class GeneratorTraining(TrainableModel):
             **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile`,
                 `auto_scale_loss` of `keras.Model.compile`. On PyTorch,
                 `jit_compile=True` compiles blocks and losses.
+
+        Raises:
+            ValueError: if `loss`, `loss_weights`, `metrics` or
+                `weighted_metrics` is given.
         """
+        check_compile_arguments(kwargs, REMEDIES)
         check_integer("max_skipped_steps", max_skipped_steps, 1)
         optimizer = keras.optimizers.get(optimizer)
         self._own_compile_config = {
@@ -65,10 +82,11 @@ class GeneratorTraining(TrainableModel):
             return []
         return [*self.term_metrics.values(), self.skipped_metric]
 
-    def fit(self, *args, tokenizer=None, **kwargs):
+    def fit(self, x=None, y=None, *args, tokenizer=None, **kwargs):
         """Trains on tokens, or on video through a frozen tokenizer.
 
-        The other arguments are those of `keras.Model.fit`.
+        The other arguments are those of `keras.Model.fit`. `sample_weight` and
+        `class_weight` multiply the losses of the clips.
 
         Args:
             tokenizer: Optional `LARPTokenizer`. Without it, the data are
@@ -89,7 +107,10 @@ class GeneratorTraining(TrainableModel):
                 given to a generator with `class_dropout=0`.
         """
         self._set_tokenizer(tokenizer)
-        return super().fit(*args, **kwargs)
+        if isinstance(x, dict) and y is None and kwargs.get("class_weight"):
+            # Keras converts class weights to sample weights by the labels.
+            y = x.get("class_ids")
+        return super().fit(x, y, *args, **kwargs)
 
     def evaluate(self, *args, tokenizer=None, **kwargs):
         """Returns loss and accuracies.
@@ -101,6 +122,9 @@ class GeneratorTraining(TrainableModel):
         if tokenizer is not None:
             self._set_tokenizer(tokenizer)
         return super().evaluate(*args, **kwargs)
+
+    def needs_labels(self, x):
+        return self.conditioning == "class" and not isinstance(x, dict)
 
     def before_fit(self, x, y, validation_data, num_steps):
         if self.conditioning != "class" or self.class_dropout:
@@ -145,10 +169,9 @@ class GeneratorTraining(TrainableModel):
         Returns:
             `StepOutputs`.
         """
-        if isinstance(data, tuple | list) and isinstance(data[0], dict):
-            data = data[0]
-        elif self.frozen_model() is not None and not isinstance(data, dict):
-            data = self._tokenize(data)
+        data, labels, sample_weight = unpack_batch(data)
+        if self.frozen_model() is not None and not isinstance(data, dict):
+            data = self._tokenize(data, labels)
         names = {"token_ids", self.condition_name}
         if not isinstance(data, dict) or set(data) != names:
             raise ValueError(
@@ -159,18 +182,19 @@ class GeneratorTraining(TrainableModel):
         logits = self(data, training=training)
         token_ids = ops.cast(data["token_ids"], "int32")
         loss, top1, top5 = apply_function(
-            token_cross_entropy, logits, token_ids
+            token_cross_entropy,
+            logits,
+            token_ids,
+            *([] if sample_weight is None else [sample_weight]),
         )
         return StepOutputs(loss=loss, terms={"top1": top1, "top5": top5})
 
     def update_metrics(self, outputs):
         self.update_term_metrics(outputs)
 
-    def _tokenize(self, data):
+    def _tokenize(self, video, labels):
         """Tokens and condition of a batch of video."""
         tokenizer = self.frozen_model()
-        has_labels = isinstance(data, tuple | list) and len(data) > 1
-        video = data[0] if isinstance(data, tuple | list) else data
         video = ops.convert_to_tensor(video)
         if self.conditioning == "frames":
             first = repeat_last_frame(video, self.num_condition_frames)
@@ -178,13 +202,13 @@ class GeneratorTraining(TrainableModel):
             ids = tokenizer.compute_codes(both)["token_ids"]
             token_ids, condition = ops.split(ops.stop_gradient(ids), 2)
             condition = with_separator(condition, self.vocab_size)
-        elif has_labels:
+        elif labels is not None:
             ids = tokenizer.compute_codes(video)["token_ids"]
-            token_ids, condition = ops.stop_gradient(ids), data[1]
+            token_ids, condition = ops.stop_gradient(ids), labels
         else:
             raise ValueError(
                 "With a tokenizer, `fit` expects pairs of clips and labels. "
-                f"Received: {type(data).__name__}"
+                "Received: clips without labels"
             )
         return {"token_ids": token_ids, self.condition_name: condition}
 

@@ -111,7 +111,9 @@ class TrainStep(StepDriver):
         optimizer = self.discriminator_optimizer
 
         def forward():
-            loss, result = self.discriminator_terms(video, reconstruction)
+            loss, result = self.discriminator_terms(
+                video, reconstruction, outputs.sample_weight
+            )
             return [loss], result
 
         (loss,), result, vjp = self.differentiate(forward, variables)
@@ -137,7 +139,7 @@ class TrainStep(StepDriver):
 
         def adversarial(reconstruction):
             loss, terms = self.adversarial_terms(
-                reconstruction, self.current_step()
+                reconstruction, self.current_step(), outputs.sample_weight
             )
             return loss_scale * loss, (loss, terms)
 
