@@ -151,7 +151,10 @@ class Compiler:
             signature = tuple((t.shape, t.dtype, t.device) for t in tensors)
             full_key = (key, signature, torch.is_grad_enabled())
             if full_key not in self.compiled:
-                trace = compat.make_fx(function, pre_dispatch=True)
+                # `make_fx` does not support parameters with defaults.
+                trace = compat.make_fx(
+                    lambda *tensors: function(*tensors), pre_dispatch=True
+                )
                 graph = trace(*(t.detach() for t in tensors))
                 self.compiled[full_key] = torch.compile(graph, dynamic=False)
             return self.compiled[full_key](*tensors)
