@@ -10,7 +10,11 @@ from keras_larp.layers.video_patch_embedding import VideoPatchEmbedding
 from keras_larp.models.ar_prior import ARPrior
 from keras_larp.models.preset_mixin import PresetMixin
 from keras_larp.training.tokenizer_training import TokenizerTraining
-from keras_larp.utils.input_checks import check_ids, check_video
+from keras_larp.utils.input_checks import (
+    check_ids,
+    check_unit_range,
+    check_video,
+)
 
 LATENT_NORMS = ("none", "layer", "layer_joint", "batch", "batch_joint")
 
@@ -352,6 +356,7 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
         return self.decoder(x, training=training)
 
     def call(self, video, training=False):
+        check_unit_range(video, "LARPTokenizer.call")
         codes = self.compute_codes(video, training=training)
         return self.reconstruct(codes["quantized"], training=training)
 
@@ -375,9 +380,11 @@ class LARPTokenizer(PresetMixin, TokenizerTraining):
             int32 tensor `(B, num_tokens)` in [0, codebook_size).
 
         Raises:
-            ValueError: If a clip has another shape or is not floating-point.
+            ValueError: If a clip has another shape, is not floating-point, or
+                has the values of 8-bit video or values in [-1, 1].
         """
         check_video(video, self.video_shape)
+        check_unit_range(video, "LARPTokenizer.encode")
         return self._encode(ops.convert_to_tensor(video))
 
     def decode(self, token_ids):

@@ -1,4 +1,5 @@
 import keras
+import numpy as np
 from keras import ops
 
 from keras_larp.backend.execution import apply_function
@@ -11,7 +12,9 @@ from keras_larp.training.trainable_model import (
     check_compile_arguments,
     unpack_batch,
 )
+from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.checks import check_integer
+from keras_larp.utils.input_checks import check_ids
 
 REMEDIES = {
     "loss": "The loss of a generator is the cross-entropy of its tokens.",
@@ -102,9 +105,11 @@ class GeneratorTraining(TrainableModel):
         Raises:
             FloatingPointError: if `max_skipped_steps` consecutive steps were
                 not finite.
-            ValueError: if the model was not compiled, if the tokenizer does
-                not match the generator, or if clips without a label (-1) are
-                given to a generator with `class_dropout=0`.
+            ValueError: if the model was not compiled, if the tokenizer or
+                token data set does not match the generator, if ids or labels
+                are out of range, or if clips without a label (-1) are given to
+                a generator with `class_dropout=0`. Data sets are checked by
+                their metadata and first batch.
         """
         self._set_tokenizer(tokenizer)
         if isinstance(x, dict) and y is None and kwargs.get("class_weight"):
@@ -126,18 +131,68 @@ class GeneratorTraining(TrainableModel):
     def needs_labels(self, x):
         return self.conditioning == "class" and not isinstance(x, dict)
 
-    def before_fit(self, x, y, validation_data, num_steps):
-        if self.conditioning != "class" or self.class_dropout:
+    def check_batch(self, x, y):
+        if isinstance(x, dict):
+            token_ids, condition = (
+                x.get("token_ids"),
+                x.get(self.condition_name),
+            )
+            if token_ids is not None:
+                shape = (None, self.num_tokens)
+                check_ids(token_ids, "token ids", self.vocab_size, shape)
+        else:
+            condition = y
+            tokenizer = self.frozen_model()
+            if tokenizer is not None:
+                tokenizer.check_batch(x, None)
+        if condition is None:
             return
-        unpack = keras.utils.unpack_x_y_sample_weight
-        for data, labels in ((x, y), unpack(validation_data)[:2]):
-            if _has_unlabeled(data, labels):
+        if self.conditioning == "class":
+            self.check_class_ids(condition)
+        elif isinstance(x, dict):
+            shape = (None, self.num_tokens + 1)
+            name = "condition ids"
+            check_ids(condition, name, self.vocab_size + 1, shape)
+
+    def check_class_ids(self, class_ids):
+        """Checks labels, and that those without a class can be embedded."""
+        class_ids = to_numpy(class_ids)
+        if np.issubdtype(class_ids.dtype, np.integer):
+            unlabeled = class_ids < 0
+            if unlabeled.any() and not self.class_dropout:
                 raise ValueError(
                     "The data contain clips without a class (label -1), which "
                     "a generator with class_dropout=0 cannot be trained on: "
                     'it has no embedding of "no class". Use labeled clips, '
                     "or a generator with a positive `class_dropout`."
                 )
+            class_ids = np.where(unlabeled, 0, class_ids)
+        check_ids(class_ids, "class ids", self.num_classes, (None,))
+
+    def check_source(self, source):
+        """Checks that a token data set has this vocabulary and classes."""
+        for name in ("vocab_size", "num_tokens"):
+            received = getattr(source, name, None)
+            if received not in (None, getattr(self, name)):
+                raise ValueError(
+                    f"The tokens of the data set have {name}={received}, and "
+                    f"the generator has {name}={getattr(self, name)}."
+                )
+        names = list(getattr(source, "class_names", None) or [])
+        if self.conditioning != "class" or not names:
+            return
+        if len(names) > self.num_classes:
+            raise ValueError(
+                f"The data set has {len(names)} classes, and the generator "
+                f"has num_classes={self.num_classes}."
+            )
+        pairs = zip(names, self.class_names or [], strict=False)
+        differing = [f"{a!r} instead of {b!r}" for a, b in pairs if a != b]
+        if differing:
+            raise ValueError(
+                "The classes of the data set differ from the generator's "
+                f"`class_names`. Received: {', '.join(differing[:3])}"
+            )
 
     def _set_tokenizer(self, tokenizer):
         if tokenizer is self.frozen_model():
@@ -211,23 +266,3 @@ class GeneratorTraining(TrainableModel):
                 "Received: clips without labels"
             )
         return {"token_ids": token_ids, self.condition_name: condition}
-
-
-def _has_unlabeled(data, labels):
-    """Whether clips have a negative class id: any of an array, or any of the
-    first batch of a data set."""
-    if labels is None and _is_dataset(data):
-        batch = next(iter(data), None)
-        data, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
-    if isinstance(data, dict):
-        labels = data.get("class_ids")
-    if labels is None:
-        return False
-    return bool((ops.convert_to_numpy(labels) < 0).any())
-
-
-def _is_dataset(data):
-    """Whether data are batches that can be iterated over more than once."""
-    if isinstance(data, dict | tuple | list) or hasattr(data, "shape"):
-        return False
-    return hasattr(data, "__iter__") and not hasattr(data, "__next__")

@@ -25,6 +25,7 @@ from keras_larp.training.trainable_model import (
     unpack_batch,
 )
 from keras_larp.utils.checks import check_integer
+from keras_larp.utils.input_checks import check_unit_range, check_video
 
 PIXEL_LOSSES = {"l1": ops.abs, "l2": ops.square}
 REMEDIES = {
@@ -316,10 +317,19 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         Raises:
             FloatingPointError: if `max_skipped_steps` consecutive steps were
                 not finite.
-            ValueError: if the model was not compiled, or if the length of the
-                data is needed and unknown.
+            ValueError: if the model was not compiled, if the length of the
+                data is needed and unknown, or if clips have another shape,
+                dtype or range. Data sets are checked by their first batch.
         """
         return super().fit(*args, **kwargs)
+
+    def check_batch(self, x, y):
+        if isinstance(x, tuple | list):
+            x = x[0]
+        if x is not None:
+            check_video(x, self.video_shape)
+            # Large arrays need not be read completely.
+            check_unit_range(x[:32], "fit, evaluate or predict")
 
     def before_fit(self, x, y, validation_data, num_steps):
         if self.lacks_perceptual_model:

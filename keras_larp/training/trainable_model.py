@@ -1,4 +1,6 @@
 import contextlib
+import itertools
+import types
 
 import keras
 import numpy as np
@@ -117,6 +119,42 @@ class TrainableModel(TrainStep, keras.Model):
             return None
         return np.zeros(len(keras.tree.flatten(x)[0]), "int32")
 
+    def check_batch(self, x, y):
+        """Hook that raises `ValueError` for invalid values of a batch.
+
+        It runs on the host. The shapes are checked by the forward pass.
+
+        Args:
+            x: The inputs of a batch, or all inputs if they are arrays.
+            y: Their labels, or `None`.
+        """
+
+    def check_source(self, source):
+        """Hook that raises `ValueError` for an unsuitable source of a data
+        set."""
+
+    def check_data(self, x, y=None):
+        """Checks arrays, or the source and the first batch of a data set.
+
+        Args:
+            x: The data, as given to `fit`.
+            y: The labels, as given to `fit`.
+
+        Returns:
+            The data. A generator, which can be read only once, is replaced
+            by an equal one.
+        """
+        source = getattr(x, "source", None)
+        if source is not None:
+            self.check_source(source)
+        if x is None or _is_arrays(x):
+            self.check_batch(x, y)
+            return x
+        x, batch = _peek(x)
+        if batch is not None:
+            self.check_batch(*keras.utils.unpack_x_y_sample_weight(batch)[:2])
+        return x
+
     def before_fit(self, x, y, validation_data, num_steps):
         """Hook that `fit` of a compiled model calls before training.
 
@@ -189,6 +227,11 @@ class TrainableModel(TrainStep, keras.Model):
                 0.0 if validation_data is not None else validation_split,
             )
             self.before_fit(x, y, validation_data, num_steps)
+            x = self.check_data(x, y)
+            if isinstance(validation_data, tuple | list):
+                self.check_data(*validation_data[:2])
+            elif validation_data is not None:
+                validation_data = self.check_data(validation_data)
             stop = StopWhenNotFinite(self.max_skipped_steps)
             if isinstance(callbacks, keras.callbacks.CallbackList):
                 callbacks.append(stop)
@@ -233,6 +276,9 @@ class TrainableModel(TrainStep, keras.Model):
         `TokenDataset`. Loss weights are those of the next training step:
         terms that have not started yet do not count.
         """
+        # `fit` has already checked its validation data.
+        if not kwargs.get("_use_cached_eval_dataset"):
+            x = self.check_data(x, y)
         return super().evaluate(
             x,
             self._labels(x, y, sample_weight),
@@ -244,6 +290,10 @@ class TrainableModel(TrainStep, keras.Model):
             return_dict=return_dict,
             **kwargs,
         )
+
+    def predict(self, x, *args, **kwargs):
+        """Returns the outputs for data, as `keras.Model.predict`."""
+        return super().predict(self.check_data(x), *args, **kwargs)
 
     # Keras saves no seed states; without them, a resumed run would draw other
     # random numbers.
@@ -314,6 +364,19 @@ def unpack_batch(data):
 def _is_arrays(x):
     """Whether data are arrays, not a data set of batches."""
     return isinstance(x, dict | list | tuple) or hasattr(x, "shape")
+
+
+def _peek(x):
+    """The complete data set, and its first batch or `None`."""
+    if isinstance(x, keras.utils.PyDataset):
+        return x, x[0]
+    if isinstance(x, types.GeneratorType):
+        first = list(itertools.islice(x, 1))
+        rest = (batch for batch in itertools.chain(first, x))
+        return rest, first[0] if first else None
+    if hasattr(x, "__iter__") and not hasattr(x, "__next__"):
+        return x, next(iter(x), None)
+    return x, None
 
 
 def _steps_per_epoch(data):
