@@ -225,8 +225,12 @@ def _features(frames, stages):
 
 
 def _unit_length(x):
-    """L2-normalizes features in float32; zero vectors stay zero."""
+    """L2-normalizes features in float32; zero vectors stay zero.
+
+    Vectors shorter than 1e-3 get no gradient, see `unit_length`.
+    """
     x = ops.cast(x, "float32")
     squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
     # The gradient of the square root is infinite at 0.
-    return x / ops.sqrt(ops.maximum(squares, 1e-20))
+    y = x / ops.sqrt(ops.maximum(squares, 1e-20))
+    return ops.where(squares > 1e-6, y, ops.stop_gradient(y))
