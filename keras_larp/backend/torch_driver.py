@@ -59,6 +59,8 @@ class StepDriver(compat.UncompiledTrainStep):
 
         def vjp(cotangents):
             values = [v.value for v in variables]
+            if not values:  # All layers are frozen.
+                return []
             return torch.autograd.grad(
                 tensors, values, cotangents, allow_unused=True
             )

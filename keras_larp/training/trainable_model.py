@@ -1,6 +1,7 @@
 import contextlib
 import itertools
 import types
+import warnings
 
 import keras
 import numpy as np
@@ -226,6 +227,11 @@ class TrainableModel(TrainStep, keras.Model):
                 batch_size,
                 0.0 if validation_data is not None else validation_split,
             )
+            if not self.model_trainable_variables:
+                warnings.warn(
+                    "All layers are frozen: the steps change no weights.",
+                    stacklevel=2,
+                )
             self.before_fit(x, y, validation_data, num_steps)
             x = self.check_data(x, y)
             if isinstance(validation_data, tuple | list):
