@@ -51,9 +51,14 @@ class StepDriver:
             # Embeddings have sparse gradients, `tf.IndexedSlices`. For rows
             # that occur more than once, Keras' optimizers would sum the
             # squares instead of squaring the sum.
-            return [
+            gradients = [
                 g if g is None else tf.convert_to_tensor(g) for g in gradients
             ]
+            num_replicas = _num_replicas()
+            if num_replicas == 1:
+                return gradients
+            # The optimizer sums the gradients of all replicas.
+            return [g if g is None else g / num_replicas for g in gradients]
 
         return tensors, outputs, vjp
 
@@ -73,11 +78,19 @@ class StepDriver:
             fields = dataclasses.fields(outputs)
             return [getattr(outputs, field.name) for field in fields]
 
-        tensors = tf.cond(
-            condition,
-            lambda: tensors_of(function()),
-            lambda: tensors_of(otherwise),
-        )
+        if _num_replicas() == 1:
+            tensors = tf.cond(
+                condition,
+                lambda: tensors_of(function()),
+                lambda: tensors_of(otherwise),
+            )
+        else:
+            old_values = _copy(variables)
+            pairs = zip(
+                tensors_of(function()), tensors_of(otherwise), strict=True
+            )
+            tensors = [tf.where(condition, new, old) for new, old in pairs]
+            _restore(variables, old_values, unless=condition)
         return type(otherwise)(*tensors)
 
     def apply_if(self, condition, optimizer, gradients, variables):
@@ -90,15 +103,48 @@ class StepDriver:
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             # It skips non-finite updates itself, and lowers its scale.
             run()
-        else:
+        elif _num_replicas() == 1:
             tf.cond(condition, run, lambda: tf.constant(0))
+        else:
+            # A strategy cannot reduce gradients in a branch. So the update is
+            # always applied, and undone if the condition does not hold.
+            state = [*variables, *optimizer.variables]
+            old_values = _copy(state)
+            gradients = [
+                g if g is None else tf.where(condition, g, tf.zeros_like(g))
+                for g in gradients
+            ]
+            run()
+            _restore(state, old_values, unless=condition)
 
     def all_finite(self, tensors):
-        return all_finite(tensors)
+        finite = all_finite(tensors)
+        if _num_replicas() == 1:
+            return finite
+        # All replicas skip a step, or none of them.
+        replicas = tf.distribute.get_replica_context()
+        num_non_finite = replicas.all_reduce(
+            tf.distribute.ReduceOp.SUM, 1.0 - tf.cast(finite, tf.float32)
+        )
+        return tf.equal(num_non_finite, 0.0)
 
     def current_step(self):
         """The index of the current training step, an int32 scalar."""
         return self.training_state.step.value
+
+
+def _num_replicas():
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def _copy(variables):
+    return [tf.identity(v.value) for v in variables]
+
+
+def _restore(variables, old_values, unless):
+    """Restores the values of variables unless a condition holds."""
+    for variable, old in zip(variables, old_values, strict=True):
+        variable.assign(tf.where(unless, variable.value, old))
 
 
 def fused_attention(query, key, value, mask, causal, dropout_rate):

@@ -60,6 +60,8 @@ class StepDriver(compat.UncompiledTrainStep):
 
         def vjp(cotangents):
             values = [v.value for v in variables]
+            if not values:  # All layers are frozen.
+                return []
             return torch.autograd.grad(
                 tensors, values, cotangents, allow_unused=True
             )
@@ -154,7 +156,10 @@ class Compiler:
             # PyTorch refuses to call compiled code while any thread traces.
             with TRACING_LOCK:
                 if full_key not in self.compiled:
-                    trace = compat.make_fx(function, pre_dispatch=True)
+                    # `make_fx` does not support parameters with defaults.
+                    trace = compat.make_fx(
+                        lambda *tensors: function(*tensors), pre_dispatch=True
+                    )
                     graph = trace(*(t.detach() for t in tensors))
                     self.compiled[full_key] = torch.compile(
                         graph, dynamic=False

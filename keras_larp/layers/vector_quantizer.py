@@ -4,6 +4,7 @@ from keras import layers, ops
 from keras_larp.backend.clamp import clamp_min
 from keras_larp.backend.execution import apply_function
 from keras_larp.backend.seed_generator import SeedGenerator
+from keras_larp.backend.weighted_mean import weighted_mean
 from keras_larp.layers.sampling import draw_from_logits
 
 
@@ -49,6 +50,8 @@ class VectorQuantizer(layers.Layer):
         latents: Float tensor `(B, N, code_dim)`.
         training: Boolean. Whether a stochastic quantizer samples codes.
         temperature: Scalar. Overrides the constructor's `temperature`.
+        sample_weight: float32 tensor `(B,)`. Weights of the clips in the
+            losses; `None` for equal weights.
 
     Returns:
         Dictionary of tensors:
@@ -176,7 +179,9 @@ class VectorQuantizer(layers.Layer):
         """Maps token ids, int `(...)`, to codes, float32 `(..., code_dim)`."""
         return ops.take(self.codebook(), token_ids, axis=0)
 
-    def call(self, latents, training=False, temperature=None):
+    def call(
+        self, latents, training=False, temperature=None, sample_weight=None
+    ):
         latents = ops.cast(latents, "float32")
         if self.normalize:
             latents = unit_length(latents)
@@ -204,14 +209,16 @@ class VectorQuantizer(layers.Layer):
             token_ids = ops.cast(token_ids, "int32")
 
         quantized = ops.take(codes, token_ids, axis=0)  # (B, N, d)
-        commitment_loss = ops.mean(
-            (ops.stop_gradient(quantized) - latents) ** 2
+        commitment_loss = weighted_mean(
+            (ops.stop_gradient(quantized) - latents) ** 2, sample_weight
         )
-        codebook_loss = ops.mean((quantized - ops.stop_gradient(latents)) ** 2)
+        codebook_loss = weighted_mean(
+            (quantized - ops.stop_gradient(latents)) ** 2, sample_weight
+        )
         entropy_loss = ops.zeros(())
         if self.entropy_weight:
             entropy_loss = _entropy_loss(
-                negative_distances() / self.entropy_temperature
+                negative_distances() / self.entropy_temperature, sample_weight
             )
         codebook_weight = (
             self.codebook_weight if self.ema_decay is None else 0.0
@@ -228,7 +235,7 @@ class VectorQuantizer(layers.Layer):
             + self.entropy_weight * entropy_loss,
         }
 
-    def update(self, latents, token_ids, condition=True):
+    def update(self, latents, token_ids, condition=True, sample_weight=None):
         """Updates moving averages and resets unused codes.
 
         `LARPTokenizer.fit` calls this after each optimizer update; a custom
@@ -244,17 +251,24 @@ class VectorQuantizer(layers.Layer):
                 outputs.
             condition: Boolean scalar. `False` leaves all variables unchanged,
                 such as after a skipped step. Defaults to `True`.
+            sample_weight: float32 tensor `(B,)`. Weights of the clips in the
+                moving averages; codes that only clips of weight 0 use count
+                as unused. Defaults to `None`, equal weights.
         """
         if self.ema_decay is None and self.reset_unused_after is None:
             return
         latents = ops.stop_gradient(ops.convert_to_tensor(latents))
+        weights = ops.ones_like(latents[..., 0])  # (B, N)
+        if sample_weight is not None:
+            weights = weights * sample_weight[:, None]
+        weights = ops.reshape(weights, (-1,))  # (M,)
         latents = ops.reshape(latents, (-1, self.code_dim))  # (M, d)
         token_ids = ops.reshape(ops.convert_to_tensor(token_ids), (-1,))
 
         def sum_by_code(values):
             return ops.segment_sum(values, token_ids, self.codebook_size)
 
-        counts = sum_by_code(ops.ones_like(latents[:, 0]))  # (K,)
+        counts = sum_by_code(weights)  # (K,)
         used = counts > 0
         names = ["embeddings"]
         if self.ema_decay is not None:
@@ -268,7 +282,7 @@ class VectorQuantizer(layers.Layer):
             # decay until their ratio is numerically meaningless.
             rate = (1.0 - self.ema_decay) * ops.cast(used, "float32")  # (K,)
             for name, batch_value in (
-                ("ema_sums", sum_by_code(latents)),  # (K, d)
+                ("ema_sums", sum_by_code(weights[:, None] * latents)),  # (K, d)
                 ("ema_counts", counts),  # (K,)
             ):
                 step = rate if batch_value.ndim == 1 else rate[:, None]
@@ -308,7 +322,9 @@ class VectorQuantizer(layers.Layer):
         self.ema_sums.assign(codes)
         self.ema_counts.assign(ops.ones(self.codebook_size))
 
-    def compute_output_spec(self, latents, training=False, temperature=None):
+    def compute_output_spec(
+        self, latents, training=False, temperature=None, sample_weight=None
+    ):
         def spec(shape=(), dtype="float32"):
             return keras.KerasTensor(shape, dtype)
 
@@ -339,9 +355,15 @@ class VectorQuantizer(layers.Layer):
 
 
 def unit_length(x):
-    """L2-normalizes the last axis; norms below 1e-12 count as 1e-12."""
+    """L2-normalizes the last axis; norms below 1e-12 count as 1e-12.
+
+    The gradient of the direction grows with the inverse of the norm. Vectors
+    shorter than 1e-3, such as latents that a batch normalization of equal
+    clips maps to zero, get no gradient: their direction is rounding noise.
+    """
     squares = ops.sum(x * x, axis=-1, keepdims=True)
-    return x * ops.rsqrt(clamp_min(squares, 1e-24))
+    y = x * ops.rsqrt(clamp_min(squares, 1e-24))
+    return ops.where(squares > 1e-6, y, ops.stop_gradient(y))
 
 
 def _evenly_spaced(mask, count):
@@ -359,11 +381,23 @@ def _evenly_spaced(mask, count):
     return (ops.cumsum(mask) - mask) * stride % count
 
 
-def _entropy_loss(logits):
-    """Mean entropy of the distributions minus the entropy of their mean."""
-    logits = ops.reshape(logits, (-1, logits.shape[-1]))  # (B * N, K)
+def _entropy_loss(logits, sample_weight):
+    """Mean entropy of the distributions minus the entropy of their mean.
+
+    Args:
+        logits: float32 `(B, N, K)`.
+        sample_weight: float32 `(B,)`, or `None`.
+    """
     probabilities = ops.softmax(logits)
     log_probabilities = ops.log_softmax(logits)
-    entropies = -ops.sum(probabilities * log_probabilities, -1)
-    mean = ops.mean(probabilities, axis=0)  # (K,)
-    return ops.mean(entropies) + ops.sum(mean * ops.log(mean + 1e-5))
+    entropies = -ops.sum(probabilities * log_probabilities, -1)  # (B, N)
+    if sample_weight is None:
+        mean, scale = ops.mean(probabilities, axis=(0, 1)), 1.0  # (K,)
+    else:
+        scale = ops.mean(sample_weight)
+        mean = ops.mean(
+            sample_weight[:, None, None] * probabilities, axis=(0, 1)
+        ) / clamp_min(scale, 1e-12)
+    return weighted_mean(entropies, sample_weight) + scale * ops.sum(
+        mean * ops.log(mean + 1e-5)
+    )

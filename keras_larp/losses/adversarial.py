@@ -3,6 +3,7 @@
 from keras import ops
 
 from keras_larp.backend.clamp import clamp_max
+from keras_larp.backend.weighted_mean import weighted_mean
 from keras_larp.utils.typing import Tensor
 
 ADVERSARIAL_LOSSES = ("non_saturating_smooth", "non_saturating", "hinge")
@@ -13,6 +14,7 @@ def discriminator_loss(
     logits_fake: Tensor,
     kind: str = "non_saturating_smooth",
     noise: tuple[Tensor, Tensor] | None = None,
+    sample_weight: Tensor | None = None,
 ) -> Tensor:
     """Loss of a discriminator between real and reconstructed clips.
 
@@ -27,6 +29,8 @@ def discriminator_loss(
             `logits_real` and `logits_fake`, for
             `kind="non_saturating_smooth"`. `None` disables the smoothing.
             Defaults to `None`.
+        sample_weight: Float tensor `(B,)`. Weights of the clips. Defaults to
+            `None`, equal weights.
 
     Returns:
         float32 scalar.
@@ -47,16 +51,21 @@ def discriminator_loss(
     check_kind(kind)
     real, fake = _float32(logits_real), _float32(logits_fake)
     if kind == "hinge":
-        return 0.5 * ops.mean(ops.relu(1.0 - real) + ops.relu(1.0 + fake))
+        losses = ops.relu(1.0 - real) + ops.relu(1.0 + fake)
+        return 0.5 * weighted_mean(losses, sample_weight)
     target_real, target_fake = ops.ones_like(real), ops.zeros_like(fake)
     if kind == "non_saturating_smooth" and noise is not None:
         target_real = target_real - clamp_max(0.15 * ops.abs(noise[0]), 0.3)
         target_fake = target_fake + clamp_max(0.15 * ops.abs(noise[1]), 0.3)
-    return _cross_entropy(real, target_real) + _cross_entropy(fake, target_fake)
+    return _cross_entropy(real, target_real, sample_weight) + _cross_entropy(
+        fake, target_fake, sample_weight
+    )
 
 
 def adversarial_loss(
-    logits_fake: Tensor, kind: str = "non_saturating_smooth"
+    logits_fake: Tensor,
+    kind: str = "non_saturating_smooth",
+    sample_weight: Tensor | None = None,
 ) -> Tensor:
     """Adversarial loss of the tokenizer.
 
@@ -64,6 +73,8 @@ def adversarial_loss(
         logits_fake: Float tensor `(B, 1)`. Discriminator logits of
             reconstructed clips.
         kind: String. See `discriminator_loss`.
+        sample_weight: Float tensor `(B,)`. Weights of the clips. Defaults to
+            `None`, equal weights.
 
     Returns:
         float32 scalar: `-mean(log_sigmoid(logits_fake))`, or
@@ -84,8 +95,8 @@ def adversarial_loss(
     check_kind(kind)
     logits = _float32(logits_fake)
     if kind == "hinge":
-        return -ops.mean(logits)
-    return ops.mean(ops.softplus(-logits))
+        return -weighted_mean(logits, sample_weight)
+    return weighted_mean(ops.softplus(-logits), sample_weight)
 
 
 def lecam_penalty(
@@ -93,6 +104,7 @@ def lecam_penalty(
     logits_fake: Tensor,
     average_real: Tensor,
     average_fake: Tensor,
+    sample_weight: Tensor | None = None,
 ) -> Tensor:
     """LeCam regularization of a discriminator that is trained on few clips.
 
@@ -104,6 +116,8 @@ def lecam_penalty(
         logits_fake: Float tensor `(B, 1)`. Logits of reconstructed clips.
         average_real: Scalar. Moving average of the mean of `logits_real`.
         average_fake: Scalar. Moving average of the mean of `logits_fake`.
+        sample_weight: Float tensor `(B,)`. Weights of the clips in the means.
+            Defaults to `None`, equal weights.
 
     Returns:
         float32 scalar.
@@ -118,8 +132,8 @@ def lecam_penalty(
     Reference:
         - [LeCam regularization](https://arxiv.org/abs/2104.03310)
     """
-    real = ops.mean(_float32(logits_real))
-    fake = ops.mean(_float32(logits_fake))
+    real = weighted_mean(_float32(logits_real), sample_weight, normalize=True)
+    fake = weighted_mean(_float32(logits_fake), sample_weight, normalize=True)
     return (
         ops.relu(real - average_fake) ** 2 + ops.relu(average_real - fake) ** 2
     )
@@ -134,9 +148,9 @@ def check_kind(kind):
         )
 
 
-def _cross_entropy(logits, targets):
+def _cross_entropy(logits, targets, sample_weight):
     """Mean binary cross-entropy, `softplus(logits) - targets * logits`."""
-    return ops.mean(ops.softplus(logits) - targets * logits)
+    return weighted_mean(ops.softplus(logits) - targets * logits, sample_weight)
 
 
 def _float32(x):

@@ -1,16 +1,20 @@
 from keras import ops
 
+from keras_larp.backend.weighted_mean import weighted_mean
 from keras_larp.utils.typing import Tensor
 
 
 def token_cross_entropy(
-    logits: Tensor, token_ids: Tensor
+    logits: Tensor, token_ids: Tensor, sample_weight: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Cross-entropy, top-1 and top-5 accuracy of token predictions.
 
     Args:
         logits: Float tensor `(..., K)`.
         token_ids: Integer tensor `(...)` in [0, K). Target ids.
+        sample_weight: Float tensor of the weights along the first axis, which
+            multiply the cross-entropy; the accuracies are not weighted.
+            Defaults to `None`, equal weights.
 
     Returns:
         Tuple of three float32 scalars: the mean cross-entropy in nats, and
@@ -26,7 +30,8 @@ def token_cross_entropy(
     """
     logits = ops.cast(logits, "float32")
     target_logits = ops.take_along_axis(logits, token_ids[..., None], axis=-1)
-    loss = ops.mean(ops.logsumexp(logits, -1) - ops.squeeze(target_logits, -1))
+    losses = ops.logsumexp(logits, -1) - ops.squeeze(target_logits, -1)
+    loss = weighted_mean(losses, sample_weight)
     # The target is in the top k if fewer than k ids rank above it. Ties rank
     # by id, as in `argmax` and `top_k`.
     targets = ops.cast(token_ids, "int32")[..., None]

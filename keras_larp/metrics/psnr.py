@@ -4,6 +4,10 @@ import keras
 from keras import ops
 
 from keras_larp.backend.clamp import clamp_min
+from keras_larp.utils.input_checks import (
+    check_floating_point,
+    check_unit_range,
+)
 from keras_larp.utils.typing import Tensor
 
 
@@ -18,6 +22,10 @@ def psnr(videos: Tensor, reconstructions: Tensor) -> Tensor:
         float32 tensor `(B,)` in decibels, `-10 * log10(mse)` per clip, at
         most 120.
 
+    Raises:
+        ValueError: If the dtype is not floating-point, or values are those of
+            8-bit video or in [-1, 1].
+
     Example:
 
     ```python
@@ -25,10 +33,18 @@ def psnr(videos: Tensor, reconstructions: Tensor) -> Tensor:
     decibels = keras_larp.metrics.psnr(video, 0.9 * video)  # (2,)
     ```
     """
+    check_unit_interval("psnr", videos, reconstructions)
     error = ops.cast(videos, "float32") - ops.cast(reconstructions, "float32")
     axes = tuple(range(1, len(error.shape)))
     mse = clamp_min(ops.mean(error * error, axis=axes), 1e-12)
     return -10.0 / math.log(10.0) * ops.log(mse)
+
+
+def check_unit_interval(entry, videos, reconstructions):
+    """Checks that clips and reconstructions are floats in [0, 1]."""
+    for name, x in (("videos", videos), ("reconstructions", reconstructions)):
+        check_floating_point(x, name)
+        check_unit_range(x, f"{entry} of {name}", name, name != "videos")
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")

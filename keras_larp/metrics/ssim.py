@@ -2,6 +2,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_larp.metrics.psnr import check_unit_interval
 from keras_larp.utils.input_checks import check_pair
 from keras_larp.utils.typing import Tensor
 
@@ -25,8 +26,9 @@ def ssim(videos: Tensor, reconstructions: Tensor) -> Tensor:
         and frames.
 
     Raises:
-        ValueError: If shapes differ, the rank is wrong or frames are too
-            small.
+        ValueError: If shapes differ, the rank is wrong, frames are too small,
+            the dtype is not floating-point, or values are those of 8-bit
+            video or in [-1, 1].
 
     Example:
 
@@ -39,6 +41,7 @@ def ssim(videos: Tensor, reconstructions: Tensor) -> Tensor:
         - [SSIM](https://doi.org/10.1109/TIP.2003.819861)
     """
     check_pair(videos, reconstructions, min_size=WINDOW_SIZE)
+    check_unit_interval("ssim", videos, reconstructions)
     x = ops.cast(videos, "float32")
     y = ops.cast(reconstructions, "float32")
     mean_x, mean_y = _window_means(x), _window_means(y)

@@ -12,6 +12,7 @@ from keras_larp.models.preset_mixin import PresetMixin
 from keras_larp.models.sizes import Size, SizesMixin
 from keras_larp.models.video_generation import VideoGeneration
 from keras_larp.training.generator_training import GeneratorTraining
+from keras_larp.utils.input_checks import checks_values
 
 SIZES = {
     "llama-abs-tiny": Size(num_layers=3, num_heads=4, hidden_dim=128),
@@ -310,6 +311,8 @@ class ARVideoGenerator(
                 f"Expected token ids of shape (batch, {self.num_tokens}). "
                 f"Received: shape={tuple(token_ids.shape)}"
             )
+        if checks_values(token_ids, "ARVideoGenerator.call"):
+            self.check_batch(inputs, None)
         x = ops.concatenate(
             [
                 self.embed_condition(condition, training),

@@ -2,6 +2,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_larp.utils.input_checks import (
+    check_floating_point,
+    check_unit_range,
+)
+
 IMAGE_SIZE = 224
 # The network downsamples time by 8, and the last pooling needs two frames.
 MIN_FRAMES = 9
@@ -57,7 +62,8 @@ class I3D(keras.Model):
 
     Raises:
         ValueError: If the rank or the number of channels is wrong, clips have
-            too few frames, or the dtype is not floating-point.
+            too few frames, the dtype is not floating-point, or values are
+            those of 8-bit video or in [-1, 1].
 
     Example:
 
@@ -119,6 +125,10 @@ class I3D(keras.Model):
         x = ops.average_pool(x, (2, 7, 7), 1, data_format="channels_last")
         logits = self.head(ops.mean(x, axis=(1, 2, 3)))
         return ops.cast(logits, "float32")
+
+    def predict_on_batch(self, x):
+        check_clips(x)  # Before it is traced, which hides the values.
+        return super().predict_on_batch(x)
 
     def _inception_block(self, x, block):
         b0, b1a, b1b, b2a, b2b, b3b = (
@@ -184,12 +194,8 @@ def check_clips(videos):
             f"I3D needs clips of at least {MIN_FRAMES} frames (FVD commonly "
             f"has 16). Received: {shape[1]} frames, shape={shape}"
         )
-    dtype = keras.backend.standardize_dtype(videos.dtype)
-    if "float" not in dtype:
-        raise ValueError(
-            "Expected floating-point clips with values in [0, 1]. Received: "
-            f"dtype={dtype}. Divide 8-bit video by 255."
-        )
+    check_floating_point(videos)
+    check_unit_range(videos, "I3D")
 
 
 def _initial_kernel(shape, dtype=None):

@@ -12,7 +12,11 @@ from keras_larp.models.layer_dtypes import LayerDtypesMixin
 from keras_larp.models.preset_mixin import PresetMixin
 from keras_larp.training.tokenizer_training import TokenizerTraining
 from keras_larp.utils.arrays import to_numpy
-from keras_larp.utils.input_checks import check_ids, check_video
+from keras_larp.utils.input_checks import (
+    check_ids,
+    check_unit_range,
+    check_video,
+)
 
 LATENT_NORMS = ("none", "layer", "layer_joint", "batch", "batch_joint")
 
@@ -312,13 +316,17 @@ class LARPTokenizer(PresetMixin, LayerDtypesMixin, TokenizerTraining):
         self._compiled_functions = CompiledFunctions(self)
         self.record_layer_dtypes()
 
-    def compute_codes(self, video, training=False, temperature=None):
+    def compute_codes(
+        self, video, training=False, temperature=None, sample_weight=None
+    ):
         """Encodes and quantizes clips, for use in a traced function.
 
         Args:
             video: Float tensor `(B, T, H, W, C)` in [0, 1].
             training: Boolean. Whether to sample codes.
             temperature: Scalar. Overrides the temperature of the quantizer.
+            sample_weight: float32 tensor `(B,)`. Weights of the clips in the
+                quantizer's losses; `None` for equal weights.
 
         Returns:
             Dictionary of the outputs of `VectorQuantizer`, and `projected`,
@@ -335,7 +343,12 @@ class LARPTokenizer(PresetMixin, LayerDtypesMixin, TokenizerTraining):
             x = ops.reshape(x, shape)
         elif self.code_norm is not None:
             x = self.code_norm(x, training=training)
-        outputs = self.quantizer(x, training=training, temperature=temperature)
+        outputs = self.quantizer(
+            x,
+            training=training,
+            temperature=temperature,
+            sample_weight=sample_weight,
+        )
         return {**outputs, "projected": x}
 
     def reconstruct(self, quantized, training=False):
@@ -352,6 +365,7 @@ class LARPTokenizer(PresetMixin, LayerDtypesMixin, TokenizerTraining):
         return self.decoder(x, training=training)
 
     def call(self, video, training=False):
+        check_unit_range(video, "LARPTokenizer.call")
         codes = self.compute_codes(video, training=training)
         return self.reconstruct(codes["quantized"], training=training)
 
@@ -381,11 +395,13 @@ class LARPTokenizer(PresetMixin, LayerDtypesMixin, TokenizerTraining):
             int32 tensor `(B, num_tokens)` in [0, codebook_size).
 
         Raises:
-            ValueError: If a clip has another shape or is not floating-point.
+            ValueError: If a clip has another shape, is not floating-point, or
+                has the values of 8-bit video or values in [-1, 1].
         """
         if isinstance(video, list | tuple):
             video = to_numpy(video)
         check_video(video, self.video_shape)
+        check_unit_range(video, "LARPTokenizer.encode")
         encode = self._compiled(self._encode_tensor)
         return encode(ops.convert_to_tensor(video))
 

@@ -5,7 +5,11 @@ import numpy as np
 from keras import ops
 
 from keras_larp.models.preset_mixin import PresetMixin
-from keras_larp.utils.input_checks import check_pair
+from keras_larp.utils.input_checks import (
+    check_floating_point,
+    check_pair,
+    check_unit_range,
+)
 
 # Number and width of the convolutions in each stage of VGG16.
 STAGES = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
@@ -50,8 +54,9 @@ class LPIPS(PresetMixin, keras.Model):
         of a clip; 0 for equal clips.
 
     Raises:
-        ValueError: If shapes differ, the rank, size or dtype is wrong, or
-            `chunk_size` is not positive.
+        ValueError: If shapes differ, the rank, size or dtype is wrong, values
+            are those of 8-bit video or in [-1, 1], or `chunk_size` is not
+            positive.
 
     Example:
 
@@ -122,11 +127,11 @@ class LPIPS(PresetMixin, keras.Model):
     def call(self, videos, reconstructions):
         check_pair(videos, reconstructions, min_size=16, channels=3)
         for x in (videos, reconstructions):
-            if "float" not in str(x.dtype):
-                raise ValueError(
-                    "Expected floating-point clips with values in [0, 1]. "
-                    f"Received: dtype={x.dtype}. Divide 8-bit video by 255."
-                )
+            check_floating_point(x)
+        check_unit_range(videos, "LPIPS of videos")
+        check_unit_range(
+            reconstructions, "LPIPS of reconstructions", unclipped=True
+        )
         shape = ops.shape(videos)
         distances = self._frame_distances(
             ops.reshape(videos, (-1, *shape[-3:])),
@@ -220,8 +225,12 @@ def _features(frames, stages):
 
 
 def _unit_length(x):
-    """L2-normalizes features in float32; zero vectors stay zero."""
+    """L2-normalizes features in float32; zero vectors stay zero.
+
+    Vectors shorter than 1e-3 get no gradient, see `unit_length`.
+    """
     x = ops.cast(x, "float32")
     squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
     # The gradient of the square root is infinite at 0.
-    return x / ops.sqrt(ops.maximum(squares, 1e-20))
+    y = x / ops.sqrt(ops.maximum(squares, 1e-20))
+    return ops.where(squares > 1e-6, y, ops.stop_gradient(y))

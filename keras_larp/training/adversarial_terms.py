@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from keras_larp.backend.weighted_mean import weighted_mean
 from keras_larp.losses.adversarial import (
     adversarial_loss,
     discriminator_loss,
@@ -14,7 +15,9 @@ class AdversarialTerms:
     """Losses of the tokenizer and of its discriminator, as functions of
     tensors; a part of `TokenizerTraining`."""
 
-    def adversarial_terms(self, reconstruction, step, training=True):
+    def adversarial_terms(
+        self, reconstruction, step, training=True, sample_weight=None
+    ):
         """The tokenizer's adversarial loss.
 
         Args:
@@ -23,12 +26,13 @@ class AdversarialTerms:
                 of the next one in an evaluation. Before `adversarial_start`
                 the weight of the loss is zero.
             training: Boolean.
+            sample_weight: float32 `(B,)`, weights of the clips, or `None`.
 
         Returns:
             The weighted loss, and a dictionary of the unweighted one.
         """
         logits = self.discriminator(reconstruction)
-        loss = adversarial_loss(logits, self.adversarial_loss)
+        loss = adversarial_loss(logits, self.adversarial_loss, sample_weight)
         weight = value_at(
             self.loss_weights["adversarial_loss"], self.num_updates(training)
         )
@@ -49,18 +53,19 @@ class AdversarialTerms:
         is_due = (step + 1) % self.discriminator_every == 0
         return is_due & (step >= self.discriminator_start)
 
-    def discriminator_terms(self, video, reconstruction):
+    def discriminator_terms(self, video, reconstruction, sample_weight=None):
         """The discriminator's loss.
 
         Args:
             video: float32 `(B, T, H, W, C)`, real clips.
             reconstruction: float32 `(B, T, H, W, C)`.
+            sample_weight: float32 `(B,)`, weights of the clips, or `None`.
 
         Returns:
             The weighted sum of the terms, and `DiscriminatorOutputs`.
         """
         outputs = self._discriminator_outputs(
-            video, reconstruction, training=True
+            video, reconstruction, sample_weight, training=True
         )
         loss = (
             outputs.discriminator_loss
@@ -69,7 +74,9 @@ class AdversarialTerms:
         )
         return loss, outputs
 
-    def _discriminator_outputs(self, video, reconstruction, training=False):
+    def _discriminator_outputs(
+        self, video, reconstruction, sample_weight=None, training=False
+    ):
         both = ops.concatenate([video, reconstruction])
         logits = self.discriminator(both, training=training)
         real, fake = ops.split(logits, 2)
@@ -80,23 +87,27 @@ class AdversarialTerms:
             noise = ops.split(noise, 2)
         gradient_penalty = ops.zeros((), "float32")
         if training and self.gradient_penalty_weight:
-            gradient_penalty = self._gradient_penalty(video)
+            gradient_penalty = self._gradient_penalty(video, sample_weight)
         one = ops.ones((), "float32")
         return DiscriminatorOutputs(
             discriminator_loss=discriminator_loss(
-                real, fake, self.adversarial_loss, noise
+                real, fake, self.adversarial_loss, noise, sample_weight
             ),
             lecam_loss=lecam_penalty(
-                real, fake, state.average_real, state.average_fake
+                real,
+                fake,
+                state.average_real,
+                state.average_fake,
+                sample_weight,
             ),
             gradient_penalty=gradient_penalty,
-            logits_real=ops.mean(real),
-            logits_fake=ops.mean(fake),
+            logits_real=weighted_mean(real, sample_weight, normalize=True),
+            logits_fake=weighted_mean(fake, sample_weight, normalize=True),
             due=one,
             updated=one,
         )
 
-    def _gradient_penalty(self, video):
+    def _gradient_penalty(self, video, sample_weight):
         """R1: the squared norm of the gradient of a clip's logit with respect
         to the clip, averaged over the batch."""
 
@@ -104,7 +115,8 @@ class AdversarialTerms:
             return ops.sum(self.discriminator(video)), None
 
         gradient, _ = self.input_gradient(total, video, differentiable=True)
-        return ops.mean(ops.sum(gradient**2, axis=(1, 2, 3, 4)))
+        penalties = ops.sum(gradient**2, axis=(1, 2, 3, 4))  # (B,)
+        return weighted_mean(penalties, sample_weight)
 
     def discriminator_state(self):
         """All variables that a discriminator step changes."""

@@ -1,12 +1,27 @@
 import keras
+import numpy as np
 from keras import ops
 
 from keras_larp.backend.execution import apply_function
 from keras_larp.layers.frame_condition import repeat_last_frame, with_separator
 from keras_larp.losses import token_cross_entropy
 from keras_larp.training.step_outputs import StepOutputs
-from keras_larp.training.trainable_model import TrainableModel
+from keras_larp.training.trainable_model import (
+    METRICS_REMEDY,
+    TrainableModel,
+    check_compile_arguments,
+    unpack_batch,
+)
+from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.checks import check_integer
+from keras_larp.utils.input_checks import check_ids
+
+REMEDIES = {
+    "loss": "The loss of a generator is the cross-entropy of its tokens.",
+    "loss_weights": "A generator has one loss.",
+    "metrics": METRICS_REMEDY,
+    "weighted_metrics": METRICS_REMEDY,
+}
 
 
 class GeneratorTraining(TrainableModel):
@@ -28,7 +43,12 @@ class GeneratorTraining(TrainableModel):
             **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile`,
                 `auto_scale_loss` of `keras.Model.compile`. On PyTorch,
                 `jit_compile=True` compiles blocks and losses.
+
+        Raises:
+            ValueError: if `loss`, `loss_weights`, `metrics` or
+                `weighted_metrics` is given.
         """
+        check_compile_arguments(kwargs, REMEDIES)
         check_integer("max_skipped_steps", max_skipped_steps, 1)
         optimizer = keras.optimizers.get(optimizer)
         self._own_compile_config = {
@@ -65,10 +85,11 @@ class GeneratorTraining(TrainableModel):
             return []
         return [*self.term_metrics.values(), self.skipped_metric]
 
-    def fit(self, *args, tokenizer=None, **kwargs):
+    def fit(self, x=None, y=None, *args, tokenizer=None, **kwargs):
         """Trains on tokens, or on video through a frozen tokenizer.
 
-        The other arguments are those of `keras.Model.fit`.
+        The other arguments are those of `keras.Model.fit`. `sample_weight` and
+        `class_weight` multiply the losses of the clips.
 
         Args:
             tokenizer: Optional `LARPTokenizer`. Without it, the data are
@@ -84,12 +105,17 @@ class GeneratorTraining(TrainableModel):
         Raises:
             FloatingPointError: if `max_skipped_steps` consecutive steps were
                 not finite.
-            ValueError: if the model was not compiled, if the tokenizer does
-                not match the generator, or if clips without a label (-1) are
-                given to a generator with `class_dropout=0`.
+            ValueError: if the model was not compiled, if the tokenizer or
+                token data set does not match the generator, if ids or labels
+                are out of range, or if clips without a label (-1) are given to
+                a generator with `class_dropout=0`. Data sets are checked by
+                their metadata and first batch.
         """
         self._set_tokenizer(tokenizer)
-        return super().fit(*args, **kwargs)
+        if isinstance(x, dict) and y is None and kwargs.get("class_weight"):
+            # Keras converts class weights to sample weights by the labels.
+            y = x.get("class_ids")
+        return super().fit(x, y, *args, **kwargs)
 
     def evaluate(self, *args, tokenizer=None, **kwargs):
         """Returns loss and accuracies.
@@ -102,18 +128,71 @@ class GeneratorTraining(TrainableModel):
             self._set_tokenizer(tokenizer)
         return super().evaluate(*args, **kwargs)
 
-    def before_fit(self, x, y, validation_data, num_steps):
-        if self.conditioning != "class" or self.class_dropout:
+    def needs_labels(self, x):
+        return self.conditioning == "class" and not isinstance(x, dict)
+
+    def check_batch(self, x, y):
+        if isinstance(x, dict):
+            token_ids, condition = (
+                x.get("token_ids"),
+                x.get(self.condition_name),
+            )
+            if token_ids is not None:
+                shape = (None, self.num_tokens)
+                check_ids(token_ids, "token ids", self.vocab_size, shape)
+        else:
+            condition = y
+            tokenizer = self.frozen_model()
+            if tokenizer is not None:
+                tokenizer.check_batch(x, None)
+        if condition is None:
             return
-        unpack = keras.utils.unpack_x_y_sample_weight
-        for data, labels in ((x, y), unpack(validation_data)[:2]):
-            if _has_unlabeled(data, labels):
+        if self.conditioning == "class":
+            self.check_class_ids(condition)
+        elif isinstance(x, dict):
+            shape = (None, self.num_tokens + 1)
+            name = "condition ids"
+            check_ids(condition, name, self.vocab_size + 1, shape)
+
+    def check_class_ids(self, class_ids):
+        """Checks labels, and that those without a class can be embedded."""
+        class_ids = to_numpy(class_ids)
+        if np.issubdtype(class_ids.dtype, np.integer):
+            unlabeled = class_ids < 0
+            if unlabeled.any() and not self.class_dropout:
                 raise ValueError(
                     "The data contain clips without a class (label -1), which "
                     "a generator with class_dropout=0 cannot be trained on: "
                     'it has no embedding of "no class". Use labeled clips, '
                     "or a generator with a positive `class_dropout`."
                 )
+            class_ids = np.where(unlabeled, 0, class_ids)
+        check_ids(class_ids, "class ids", self.num_classes, (None,))
+
+    def check_source(self, source):
+        """Checks that a token data set has this vocabulary and classes."""
+        for name in ("vocab_size", "num_tokens"):
+            received = getattr(source, name, None)
+            if received not in (None, getattr(self, name)):
+                raise ValueError(
+                    f"The tokens of the data set have {name}={received}, and "
+                    f"the generator has {name}={getattr(self, name)}."
+                )
+        names = list(getattr(source, "class_names", None) or [])
+        if self.conditioning != "class" or not names:
+            return
+        if len(names) > self.num_classes:
+            raise ValueError(
+                f"The data set has {len(names)} classes, and the generator "
+                f"has num_classes={self.num_classes}."
+            )
+        pairs = zip(names, self.class_names or [], strict=False)
+        differing = [f"{a!r} instead of {b!r}" for a, b in pairs if a != b]
+        if differing:
+            raise ValueError(
+                "The classes of the data set differ from the generator's "
+                f"`class_names`. Received: {', '.join(differing[:3])}"
+            )
 
     def _set_tokenizer(self, tokenizer):
         if tokenizer is self.frozen_model():
@@ -145,10 +224,9 @@ class GeneratorTraining(TrainableModel):
         Returns:
             `StepOutputs`.
         """
-        if isinstance(data, tuple | list) and isinstance(data[0], dict):
-            data = data[0]
-        elif self.frozen_model() is not None and not isinstance(data, dict):
-            data = self._tokenize(data)
+        data, labels, sample_weight = unpack_batch(data)
+        if self.frozen_model() is not None and not isinstance(data, dict):
+            data = self._tokenize(data, labels)
         names = {"token_ids", self.condition_name}
         if not isinstance(data, dict) or set(data) != names:
             raise ValueError(
@@ -159,18 +237,19 @@ class GeneratorTraining(TrainableModel):
         logits = self(data, training=training)
         token_ids = ops.cast(data["token_ids"], "int32")
         loss, top1, top5 = apply_function(
-            token_cross_entropy, logits, token_ids
+            token_cross_entropy,
+            logits,
+            token_ids,
+            *([] if sample_weight is None else [sample_weight]),
         )
         return StepOutputs(loss=loss, terms={"top1": top1, "top5": top5})
 
     def update_metrics(self, outputs):
         self.update_term_metrics(outputs)
 
-    def _tokenize(self, data):
+    def _tokenize(self, video, labels):
         """Tokens and condition of a batch of video."""
         tokenizer = self.frozen_model()
-        has_labels = isinstance(data, tuple | list) and len(data) > 1
-        video = data[0] if isinstance(data, tuple | list) else data
         video = ops.convert_to_tensor(video)
         if self.conditioning == "frames":
             first = repeat_last_frame(video, self.num_condition_frames)
@@ -178,32 +257,12 @@ class GeneratorTraining(TrainableModel):
             ids = tokenizer.compute_codes(both)["token_ids"]
             token_ids, condition = ops.split(ops.stop_gradient(ids), 2)
             condition = with_separator(condition, self.vocab_size)
-        elif has_labels:
+        elif labels is not None:
             ids = tokenizer.compute_codes(video)["token_ids"]
-            token_ids, condition = ops.stop_gradient(ids), data[1]
+            token_ids, condition = ops.stop_gradient(ids), labels
         else:
             raise ValueError(
                 "With a tokenizer, `fit` expects pairs of clips and labels. "
-                f"Received: {type(data).__name__}"
+                "Received: clips without labels"
             )
         return {"token_ids": token_ids, self.condition_name: condition}
-
-
-def _has_unlabeled(data, labels):
-    """Whether clips have a negative class id: any of an array, or any of the
-    first batch of a data set."""
-    if labels is None and _is_dataset(data):
-        batch = next(iter(data), None)
-        data, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
-    if isinstance(data, dict):
-        labels = data.get("class_ids")
-    if labels is None:
-        return False
-    return bool((ops.convert_to_numpy(labels) < 0).any())
-
-
-def _is_dataset(data):
-    """Whether data are batches that can be iterated over more than once."""
-    if isinstance(data, dict | tuple | list) or hasattr(data, "shape"):
-        return False
-    return hasattr(data, "__iter__") and not hasattr(data, "__next__")

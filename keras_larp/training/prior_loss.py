@@ -99,7 +99,10 @@ def prior_rounds(
 
 
 def prior_loss(
-    rounds: list, token_ids: Any, average: bool = True
+    rounds: list,
+    token_ids: Any,
+    average: bool = True,
+    sample_weight: Any = None,
 ) -> tuple[Any, Any, Any]:
     """Cross-entropy of the rounds, and accuracies of the first one.
 
@@ -108,6 +111,8 @@ def prior_loss(
         token_ids: int `(B, N)`.
         average: Boolean. Whether to average the loss over the rounds, or to
             use the last round only. Defaults to `True`.
+        sample_weight: float32 `(B,)`. Weights of the clips in the loss.
+            Defaults to `None`, equal weights.
 
     Returns:
         Three float32 scalars: loss, top-1 and top-5 accuracy in [0, 1].
@@ -115,8 +120,9 @@ def prior_loss(
     if not average:
         rounds = rounds[-1:]
     next_ids = token_ids[:, 1:]
+    weights = [] if sample_weight is None else [sample_weight]
     terms = [
-        apply_function(token_cross_entropy, logits, next_ids)
+        apply_function(token_cross_entropy, logits, next_ids, *weights)
         for logits in rounds
     ]
     loss = sum(term[0] for term in terms) / len(terms)

@@ -4,6 +4,7 @@ from keras import ops
 
 from keras_larp.backend import StepDriver
 from keras_larp.training.step_outputs import DiscriminatorOutputs
+from keras_larp.utils.input_checks import without_value_checks
 
 
 class TrainStep(StepDriver):
@@ -40,6 +41,7 @@ class TrainStep(StepDriver):
         """Hook that follows the optimizer's update, which was applied if
         `outputs.finite`."""
 
+    @without_value_checks()
     def train_on(self, data):
         """Runs one train step.
 
@@ -111,7 +113,9 @@ class TrainStep(StepDriver):
         optimizer = self.discriminator_optimizer
 
         def forward():
-            loss, result = self.discriminator_terms(video, reconstruction)
+            loss, result = self.discriminator_terms(
+                video, reconstruction, outputs.sample_weight
+            )
             return [loss], result
 
         (loss,), result, vjp = self.differentiate(forward, variables)
@@ -137,7 +141,7 @@ class TrainStep(StepDriver):
 
         def adversarial(reconstruction):
             loss, terms = self.adversarial_terms(
-                reconstruction, self.current_step()
+                reconstruction, self.current_step(), outputs.sample_weight
             )
             return loss_scale * loss, (loss, terms)
 
@@ -155,6 +159,7 @@ class TrainStep(StepDriver):
             new = ops.convert_to_tensor(statistic)
             statistic.assign(ops.where(unless, new, old))
 
+    @without_value_checks()
     def test_on(self, data):
         """Evaluates one batch; changes nothing but the metrics."""
         outputs = self.step_outputs(data, training=False)

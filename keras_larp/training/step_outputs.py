@@ -68,6 +68,8 @@ class StepOutputs:
         reconstruction: float32 `(B, T, H, W, C)`, not clipped to [0, 1].
         latents: float32 `(B, N, d)`, normalized input of the quantizer.
         token_ids: int32 `(B, N)`.
+        sample_weight: float32 `(B,)`, the weights of the clips in the losses,
+            or `None`.
         discriminator: `DiscriminatorOutputs`, if there is a discriminator.
         finite: Boolean scalar, whether loss and gradients are finite, so
             that the optimizer's update was applied.
@@ -80,6 +82,7 @@ class StepOutputs:
     reconstruction: Any = None
     latents: Any = None
     token_ids: Any = None
+    sample_weight: Any = None
     discriminator: Any = None
     finite: Any = None
 

@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from keras_larp.backend.clamp import clamp
+from keras_larp.backend.weighted_mean import weighted_mean
 from keras_larp.losses.adversarial import check_kind
 from keras_larp.metrics import PSNR, SSIM, CodeStatistics
 from keras_larp.training.adversarial_terms import AdversarialTerms
@@ -17,10 +18,24 @@ from keras_larp.training.step_outputs import (
     StepOutputs,
 )
 from keras_larp.training.tokenizer_optimizer import TokenizerOptimizer
-from keras_larp.training.trainable_model import TrainableModel
+from keras_larp.training.trainable_model import (
+    METRICS_REMEDY,
+    TrainableModel,
+    check_compile_arguments,
+    unpack_batch,
+)
 from keras_larp.utils.checks import check_integer
+from keras_larp.utils.input_checks import check_unit_range, check_video
 
 PIXEL_LOSSES = {"l1": ops.abs, "l2": ops.square}
+REMEDIES = {
+    "loss": (
+        "Select the loss terms by `pixel_loss`, `perceptual_model` and "
+        "`discriminator`, or override `loss_terms` in a subclass."
+    ),
+    "metrics": METRICS_REMEDY,
+    "weighted_metrics": METRICS_REMEDY,
+}
 
 
 class TokenizerTraining(AdversarialTerms, TrainableModel):
@@ -121,14 +136,16 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
                 `jit_compile=True` compiles blocks and losses.
 
         Raises:
-            ValueError: if a loss is unknown, or if the discriminator expects
-                clips of another shape or does not support the R1 penalty.
+            ValueError: if a loss is unknown, if the discriminator expects
+                clips of another shape or does not support the R1 penalty, or
+                if `loss`, `metrics` or `weighted_metrics` is given.
         """
         arguments = {
             name: value
             for name, value in locals().items()
             if name not in ("self", "kwargs", "__class__")
         }
+        check_compile_arguments(kwargs, REMEDIES)
         if pixel_loss not in PIXEL_LOSSES:
             raise ValueError(
                 f"`pixel_loss` must be one of {', '.join(PIXEL_LOSSES)}. "
@@ -288,7 +305,9 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
     def fit(self, *args, **kwargs):
         """Trains on clips `(B, T, H, W, C)` or pairs of clips and labels.
 
-        The arguments are those of `keras.Model.fit`; labels are ignored. The
+        The arguments are those of `keras.Model.fit`; labels are ignored,
+        except by `class_weight`. Sample weights multiply the losses of the
+        clips and their contribution to moving averages of the codebook. The
         ramp of scheduled sampling spans all steps of this call, unless
         `total_steps` was passed to `compile`.
 
@@ -298,10 +317,19 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         Raises:
             FloatingPointError: if `max_skipped_steps` consecutive steps were
                 not finite.
-            ValueError: if the model was not compiled, or if the length of the
-                data is needed and unknown.
+            ValueError: if the model was not compiled, if the length of the
+                data is needed and unknown, or if clips have another shape,
+                dtype or range. Data sets are checked by their first batch.
         """
         return super().fit(*args, **kwargs)
+
+    def check_batch(self, x, y):
+        if isinstance(x, tuple | list):
+            x = x[0]
+        if x is not None:
+            check_video(x, self.video_shape)
+            # Large arrays need not be read completely.
+            check_unit_range(x[:32], "fit, evaluate or predict")
 
     def before_fit(self, x, y, validation_data, num_steps):
         if self.lacks_perceptual_model:
@@ -366,21 +394,22 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         Returns:
             `StepOutputs`.
         """
-        video = data[0] if isinstance(data, tuple | list) else data
+        video, _, sample_weight = unpack_batch(data)
         # `train_on_batch` passes NumPy arrays.
         video = ops.convert_to_tensor(video)
         step = self.num_updates(training)
         temperature = None
         if training and self.temperature_schedule is not None:
             temperature = self.temperature_schedule(step)
-        codes = self.compute_codes(video, training, temperature)
+        codes = self.compute_codes(video, training, temperature, sample_weight)
+        codes["sample_weight"] = sample_weight
         reconstruction = ops.cast(
             self.reconstruct(codes["quantized"], training), "float32"
         )
         video = ops.cast(video, "float32")
         terms = self.loss_terms(video, reconstruction, codes, training)
         terms = {name: ops.cast(t, "float32") for name, t in terms.items()}
-        self._check_terms(terms)
+        terms = self._reduce_terms(terms, sample_weight)
         loss = sum(
             value_at(weight, step) * terms[name]
             for name, weight in self.loss_weights.items()
@@ -392,10 +421,13 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
                 reconstruction,
                 ops.convert_to_tensor(self.training_state.step),
                 training=False,
+                sample_weight=sample_weight,
             )
             loss = loss + adversarial_loss
             terms = {**terms, **adversarial_terms}
-            discriminator = self._discriminator_outputs(video, reconstruction)
+            discriminator = self._discriminator_outputs(
+                video, reconstruction, sample_weight
+            )
         return StepOutputs(
             loss=loss,
             terms=terms,
@@ -404,6 +436,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             reconstruction=reconstruction,
             latents=codes["latents"],
             token_ids=codes["token_ids"],
+            sample_weight=sample_weight,
             discriminator=discriminator,
         )
 
@@ -416,14 +449,17 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
 
         A subclass adds a term to the dictionary that `super()` returns, and
         its weight is passed to `compile(loss_weights=...)`. It can also
-        replace a term, such as `terms["pixel_loss"]`.
+        replace a term, such as `terms["pixel_loss"]`. An added term is a
+        scalar, or `(B,)` with one value per clip, which training with
+        `sample_weight` needs; the built-in terms are scalars, weighted by
+        `codes["sample_weight"]`.
 
         Args:
             video: float32 `(B, T, H, W, C)`, the input clips in [0, 1].
             reconstruction: float32 `(B, T, H, W, C)`, not clipped to [0, 1].
             codes: Dictionary, the outputs of `compute_codes`, with
-                `quantized` and `latents`, both `(B, N, d)`, and `token_ids`,
-                int32 `(B, N)`.
+                `quantized` and `latents`, both `(B, N, d)`, `token_ids`,
+                int32 `(B, N)`, and `sample_weight`, float32 `(B,)` or `None`.
             training: Boolean. Whether this is a train step. Defaults to
                 `False`.
 
@@ -451,9 +487,10 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         tokenizer.compile("adam", loss_weights={"motion_loss": 0.5})
         ```
         """
+        sample_weight = codes.get("sample_weight")
         error = PIXEL_LOSSES[self.pixel_loss](reconstruction - video)
         terms = {
-            "pixel_loss": ops.mean(error),
+            "pixel_loss": weighted_mean(error, sample_weight),
             "quantizer_loss": codes["loss"],
             "commitment_loss": codes["commitment_loss"],
             "codebook_loss": codes["codebook_loss"],
@@ -462,16 +499,15 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             terms["entropy_loss"] = codes["entropy_loss"]
         if self.frozen_model() is not None:
             distances = self.frozen_model()(video, reconstruction)
-            terms["perceptual_loss"] = ops.mean(distances)
+            terms["perceptual_loss"] = weighted_mean(distances, sample_weight)
         if self.prior is not None:
             loss, top1, top5 = self.prior_terms(codes, training)
             terms["prior_loss"] = loss
             terms["prior_top1"], terms["prior_top5"] = top1, top5
         return terms
 
-    def _check_terms(self, terms):
-        """Raises an error if `loss_terms` of a subclass and `loss_weights` do
-        not match."""
+    def _reduce_terms(self, terms, sample_weight):
+        """Checks the terms of a subclass, and averages those per clip."""
         unweighted = [n for n in terms if n not in self.logged_terms]
         if unweighted:
             raise ValueError(
@@ -486,11 +522,28 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
                 f"not return: {', '.join(missing)}"
             )
         for name, term in terms.items():
-            if len(term.shape):
+            if len(term.shape) > 1:
                 raise ValueError(
-                    "Loss terms must be scalars. Received: "
-                    f"{name} with shape {tuple(term.shape)}"
+                    "Loss terms must be scalars, or have one value per clip. "
+                    f"Received: {name} with shape {tuple(term.shape)}"
                 )
+            is_scalar = not len(term.shape)
+            if (
+                is_scalar
+                and name in self.custom_terms
+                and sample_weight is not None
+            ):
+                raise ValueError(
+                    "With `sample_weight` or `class_weight`, `loss_terms` must "
+                    "return one value per clip, shape (batch,), for the terms "
+                    f"that it adds. Received: {name} with shape ()"
+                )
+        return {
+            name: weighted_mean(term, sample_weight)
+            if len(term.shape)
+            else term
+            for name, term in terms.items()
+        }
 
     def prior_terms(self, codes, training):
         """The prior's loss, top-1 and top-5 accuracy on quantized latents."""
@@ -518,7 +571,12 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             temperature=self.prior_temperature,
             training=training,
         )
-        return prior_loss(rounds, codes["token_ids"], self.prior_average_rounds)
+        return prior_loss(
+            rounds,
+            codes["token_ids"],
+            self.prior_average_rounds,
+            codes.get("sample_weight"),
+        )
 
     @property
     def forward_statistics(self):
@@ -528,7 +586,10 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
     def after_update(self, outputs):
         """Updates the codebook, if it is trained by moving averages."""
         self.quantizer.update(
-            outputs.latents, outputs.token_ids, outputs.finite
+            outputs.latents,
+            outputs.token_ids,
+            outputs.finite,
+            outputs.sample_weight,
         )
 
     def update_metrics(self, outputs):

@@ -1,4 +1,7 @@
 import contextlib
+import itertools
+import types
+import warnings
 
 import keras
 import numpy as np
@@ -8,6 +11,18 @@ from keras_larp.training.step import TrainStep
 from keras_larp.training.training_state import (
     StopWhenNotFinite,
     TrainingState,
+)
+
+# Further arguments of `compile`, for `keras.Model.compile`.
+COMPILE_ARGUMENTS = (
+    "run_eagerly",
+    "steps_per_execution",
+    "jit_compile",
+    "auto_scale_loss",
+)
+METRICS_REMEDY = (
+    "The model logs its own metrics; compute others in a callback, or override "
+    "`metrics` and `update_metrics` in a subclass."
 )
 
 
@@ -119,6 +134,60 @@ class TrainableModel(TrainStep, keras.Model):
         # Not a property: Keras would save the model it returns.
         return self._frozen[0]() if self._frozen else None
 
+    def needs_labels(self, x):
+        """Whether training on `x` reads the labels `y`."""
+        return False
+
+    def _labels(self, x, y, sample_weight, class_weight=None):
+        """The labels of arrays. Keras drops the sample weights of data
+        without labels, so that unused ones stand in for missing ones."""
+        if y is not None or not _is_arrays(x) or self.needs_labels(x):
+            return y
+        if class_weight is not None:
+            raise ValueError(
+                "`class_weight` needs the labels `y` of the clips. "
+                f"Received: y=None, class_weight={class_weight}"
+            )
+        if sample_weight is None:
+            return None
+        return np.zeros(len(keras.tree.flatten(x)[0]), "int32")
+
+    def check_batch(self, x, y):
+        """Hook that raises `ValueError` for invalid values of a batch.
+
+        It runs on the host. The shapes are checked by the forward pass.
+
+        Args:
+            x: The inputs of a batch, or all inputs if they are arrays.
+            y: Their labels, or `None`.
+        """
+
+    def check_source(self, source):
+        """Hook that raises `ValueError` for an unsuitable source of a data
+        set."""
+
+    def check_data(self, x, y=None):
+        """Checks arrays, or the source and the first batch of a data set.
+
+        Args:
+            x: The data, as given to `fit`.
+            y: The labels, as given to `fit`.
+
+        Returns:
+            The data. A generator, which can be read only once, is replaced
+            by an equal one.
+        """
+        source = getattr(x, "source", None)
+        if source is not None:
+            self.check_source(source)
+        if x is None or _is_arrays(x):
+            self.check_batch(x, y)
+            return x
+        x, batch = _peek(x)
+        if batch is not None:
+            self.check_batch(*keras.utils.unpack_x_y_sample_weight(batch)[:2])
+        return x
+
     def before_fit(self, x, y, validation_data, num_steps):
         """Hook that `fit` of a compiled model calls before training.
 
@@ -151,6 +220,10 @@ class TrainableModel(TrainStep, keras.Model):
     ):
         """Trains the model; the arguments are those of `keras.Model.fit`.
 
+        `sample_weight`, one weight per clip, and `class_weight` multiply the
+        losses of the clips, which are then averaged over the batch size.
+        Metrics are not weighted.
+
         `steps_per_epoch` and `validation_steps` default to the length of a
         `keras_larp.data.VideoDataset` or `TokenDataset`, which shuffle
         themselves.
@@ -164,6 +237,11 @@ class TrainableModel(TrainStep, keras.Model):
             ValueError: if the model was not compiled, or the data set ends
                 before the last epoch.
         """
+        y = self._labels(x, y, sample_weight, class_weight)
+        if isinstance(validation_data, tuple | list):
+            parts = keras.utils.unpack_x_y_sample_weight(validation_data)
+            labels = self._labels(parts[0], parts[1], parts[2])
+            validation_data = (parts[0], labels, *parts[2:])
         if _steps_per_epoch(x):
             if epochs > 1 and not x.repeats:
                 raise ValueError(
@@ -181,7 +259,17 @@ class TrainableModel(TrainStep, keras.Model):
                 batch_size,
                 0.0 if validation_data is not None else validation_split,
             )
+            if not self.model_trainable_variables:
+                warnings.warn(
+                    "All layers are frozen: the steps change no weights.",
+                    stacklevel=2,
+                )
             self.before_fit(x, y, validation_data, num_steps)
+            x = self.check_data(x, y)
+            if isinstance(validation_data, tuple | list):
+                self.check_data(*validation_data[:2])
+            elif validation_data is not None:
+                validation_data = self.check_data(validation_data)
             stop = StopWhenNotFinite(self.max_skipped_steps)
             if isinstance(callbacks, keras.callbacks.CallbackList):
                 callbacks.append(stop)
@@ -226,9 +314,12 @@ class TrainableModel(TrainStep, keras.Model):
         `TokenDataset`. Loss weights are those of the next training step:
         terms that have not started yet do not count.
         """
+        # `fit` has already checked its validation data.
+        if not kwargs.get("_use_cached_eval_dataset"):
+            x = self.check_data(x, y)
         return super().evaluate(
             x,
-            y,
+            self._labels(x, y, sample_weight),
             batch_size=batch_size,
             verbose=verbose,
             sample_weight=sample_weight,
@@ -237,6 +328,10 @@ class TrainableModel(TrainStep, keras.Model):
             return_dict=return_dict,
             **kwargs,
         )
+
+    def predict(self, x, *args, **kwargs):
+        """Returns the outputs for data, as `keras.Model.predict`."""
+        return super().predict(self.check_data(x), *args, **kwargs)
 
     # Keras saves no seed states; without them, a resumed run would draw other
     # random numbers.
@@ -252,6 +347,74 @@ class TrainableModel(TrainStep, keras.Model):
                 state.assign(np.asarray(store[f"seed_{i}"]))
         own = {k: store[k] for k in store.keys() if not k.startswith("seed_")}
         super().load_own_variables(own)
+
+
+def check_compile_arguments(arguments, remedies):
+    """Raises an error for arguments of `keras.Model.compile` that the models
+    do not support.
+
+    Args:
+        arguments: Dictionary of the further arguments of `compile`.
+        remedies: Dictionary of sentences, what to use instead, by argument.
+
+    Raises:
+        TypeError: If an argument is unknown.
+        ValueError: If an argument is one of `remedies` and not `None`.
+    """
+    for name, value in arguments.items():
+        if name in remedies and value is not None:
+            raise ValueError(
+                f"`compile` does not support `{name}`. {remedies[name]} "
+                f"Received: {name}={value!r}"
+            )
+        if name not in (*COMPILE_ARGUMENTS, *remedies):
+            raise TypeError(
+                f"`compile` has no argument `{name}`. Further arguments are "
+                f"{', '.join(COMPILE_ARGUMENTS)}."
+            )
+
+
+def unpack_batch(data):
+    """The inputs, labels and sample weights of a batch.
+
+    Returns:
+        Inputs, labels or `None`, and the sample weights, float32 `(B,)`, or
+        `None`.
+
+    Raises:
+        ValueError: If there is not one weight per sample.
+    """
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    if sample_weight is None:
+        return x, y, None
+    sample_weight = keras.ops.convert_to_tensor(sample_weight, "float32")
+    shape = tuple(sample_weight.shape)
+    if len(shape) == 2 and shape[1] == 1:
+        sample_weight = keras.ops.squeeze(sample_weight, axis=1)
+    elif len(shape) != 1:
+        raise ValueError(
+            "Expected one sample weight per clip, shape (batch,). "
+            f"Received: sample_weight of shape {shape}"
+        )
+    return x, y, sample_weight
+
+
+def _is_arrays(x):
+    """Whether data are arrays, not a data set of batches."""
+    return isinstance(x, dict | list | tuple) or hasattr(x, "shape")
+
+
+def _peek(x):
+    """The complete data set, and its first batch or `None`."""
+    if isinstance(x, keras.utils.PyDataset):
+        return x, x[0]
+    if isinstance(x, types.GeneratorType):
+        first = list(itertools.islice(x, 1))
+        rest = (batch for batch in itertools.chain(first, x))
+        return rest, first[0] if first else None
+    if hasattr(x, "__iter__") and not hasattr(x, "__next__"):
+        return x, next(iter(x), None)
+    return x, None
 
 
 def _steps_per_epoch(data):
@@ -279,7 +442,7 @@ def count_steps(
             steps_per_epoch = x.num_batches
         elif hasattr(x, "cardinality"):  # tf.data.Dataset
             steps_per_epoch = int(x.cardinality())
-        elif isinstance(x, dict | list | tuple) or hasattr(x, "shape"):
+        elif _is_arrays(x):
             count = len(keras.tree.flatten(x)[0])
             count = int(count * (1.0 - validation_split))
             steps_per_epoch = -(-count // (batch_size or 32))

@@ -42,6 +42,10 @@ class TrainingState(keras.layers.Layer):
                 dtype=dtype,
                 trainable=False,
                 autocast=False,
+                # Counters are equal on all replicas, and have no mean.
+                aggregation=(
+                    "mean" if dtype == "float32" else "only_first_replica"
+                ),
                 name=name,
             )
 

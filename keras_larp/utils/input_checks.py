@@ -1,8 +1,111 @@
 """Checks of video and ids that users pass to models and metrics."""
 
+import contextlib
+import contextvars
 from typing import Any
 
 import numpy as np
+
+from keras_larp.utils.arrays import to_numpy
+
+# Classes of tensors without values: those of a trace, or symbolic ones.
+_SYMBOLIC = {"Tracer", "SymbolicTensor", "KerasTensor", "FakeTensor"}
+# Overshoot that resizing with bicubic interpolation may cause.
+_TOLERANCE = 0.1
+
+_checks_values = contextvars.ContextVar("checks_values", default=True)
+# Entries that have already checked a batch on an accelerator.
+_checked_on_accelerator: set[str] = set()
+
+
+@contextlib.contextmanager
+def without_value_checks():
+    """Context in which only shapes and dtypes are checked, as in a train
+    step, whose data were checked before."""
+    token = _checks_values.set(False)
+    try:
+        yield
+    finally:
+        _checks_values.reset(token)
+
+
+def has_values(x: Any) -> bool:
+    """Whether a tensor has values, unlike the tensors of a trace."""
+    return not any(c.__name__ in _SYMBOLIC for c in type(x).__mro__)
+
+
+def checks_values(x: Any, entry: str) -> bool:
+    """Whether an entry should check the values of a tensor.
+
+    It should not in a train step, in a trace, and for tensors on an
+    accelerator, where reading values synchronizes, after the first call.
+
+    Args:
+        x: Tensor or array.
+        entry: String. The function or method that the tensor is passed to.
+    """
+    if not _checks_values.get() or not has_values(x):
+        return False
+    if _in_host_memory(x):
+        return True
+    is_first = entry not in _checked_on_accelerator
+    _checked_on_accelerator.add(entry)
+    return is_first
+
+
+def check_floating_point(video: Any, name: str = "clips") -> None:
+    """Raises `ValueError` if the dtype of clips is not floating-point."""
+    if "float" not in str(video.dtype):
+        raise ValueError(
+            f"Expected floating-point {name} with values in [0, 1]. Received: "
+            f"dtype={video.dtype}. Divide 8-bit video by 255."
+        )
+
+
+def check_unit_range(
+    video: Any, entry: str, name: str = "clips", unclipped: bool = False
+) -> None:
+    """Checks that the values of clips are in [0, 1].
+
+    Args:
+        video: Float tensor or array; see `checks_values`.
+        entry: String. The function or method that the clips are passed to.
+        name: String, what the clips are called in error messages. Defaults to
+            `"clips"`.
+        unclipped: Boolean. Whether the values may exceed [0, 1] as far as a
+            model's reconstructions do. Defaults to `False`.
+
+    Raises:
+        ValueError: If the values are those of 8-bit video or in [-1, 1].
+    """
+    if not checks_values(video, entry):
+        return
+    values = to_numpy(video)
+    if not values.size:
+        return
+    # NaN is reported by the train step that it makes non-finite.
+    low, high = np.nan_to_num([values.min(), values.max()]).tolist()
+    if high > (10.0 if unclipped else 1.0 + _TOLERANCE):
+        hint = " Divide video in 0..255 by 255." if high > 2.0 else ""
+    elif low < -_TOLERANCE and not unclipped:
+        hint = ""
+        if low >= -1.0 - _TOLERANCE:
+            hint = " Map video in [-1, 1] to [0, 1]: `(video + 1) / 2`."
+    else:
+        return
+    raise ValueError(
+        f"Expected {name} with values in [0, 1]. Received: values from "
+        f"{low:.4g} to {high:.4g}.{hint}"
+    )
+
+
+def _in_host_memory(x):
+    """Whether reading a tensor does not wait for an accelerator."""
+    device = getattr(x, "device", None)
+    if callable(device):  # Older versions of JAX.
+        device = device()
+    # "cpu", "TFRT_CPU_0", "/job:localhost/.../device:CPU:0", or a sharding.
+    return device is None or "cpu" in str(device).lower()
 
 
 def check_video(video: Any, shape: tuple[int, ...]) -> None:
@@ -29,11 +132,7 @@ def check_video(video: Any, shape: tuple[int, ...]) -> None:
             f"Expected clips of shape {expected}, (batch, frames, height, "
             f"width, channels). Received: shape={received}.{hint}"
         )
-    if "float" not in str(video.dtype):
-        raise ValueError(
-            "Expected floating-point clips with values in [0, 1]. Received: "
-            f"dtype={video.dtype}. Divide 8-bit video by 255."
-        )
+    check_floating_point(video)
 
 
 def check_ids(
@@ -56,6 +155,12 @@ def check_ids(
     if hasattr(ids, "detach"):
         ids = ids.detach().cpu()
     ids = np.asarray(ids)
+    if len(ids.shape) == len(shape) + 1 and ids.shape[-1] == size:
+        raise ValueError(
+            f"Expected {name} of shape {_describe(shape)}. Received: "
+            f"shape={ids.shape}. Convert one-hot vectors to ids: "
+            "`ids.argmax(axis=-1)`."
+        )
     if not np.issubdtype(ids.dtype, np.integer):
         raise ValueError(
             f"Expected integer {name}. Received: dtype={ids.dtype}"
@@ -65,9 +170,9 @@ def check_ids(
         for dimension, received in zip(shape, ids.shape, strict=True)
     )
     if not fits:
-        expected = tuple("batch" if s is None else s for s in shape)
         raise ValueError(
-            f"Expected {name} of shape {expected}. Received: shape={ids.shape}"
+            f"Expected {name} of shape {_describe(shape)}. "
+            f"Received: shape={ids.shape}"
         )
     if ids.size and (ids.min() < 0 or ids.max() >= size):
         raise ValueError(
@@ -75,6 +180,10 @@ def check_ids(
             f"Received: ids from {ids.min()} to {ids.max()}"
         )
     return ids.astype("int32")
+
+
+def _describe(shape):
+    return tuple("batch" if size is None else size for size in shape)
 
 
 def check_pair(

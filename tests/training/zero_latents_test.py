@@ -1,0 +1,48 @@
+"""Gradients of normalizations stay bounded for vectors close to zero."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from tiny_models import clips, gradient, tiny_tokenizer
+
+from keras_larp.layers.vector_quantizer import unit_length
+from keras_larp.models import lpips
+
+
+@pytest.mark.parametrize(
+    "normalize", [unit_length, lpips._unit_length], ids=["codes", "features"]
+)
+@pytest.mark.parametrize("norm", [0.0, 1e-30, 1e-12, 1e-6, 1e-4, 1e-2, 1.0])
+def test_gradients_of_unit_vectors_are_bounded(normalize, norm):
+    direction = np.array([0.6, 0.0, 0.8], "float32")
+    x = np.float32(norm) * direction[None]
+
+    def first_component(x):
+        return ops.sum(normalize(x)[:, 1])
+
+    received = gradient(first_component, x)
+    assert np.abs(received).max() <= 1e3
+    if norm >= 1e-2:
+        np.testing.assert_allclose(received[0, 1], 1.0 / norm, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
+@pytest.mark.parametrize("num_clips", [1, 2])
+def test_equal_clips_train_through_a_batch_normalization(num_clips, dtype):
+    model = tiny_tokenizer(
+        latent_norm="batch_joint", prior=None, seed=0, dtype=dtype
+    )
+    model.compile(keras.optimizers.Adam(1e-3))
+    video = np.repeat(clips(1), num_clips, axis=0)
+    logs = {}
+    for _ in range(4):
+        logs = model.train_on_batch(video, return_dict=True)
+        assert np.isfinite(logs["loss"])
+    assert ops.convert_to_numpy(model.training_state.skipped) == 0
+    moments = [
+        np.abs(ops.convert_to_numpy(v)).max()
+        for v in model.optimizer.main_optimizer.variables
+        if "velocity" in v.path
+    ]
+    assert moments and max(moments) < 1e3
