@@ -211,7 +211,9 @@ def _write_container(path, video, fps):
     padding = ((0, 0), (0, pad_bottom), (0, pad_right), (0, 0))
     video = np.pad(video, padding, mode="edge")
     try:
-        with av.open(path, "w") as container:
+        # FFmpeg would take the part of a relative path before a colon for a
+        # protocol.
+        with av.open(path.absolute(), "w") as container:
             stream = container.add_stream("libx264", rate=fps)
             stream.height, stream.width = video.shape[1:3]
             stream.pix_fmt = "yuv420p"
