@@ -7,7 +7,12 @@ import os
 import numpy as np
 
 from keras_larp.data.sources.video_source import VideoSource
-from keras_larp.data.video.video_reader import count_frames, read_frames
+from keras_larp.data.video.video_reader import (
+    GEOMETRIES,
+    count_frames,
+    read_frames,
+)
+from keras_larp.utils.checks import check_choice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,13 +41,18 @@ class FileSource(VideoSource):
             Defaults to the deepest folder that contains all files.
         class_names: List of strings. The class names, indexed by class id.
             Defaults to no classes.
+        geometry: String. `"display"` reads frames as a player shows them,
+            `"stored"` without rotation, mirroring and sample aspect ratio;
+            see `read_frames`. Defaults to `"display"`. The attribute can be
+            changed: `source.geometry = "stored"`.
 
     Attributes:
         files: List of `VideoFile`.
         class_names: Tuple of strings.
+        geometry: String.
 
     Raises:
-        ValueError: If `files` is empty.
+        ValueError: If `files` is empty or `geometry` is unknown.
 
     Example:
 
@@ -63,6 +73,7 @@ class FileSource(VideoSource):
         files: collections.abc.Iterable[VideoFile],
         root: str | os.PathLike | None = None,
         class_names: collections.abc.Iterable[str] = (),
+        geometry: str = "display",
     ):
         self.files = list(files)
         if not self.files:
@@ -78,6 +89,7 @@ class FileSource(VideoSource):
             )
         self.root = os.path.abspath(root)
         self.class_names = tuple(class_names)
+        self.geometry = check_choice("geometry", geometry, GEOMETRIES)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -102,4 +114,6 @@ class FileSource(VideoSource):
         frame_indices: np.ndarray,
         image_size: int | None = None,
     ) -> np.ndarray:
-        return read_frames(self.path(index), frame_indices, image_size)
+        return read_frames(
+            self.path(index), frame_indices, image_size, self.geometry
+        )
