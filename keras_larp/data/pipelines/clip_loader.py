@@ -16,6 +16,7 @@ from keras_larp.data.video.transforms import (
     to_unit_range,
 )
 from keras_larp.data.video.video_decode_error import VideoDecodeError
+from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.checks import check_choice, check_integer, check_range
 
 
@@ -187,7 +188,7 @@ class ClipLoader:
 
     def _read(self, video_index, indices):
         image_size = self.image_size if self.resize == "ffmpeg" else None
-        frames = np.asarray(self.source.read(video_index, indices, image_size))
+        frames = to_numpy(self.source.read(video_index, indices, image_size))
         if (
             frames.dtype != np.uint8
             or frames.ndim != 4

@@ -10,7 +10,12 @@ from absl import logging
 
 from keras_larp.data.sources.video_files import SkippedFile
 from keras_larp.data.sources.video_source import VideoSource
-from keras_larp.data.video.video_reader import count_frames, read_frames
+from keras_larp.data.video.video_reader import (
+    GEOMETRIES,
+    count_frames,
+    read_frames,
+)
+from keras_larp.utils.checks import check_choice
 
 # Lengths of the lists in summaries.
 _MAX_CLASSES, _MAX_EXAMPLES = 10, 3
@@ -44,14 +49,19 @@ class FileSource(VideoSource):
             Defaults to no classes.
         skipped: List of `SkippedFile`. Files that were found or listed but
             are not part of the source. Defaults to none.
+        geometry: String. `"display"` reads frames as a player shows them,
+            `"stored"` without rotation, mirroring and sample aspect ratio;
+            see `read_frames`. Defaults to `"display"`. The attribute can be
+            changed: `source.geometry = "stored"`.
 
     Attributes:
         files: List of `VideoFile`.
         class_names: Tuple of strings.
         skipped: List of `SkippedFile`, with a path and a reason each.
+        geometry: String.
 
     Raises:
-        ValueError: If `files` is empty.
+        ValueError: If `files` is empty or `geometry` is unknown.
 
     Example:
 
@@ -73,6 +83,7 @@ class FileSource(VideoSource):
         root: str | os.PathLike | None = None,
         class_names: collections.abc.Iterable[str] = (),
         skipped: collections.abc.Iterable[SkippedFile] = (),
+        geometry: str = "display",
     ):
         self.files = list(files)
         self.skipped = list(skipped)
@@ -89,6 +100,7 @@ class FileSource(VideoSource):
             )
         self.root = os.path.abspath(root)
         self.class_names = tuple(class_names)
+        self.geometry = check_choice("geometry", geometry, GEOMETRIES)
         logging.info("%s: %s", self.root, self.summary())
 
     def summary(self) -> str:
@@ -161,7 +173,9 @@ class FileSource(VideoSource):
         frame_indices: np.ndarray,
         image_size: int | None = None,
     ) -> np.ndarray:
-        return read_frames(self.path(index), frame_indices, image_size)
+        return read_frames(
+            self.path(index), frame_indices, image_size, self.geometry
+        )
 
 
 def _count(number, noun, plural=None):

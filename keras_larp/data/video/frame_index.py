@@ -14,6 +14,7 @@ from keras_larp.data.video.mpeg4 import (
     Mpeg4StreamParser,
 )
 from keras_larp.data.video.video_decode_error import VideoDecodeError
+from keras_larp.data.video.vpx import is_hidden_frame
 from keras_larp.utils.optional_imports import require
 
 # Headers may count one or two frames that were never coded (AVI headers do).
@@ -33,7 +34,9 @@ _NUM_VERIFIED_FRAMES = 12
 
 @dataclasses.dataclass(frozen=True)
 class FrameIndex:
-    """Timestamps and keyframes of a file, found without decoding it.
+    """Timestamps and keyframes of a file.
+
+    Files are decoded only if their timestamps are unreliable.
 
     Args:
         num_frames: Integer. Number of frames in the file.
@@ -69,19 +72,29 @@ def open_video(
         The PyAV container and its first video stream.
 
     Raises:
-        VideoDecodeError: If the file does not open, or if FFmpeg reports an
-            error in the `with` block.
+        VideoDecodeError: If the file does not open, if FFmpeg has no decoder
+            for it, or if the `with` block fails.
     """
     av = require("av")
     try:
-        with av.open(path) as container:
+        # FFmpeg would take the part of a relative path before a colon for a
+        # protocol. Metadata such as comments may have any encoding.
+        with av.open(os.path.abspath(path), metadata_errors="replace") as (
+            container
+        ):
             if not container.streams.video:
                 raise decode_error(path, "it has no video stream")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise decode_error(
+                    path, "FFmpeg has no decoder for its video stream"
+                )
             # Loaders decode many clips in parallel, one per thread.
             stream.codec_context.thread_count = 1
             yield container, stream
-    except (av.error.FFmpegError, OSError) as error:
+    except VideoDecodeError:
+        raise
+    except (av.error.FFmpegError, OSError, ValueError) as error:
         raise decode_error(path, str(error)) from error
 
 
@@ -108,7 +121,9 @@ def index_frames(path: str | os.PathLike) -> FrameIndex:
 def _index_frames(path, modified, size):
     timestamps, is_keyframe, all_displayed = [], [], True
     mpeg4 = Mpeg4StreamParser()
+    last_dts = -1
     with open_video(path) as (container, stream):
+        codec_name = stream.codec_context.name
         for packet in container.demux(stream):
             if packet.size == 0:  # PyAV's flush packet at the end of the file
                 continue
@@ -116,28 +131,38 @@ def _index_frames(path, modified, size):
                 raise decode_error(
                     path, f"it is truncated after {len(timestamps)} frames"
                 )
+            if packet.dts is not None:
+                last_dts = max(last_dts, packet.dts)
+            if is_hidden_frame(codec_name, packet):
+                continue
             all_displayed = all_displayed and not packet.is_discard
             timestamps.append(packet.pts)
             is_keyframe.append(packet.is_keyframe)
-            if stream.codec_context.name == "mpeg4":
+            if codec_name == "mpeg4":
                 mpeg4.add(packet)
                 is_keyframe[-1] = is_keyframe[-1] and mpeg4.vop_type == I_VOP
-        num_declared = stream.frames
         formats = set(container.format.name.split(","))
+        # The headers of MP4 files also count frames outside of the edit list.
+        num_declared = (
+            len(stream.index_entries) if "mp4" in formats else stream.frames
+        )
         has_output_delay = stream.codec_context.has_b_frames
     is_reordered = has_output_delay or mpeg4.has_b_vops
     num_packets = len(timestamps)
     if not num_packets:
         raise decode_error(path, "it has no frames")
-    # An edit list hides frames, or frames were dropped by the encoder.
-    if not all_displayed or (not is_reordered and mpeg4.has_uncoded_vops):
-        return _index_without_timestamps(_count_decoded(path))
-    if num_packets < num_declared - TOLERATED_MISSING_FRAMES:
+    # Decoding timestamps of AVI files are frame indices. They also count
+    # frames that the encoder dropped, which have no packet.
+    num_stored = last_dts + 1 if "avi" in formats else num_packets
+    if num_stored < num_declared - TOLERATED_MISSING_FRAMES:
         raise decode_error(
             path,
             f"it is truncated: its header declares {num_declared} frames, but "
-            f"it has {num_packets}",
+            f"it has {num_stored}",
         )
+    # An edit list hides frames, or frames were dropped by the encoder.
+    if not all_displayed or (not is_reordered and mpeg4.has_uncoded_vops):
+        return _index_without_timestamps(path)
     if (
         "avi" in formats
         and has_output_delay
@@ -160,17 +185,25 @@ def _index_frames(path, modified, size):
         or None in timestamps
         or len(set(timestamps)) < num_packets
     ):
-        return _index_without_timestamps(num_packets)
+        return _index_without_timestamps(path)
     timestamps = np.array(timestamps, np.int64)
     display_order = np.argsort(timestamps)
     timestamps = timestamps[display_order]
     if not _starts_with(path, timestamps[:_NUM_VERIFIED_FRAMES].tolist()):
-        return _index_without_timestamps(_count_decoded(path))
+        return _index_without_timestamps(path)
     keyframes = np.flatnonzero(np.array(is_keyframe)[display_order])
     return FrameIndex(num_packets, timestamps, keyframes)
 
 
-def _index_without_timestamps(num_frames):
+def _index_without_timestamps(path):
+    """Indexes a file in which packets may not be frames by decoding it.
+
+    A packet may hold one field of an interlaced frame, or nothing to display.
+    """
+    with open_video(path) as (container, stream):
+        num_frames = sum(1 for _ in container.decode(stream))
+    if not num_frames:
+        raise decode_error(path, "none of its frames can be decoded")
     return FrameIndex(num_frames, None, np.zeros(1, np.int64))
 
 
@@ -179,8 +212,3 @@ def _starts_with(path, timestamps):
     with open_video(path) as (container, stream):
         frames = itertools.islice(container.decode(stream), len(timestamps))
         return [frame.pts for frame in frames] == timestamps
-
-
-def _count_decoded(path):
-    with open_video(path) as (container, stream):
-        return sum(1 for _ in container.decode(stream))

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.checks import check_integer
 from keras_larp.utils.optional_imports import require
 
@@ -216,7 +217,7 @@ def stack_clips(videos: collections.abc.Sequence[np.ndarray]) -> np.ndarray:
 
 def check_video(video: np.ndarray) -> np.ndarray:
     """Returns `video` as an array, or raises `ValueError`."""
-    video = np.asarray(video)
+    video = to_numpy(video)
     if (
         video.ndim != 4
         or video.shape[-1] != 3

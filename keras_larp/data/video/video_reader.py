@@ -1,6 +1,7 @@
 """Counting and decoding the frames of video files."""
 
 import os
+import struct
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,12 +15,16 @@ from keras_larp.data.video.frame_index import (
 )
 from keras_larp.data.video.frame_sampling import frame_indices
 from keras_larp.data.video.transforms import resized_size
-from keras_larp.utils.checks import check_integer
+from keras_larp.utils.arrays import to_numpy
+from keras_larp.utils.checks import check_choice, check_integer
 from keras_larp.utils.optional_imports import require
 
 # Decoders that apply `skip_frame` packet by packet. (The AV1 decoder only
 # applies the value that was set first.)
 _SKIPPING_DECODERS = {"h264", "hevc", "mpeg4", "mpeg2video"}
+
+# `"display"` is what a player shows, `"stored"` what the decoder outputs.
+GEOMETRIES = ("display", "stored")
 
 
 def count_frames(path: str | os.PathLike) -> int:
@@ -47,7 +52,10 @@ def count_frames(path: str | os.PathLike) -> int:
 
 
 def read_clip(
-    path: str | os.PathLike, start: int = 0, num_frames: int = 16
+    path: str | os.PathLike,
+    start: int = 0,
+    num_frames: int = 16,
+    geometry: str = "display",
 ) -> np.ndarray:
     """Reads consecutive frames of a video file at its native frame rate.
 
@@ -56,13 +64,15 @@ def read_clip(
         start: Integer. Index of the first frame. Defaults to 0.
         num_frames: Integer. Number of frames in the clip. If the video ends
             early, its last frame is repeated. Defaults to 16.
+        geometry: String, `"display"` or `"stored"`; see `read_frames`.
+            Defaults to `"display"`.
 
     Returns:
         uint8 array `(num_frames, height, width, 3)`, RGB.
 
     Raises:
-        ValueError: If `start` is past the end of the video, or
-            `num_frames < 1`.
+        ValueError: If `start` is past the end of the video, `num_frames < 1`,
+            or `geometry` is unknown.
         VideoDecodeError: If the file does not open or decode.
 
     Example:
@@ -81,12 +91,17 @@ def read_clip(
             f"{os.fspath(path)}. Received: start={start}"
         )
     return read_frames(
-        path, start + frame_indices(total - start, num_frames, "first")
+        path,
+        start + frame_indices(total - start, num_frames, "first"),
+        geometry=geometry,
     )
 
 
 def read_frames(
-    path: str | os.PathLike, indices: ArrayLike, image_size: int | None = None
+    path: str | os.PathLike,
+    indices: ArrayLike,
+    image_size: int | None = None,
+    geometry: str = "display",
 ) -> np.ndarray:
     """Reads frames of a video file by index.
 
@@ -104,12 +119,17 @@ def read_frames(
             length (bilinear) during the conversion to RGB, at no extra cost.
             Pixel values differ by about 1 of 255 from those of
             `resize_shorter_side`. `None` disables it. Defaults to `None`.
+        geometry: String. `"display"` returns frames as a player shows them:
+            rotated and mirrored as the display matrix specifies, and with the
+            width multiplied by the sample aspect ratio. `"stored"` returns
+            them as the decoder outputs them. Defaults to `"display"`.
 
     Returns:
         uint8 array `(T, height, width, 3)`, RGB.
 
     Raises:
-        ValueError: If `indices` is empty or an index is out of range.
+        ValueError: If `indices` is empty, an index is out of range, or
+            `geometry` is unknown.
         VideoDecodeError: If the file does not open or decode.
 
     Example:
@@ -120,7 +140,8 @@ def read_frames(
     ```
     """
     path = os.fspath(path)
-    indices = np.asarray(indices)
+    check_choice("geometry", geometry, GEOMETRIES)
+    indices = to_numpy(indices)
     if indices.ndim != 1 or not indices.size or indices.dtype.kind not in "iu":
         raise ValueError(
             "`indices` must be a list of at least one integer. "
@@ -133,15 +154,16 @@ def read_frames(
             f"{index.num_frames - 1}. Received: indices={indices.tolist()}"
         )
     requested = set(indices.tolist())
+    to_rgb = _RGBConverter(image_size, geometry)
     frames = None
     if index.timestamps is not None and max(requested) > 0:
-        frames = _decode_from_keyframe(path, index, requested, image_size)
+        frames = _decode_from_keyframe(path, index, requested, to_rgb)
     if frames is None:
-        frames = _decode_from_start(path, index, requested, image_size)
+        frames = _decode_from_start(path, index, requested, to_rgb)
     return np.stack([frames[i] for i in indices.tolist()])
 
 
-def _decode_from_keyframe(path, index, requested, image_size):
+def _decode_from_keyframe(path, index, requested, to_rgb):
     """Returns a dictionary of the requested frames, keyed by frame index.
 
     Returns `None` if the decoded timestamps contradict the index.
@@ -156,8 +178,7 @@ def _decode_from_keyframe(path, index, requested, image_size):
         for timestamp in frame_index_of
         for lead in range(index.num_lead_packets + 1)
     }
-    frames, to_rgb = {}, _RGBConverter(image_size)
-    found_keyframe = False
+    frames, found_keyframe = {}, False
     with open_video(path) as (container, stream):
         if keyframe > 0:
             container.seek(keyframe_timestamp, stream=stream)
@@ -182,7 +203,7 @@ def _decode_from_keyframe(path, index, requested, image_size):
                     continue
                 if frame.is_corrupt:
                     return None
-                frames[frame_index_of[timestamp]] = to_rgb(frame)
+                frames[frame_index_of[timestamp]] = to_rgb(frame, stream)
                 if len(frames) == len(requested):
                     return frames
     return None
@@ -194,10 +215,9 @@ def _timestamp(packet_or_frame, index):
     return FLUSH_TIMESTAMP if timestamp is None else timestamp
 
 
-def _decode_from_start(path, index, requested, image_size):
+def _decode_from_start(path, index, requested, to_rgb):
     """Returns a dictionary of the requested frames, keyed by frame index."""
     frames, last = {}, max(requested)
-    to_rgb = _RGBConverter(image_size)
     # The last decoded frame replaces frames that were never coded, so it is
     # kept even if it was not requested.
     first_kept = index.num_frames - 1 - TOLERATED_MISSING_FRAMES
@@ -207,7 +227,7 @@ def _decode_from_start(path, index, requested, image_size):
             if i in requested or first_kept <= i < last:
                 if frame.is_corrupt:
                     raise decode_error(path, f"frame {i} is damaged")
-                frames[i] = to_rgb(frame)
+                frames[i] = to_rgb(frame, stream)
             if i >= last:
                 return frames
             num_decoded = i + 1
@@ -224,26 +244,26 @@ def _decode_from_start(path, index, requested, image_size):
 class _RGBConverter:
     """Converts the frames of one file to RGB arrays.
 
-    All frames get the size of the first one, even if the resolution changes
-    within the file, and are rotated as the file's metadata specifies: phones
-    store portrait videos as rotated landscape frames.
+    All frames get the size and orientation of the first one, even if the
+    resolution changes within the file.
 
     Args:
         image_size: Integer. Length of the shorter side; `None` keeps the
             file's resolution.
+        geometry: String, `"display"` or `"stored"`.
     """
 
-    def __init__(self, image_size):
+    def __init__(self, image_size, geometry):
         self.image_size = image_size
-        self.size = None
+        self.geometry = geometry
+        self.size = None  # before `orient`
+        self.orient = None
         # Reused for all frames, because it caches its resampling filters.
         self.reformatter = require("av").video.reformatter.VideoReformatter()
 
-    def __call__(self, frame):
+    def __call__(self, frame, stream):
         if self.size is None:
-            self.size = frame.height, frame.width
-            if self.image_size is not None:
-                self.size = resized_size(*self.size, self.image_size)
+            self._set_geometry(frame, stream)
         height, width = self.size
         pixels = self.reformatter.reformat(
             frame,
@@ -254,5 +274,46 @@ class _RGBConverter:
             # PyAV's default of several threads doubles the CPU time.
             threads=1,
         ).to_ndarray()
-        # `rotation` is in degrees, counterclockwise like `np.rot90`.
-        return np.rot90(pixels, round(frame.rotation / 90))
+        return self.orient(pixels)
+
+    def _set_geometry(self, frame, stream):
+        size, matrix = (frame.height, frame.width), None
+        if self.geometry == "display":
+            # `None` if unknown.
+            pixel_aspect = stream.sample_aspect_ratio or 1
+            size = frame.height, max(1, round(frame.width * pixel_aspect))
+            matrix = frame.side_data.get(
+                require("av").sidedata.sidedata.Type.DISPLAYMATRIX
+            )
+        if self.image_size is not None:
+            size = resized_size(*size, self.image_size)
+        self.size = size
+        self.orient = _orientation(None if matrix is None else bytes(matrix))
+
+
+def _orientation(matrix):
+    """Returns a function that orients frames by an FFmpeg display matrix.
+
+    The matrix maps a pixel (x, y) to (a x + c y, b x + d y), up to an offset.
+    Phones store portrait videos as rotated landscape frames, and videos of
+    front cameras as mirrored ones. Other angles are rounded to multiples of
+    90 degrees.
+
+    Args:
+        matrix: Bytes of nine int32: a, b, u, c, d, v, x, y, w. `None` for no
+            change.
+    """
+    if matrix is None:
+        return lambda pixels: pixels
+    a, b, _, c, d, *_ = struct.unpack("=9i", matrix)
+    is_transposed = abs(b) + abs(c) > abs(a) + abs(d)
+    horizontal, vertical = (c, b) if is_transposed else (a, d)
+    rows = slice(None, None, -1 if vertical < 0 else 1)
+    columns = slice(None, None, -1 if horizontal < 0 else 1)
+
+    def orient(pixels):
+        if is_transposed:
+            pixels = pixels.transpose(1, 0, 2)
+        return pixels[rows, columns]
+
+    return orient

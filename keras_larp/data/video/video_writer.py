@@ -1,6 +1,9 @@
 """Writing clips as video files, images, grids and film strips."""
 
 import collections.abc
+import fractions
+import math
+import numbers
 import os
 import typing
 
@@ -126,7 +129,7 @@ def film_strips(
 
 
 def write_video(
-    path: str | os.PathLike, video: typing.Any, fps: int = 8
+    path: str | os.PathLike, video: typing.Any, fps: float = 8
 ) -> None:
     """Writes a video file atomically, in the format of its extension.
 
@@ -135,11 +138,14 @@ def write_video(
             container that FFmpeg can write H.264 to, such as `.mp4`.
         video: uint8, or floats in [0, 1], `(T, H, W, 3)`. Array or tensor of
             any backend. Floats are clipped.
-        fps: Integer. Frames per second. Defaults to 8.
+        fps: Float. Frames per second, such as 29.97. GIF files round the
+            duration of a frame to 10 ms, and store consecutive equal frames
+            as one longer frame; use `.mp4` if the number of frames matters.
+            Defaults to 8.
 
     Raises:
-        ValueError: If `video` has another shape, or if the extension is
-            unknown.
+        ValueError: If `video` has another shape, `fps` is not positive, or
+            the extension is unknown.
 
     Example:
 
@@ -148,7 +154,15 @@ def write_video(
     ```
     """
     video = _to_uint8(video, 4)
-    fps = check_integer("fps", fps, 1)
+    if (
+        isinstance(fps, bool)
+        or not isinstance(fps, numbers.Real)
+        or not math.isfinite(fps)
+        or fps < 0.01
+    ):
+        raise ValueError(
+            f"`fps` must be a number >= 0.01. Received: fps={fps!r}"
+        )
     with atomic_write(path) as temporary:
         if temporary.suffix.lower() == ".gif":
             _write_gif(temporary, video, fps)
@@ -210,9 +224,13 @@ def _write_container(path, video, fps):
     pad_bottom, pad_right = video.shape[1] % 2, video.shape[2] % 2
     padding = ((0, 0), (0, pad_bottom), (0, pad_right), (0, 0))
     video = np.pad(video, padding, mode="edge")
+    # The largest denominator of common frame rates: 30000 / 1001 is 29.97.
+    rate = fractions.Fraction(float(fps)).limit_denominator(1001)
     try:
-        with av.open(path, "w") as container:
-            stream = container.add_stream("libx264", rate=fps)
+        # FFmpeg would take the part of a relative path before a colon for a
+        # protocol.
+        with av.open(path.absolute(), "w") as container:
+            stream = container.add_stream("libx264", rate=rate)
             stream.height, stream.width = video.shape[1:3]
             stream.pix_fmt = "yuv420p"
             stream.options = {"crf": "12"}

@@ -298,28 +298,87 @@ def test_written_video_can_be_read(tmp_path, name):
     assert np.abs(frames / 255.0 - video[3:11]).mean() < 0.03
 
 
-def test_rotation_metadata_of_portrait_videos_is_applied(tmp_path):
-    """Phones store portrait videos as landscape frames to be rotated."""
-    path = tmp_path / "clip.mp4"
-    landscape = np.zeros((4, 32, 48, 3), "uint8")
-    landscape[:, :, :24] = 255  # The left half becomes the upper half.
-    data.write_video(path, landscape)
+def write_with_display_matrix(path, video, a, b, c, d):
+    """Writes a file with a display matrix.
+
+    The matrix maps a pixel (x, y) to (a x + c y, b x + d y).
+    """
 
     def matrix(a, b, c, d):
+        values = (round(value * (1 << 16)) for value in (a, b, c, d))
+        a, b, c, d = values
         return struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
 
-    one = 1 << 16
+    data.write_video(path, video)
     content = path.read_bytes()
-    start = content.rindex(matrix(one, 0, 0, one))  # the track's matrix
-    rotated = matrix(0, one, -one, 0)
-    end = start + len(rotated)
-    path.write_bytes(content[:start] + rotated + content[end:])
+    start = content.rindex(matrix(1, 0, 0, 1))  # the track's matrix
+    end = start + 36
+    path.write_bytes(content[:start] + matrix(a, b, c, d) + content[end:])
+
+
+@pytest.mark.parametrize(
+    ("matrix", "expected"),
+    [
+        # Brightness: top left, top right, bottom left, bottom right.
+        ((1, 0, 0, 1), (0, 80, 160, 240)),
+        ((0, 1, -1, 0), (160, 0, 240, 80)),  # clockwise
+        ((-1, 0, 0, -1), (240, 160, 80, 0)),
+        ((0, -1, 1, 0), (80, 240, 0, 160)),  # counterclockwise
+        ((-1, 0, 0, 1), (80, 0, 240, 160)),  # mirrored: front cameras
+        ((1, 0, 0, -1), (160, 240, 0, 80)),
+        ((0, 1, 1, 0), (0, 160, 80, 240)),
+        ((0, -1, -1, 0), (240, 80, 160, 0)),
+    ],
+)
+def test_display_matrix_is_applied(tmp_path, matrix, expected):
+    path = tmp_path / "clip.mp4"
+    stored = np.zeros((2, 32, 48, 3), "uint8")
+    stored[:, :16, 24:], stored[:, 16:, :24] = 80, 160
+    stored[:, 16:, 24:] = 240
+    write_with_display_matrix(path, stored, *matrix)
     for size in (None, 16):
-        frames = data.read_frames(path, [1], image_size=size)
-        _, height, width, _ = frames.shape
-        assert height / width == 1.5
-        top, bottom = np.split(frames[0].mean(axis=(1, 2)), 2)
-        assert top.mean() > 240 > 15 > bottom.mean()
+        frame = data.read_frames(path, [1], image_size=size)[0]
+        height, width, _ = frame.shape
+        assert width / height == (1.5 if matrix[0] else 2 / 3)
+        corners = frame[[2, 2, -3, -3], [2, -3, 2, -3]].mean(axis=-1)
+        np.testing.assert_allclose(corners, expected, atol=6)
+    frame = data.read_frames(path, [1], geometry="stored")[0]
+    assert np.abs(frame - stored[1].astype(float)).max() < 20
+
+
+def test_sample_aspect_ratio_widens_frames(shared_dir):
+    path = shared_dir / "data/odd/sar_2x1.mp4"
+    frame = data.read_frames(path, [5])[0]
+    assert frame.shape == (360, 1280, 3)
+    stored = data.read_clip(path, 5, 1, geometry="stored")[0]
+    assert stored.shape == (360, 640, 3)
+    pairs = frame.reshape(360, 640, 2, 3).mean(axis=2)
+    assert np.abs(pairs - stored).mean() < 3
+    assert data.read_frames(path, [5], 90).shape == (1, 90, 320, 3)
+    source = data.FileSource([data.VideoFile(str(path))])
+    assert source.read(0, [0]).shape == (1, 360, 1280, 3)
+    source.geometry = "stored"
+    assert source.read(0, [0]).shape == (1, 360, 640, 3)
+
+
+def test_sample_aspect_ratio_precedes_rotation(shared_dir, tmp_path):
+    """The ratio describes stored pixels."""
+    av = pytest.importorskip("av")
+    original = shared_dir / "data/odd/sar_2x1.mp4"
+    path = tmp_path / "clip.mp4"
+    with av.open(str(original)) as source, av.open(str(path), "w") as copy:
+        stream = copy.add_stream_from_template(source.streams.video[0])
+        stream.set_display_rotation(90)
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                copy.mux(packet)
+    assert data.read_frames(path, [0]).shape == (1, 1280, 360, 3)
+
+
+def test_unknown_geometry(tmp_path):
+    with pytest.raises(ValueError, match="`geometry` must be one of"):
+        data.read_frames(tmp_path / "clip.mp4", [0], geometry="square")
 
 
 def test_clip_past_the_end_repeats_the_last_frame(tmp_path):

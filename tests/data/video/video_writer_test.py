@@ -57,6 +57,22 @@ def test_video_file_has_the_written_frames_and_frame_rate(tmp_path):
     np.testing.assert_allclose(means, np.linspace(0, 1, 5), atol=0.03)
 
 
+@pytest.mark.parametrize("fps", [29.97, 30000 / 1001, 12.5, np.float32(24)])
+def test_frame_rate_may_be_fractional(tmp_path, fps):
+    video = np.zeros((3, 16, 16, 3))
+    for name in ("video.mp4", "video.mkv", "video.gif"):
+        data.write_video(tmp_path / name, video, fps=fps)
+    with av.open(tmp_path / "video.mp4") as container:
+        rate = container.streams.video[0].average_rate
+    assert float(rate) == pytest.approx(float(fps), abs=1e-3)
+
+
+@pytest.mark.parametrize("fps", [0, -1.0, float("nan"), float("inf"), "8"])
+def test_invalid_frame_rate(tmp_path, fps):
+    with pytest.raises(ValueError, match="`fps` must be a number"):
+        data.write_video(tmp_path / "a.mp4", np.zeros((3, 16, 16, 3)), fps)
+
+
 def test_unknown_extensions_are_rejected_and_leave_no_file(tmp_path):
     with pytest.raises(ValueError, match="'.xyz'"):
         data.write_video(tmp_path / "video.xyz", np.zeros((2, 8, 8, 3)))
