@@ -5,8 +5,9 @@ import numpy as np
 
 from keras_larp import data
 from keras_larp.callbacks.averaged_weights import averaged_weights
+from keras_larp.data.video.video_writer import MIN_FPS
 from keras_larp.utils.arrays import to_numpy
-from keras_larp.utils.checks import check_integer
+from keras_larp.utils.checks import check_integer, check_number
 
 
 class ReconstructionGrid(keras.callbacks.Callback):
@@ -23,7 +24,7 @@ class ReconstructionGrid(keras.callbacks.Callback):
         every: Integer. Number of epochs between videos. Defaults to 1.
         num_clips: Integer. Maximum number of clips. Defaults to 8.
         num_columns: Integer. Number of pairs per row. Defaults to 2.
-        fps: Integer. Frames per second. Defaults to 8.
+        fps: Float. Frames per second. Defaults to 8.
         suffix: String. `".mp4"`, `".gif"` or another suffix that
             `keras_larp.data.write_video` supports. Defaults to `".mp4"`.
 
@@ -67,7 +68,7 @@ class ReconstructionGrid(keras.callbacks.Callback):
         self.folder = pathlib.Path(folder)
         self.every = check_integer("every", every, 1)
         self.num_columns = check_integer("num_columns", num_columns, 1)
-        self.fps = check_integer("fps", fps, 1)
+        self.fps = check_number("fps", fps, MIN_FPS)
         self.suffix = suffix
 
     def on_epoch_end(self, epoch, logs=None):

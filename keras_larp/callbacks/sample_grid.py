@@ -4,7 +4,8 @@ import keras
 
 from keras_larp import data
 from keras_larp.callbacks.averaged_weights import averaged_weights
-from keras_larp.utils.checks import check_integer
+from keras_larp.data.video.video_writer import MIN_FPS
+from keras_larp.utils.checks import check_integer, check_number
 
 
 class SampleGrid(keras.callbacks.Callback):
@@ -21,7 +22,7 @@ class SampleGrid(keras.callbacks.Callback):
         folder: String or path. Folder to write to.
         every: Integer. Number of epochs between videos. Defaults to 1.
         num_columns: Integer. Number of clips per row. Defaults to 4.
-        fps: Integer. Frames per second. Defaults to 8.
+        fps: Float. Frames per second. Defaults to 8.
         suffix: String. `".mp4"`, `".gif"` or another suffix that
             `keras_larp.data.write_video` supports. Defaults to `".mp4"`.
         seed: Integer. Sampling seed. Defaults to 0.
@@ -65,7 +66,7 @@ class SampleGrid(keras.callbacks.Callback):
         self.folder = pathlib.Path(folder)
         self.every = check_integer("every", every, 1)
         self.num_columns = check_integer("num_columns", num_columns, 1)
-        self.fps = check_integer("fps", fps, 1)
+        self.fps = check_number("fps", fps, MIN_FPS)
         self.suffix = suffix
         self.seed = seed
         self.options = options

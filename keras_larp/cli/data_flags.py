@@ -11,6 +11,7 @@ from keras_larp import data
 from keras_larp.cli import lazy_keras as keras
 from keras_larp.data.sources.video_files import is_hidden
 from keras_larp.data.sources.video_source import VideoSource
+from keras_larp.data.video.video_reader import GEOMETRIES
 
 COMPUTED = ["moving_shapes", "atari"]
 FILES = ["ucf101", "kinetics600", "folder", "csv"]
@@ -77,6 +78,14 @@ def define(values: flags.FlagValues, batch_size: int | None = None) -> None:
         "Number of worker processes that decode video. 0 decodes in the main "
         "process.",
         0,
+        **options,
+    )
+    flags.DEFINE_enum(
+        "geometry",
+        "display",
+        GEOMETRIES,
+        "How to read frames of video files: as a player shows them, or as they "
+        "are stored, without rotation, mirroring and sample aspect ratio.",
         **options,
     )
     is_training = batch_size is None
@@ -338,15 +347,17 @@ def kept(
 def _make_files(values, entry, split, class_names=None):
     """Creates the source of an entry of --data."""
     format_, path = _format_and_path(values, entry)
-    on_error = values.on_error
+    geometry, on_error = values.geometry, values.on_error
     if format_ == "folder":
-        return data.VideoFolder(path, class_names)
+        return data.VideoFolder(path, class_names, geometry)
     if format_ == "ucf101":
-        return data.UCF101(path, split, values.fold, on_error=on_error)
+        return data.UCF101(
+            path, split, values.fold, on_error=on_error, geometry=geometry
+        )
     if format_ == "kinetics600":  # Paths are relative to the CSV file.
         folder = pathlib.Path(path).parent
-        return data.Kinetics600(folder, path, class_names, on_error)
-    return data.VideoList(path, None, class_names, on_error)
+        return data.Kinetics600(folder, path, class_names, on_error, geometry)
+    return data.VideoList(path, None, class_names, on_error, geometry)
 
 
 def _print_summary(values, entry, split, source):

@@ -7,6 +7,7 @@ from absl import flags
 import keras_larp
 from keras_larp import data
 from keras_larp.cli.command import require
+from keras_larp.data.video.video_writer import MIN_FPS
 
 
 def define_tokenizer(values: flags.FlagValues) -> None:
@@ -107,10 +108,13 @@ def define_files(values: flags.FlagValues, output: str) -> None:
     """Defines `--output`, with its default, and `--fps`."""
     options: dict[str, Any] = {"flag_values": values, "module_name": "Output"}
     flags.DEFINE_string("output", output, "Output folder.", **options)
-    flags.DEFINE_integer(
-        "fps", 8, "Frame rate of video files, in frames per second.", 1,
+    flags.DEFINE_float(
+        "fps",
+        8.0,
+        "Frame rate of video files, in frames per second.",
+        MIN_FPS,
         **options,
-    )  # fmt: skip
+    )
 
 
 def load_tokenizer(values: flags.FlagValues):

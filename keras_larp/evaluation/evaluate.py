@@ -180,15 +180,16 @@ def evaluate_generation(
         generator: Class-conditional `ARVideoGenerator`.
         tokenizer: `LARPTokenizer` that decodes its tokens.
         labels: Integers of shape `(num_samples,)`. Class of each generated
-            clip. `EvaluationClips.labels()` of training clips follows the
-            class distribution of the training set.
+            clip, -1 for none. `EvaluationClips.labels()` of training clips
+            follows the class distribution of the training set.
         clips: `EvaluationClips`. The real clips, of any number.
         feature_extractor: `FeatureExtractor` of the Fréchet distance.
         generate_options: Optional dictionary of arguments of `generate`:
             `guidance_scale`, `guidance_interval`, `temperature`, `top_k`,
             `top_p`, `seed`.
         classifier: Optional `ClipClassifier`. Adds the fraction of generated
-            clips that it assigns to their class to the results.
+            clips that it assigns to their class to the results. Clips without
+            a class (-1) do not count.
         batch_size: As in `evaluate_reconstruction`.
         shard: As in `evaluate_reconstruction`.
         save_videos: Boolean. Whether to also write the generated clips.
@@ -232,7 +233,7 @@ def evaluate_generation(
     generator.check_tokenizer(tokenizer)
     distance = _distance_name(feature_extractor, "g", tokenizer.num_frames)
     generate_options = {"seed": 0, **(generate_options or {})}
-    labels = np.asarray(labels, "<i4")
+    labels = to_numpy(labels).astype("<i4")
     settings = {
         **_common_settings("generation", batch_size, settings),
         "num_samples": len(labels),
@@ -247,13 +248,22 @@ def evaluate_generation(
         settings["classifier_sha256"] = model_fingerprint(classifier)
         settings["classifier_accuracy"] = classifier.accuracy
 
+    def measure_fidelity(name, videos, class_ids):
+        """Whether each clip with a class is assigned to it."""
+        has_class = class_ids >= 0
+        if not has_class.any():
+            return {}
+        predicted = predicted_classes(classifier, videos)[: len(class_ids)]
+        return {name: (predicted == class_ids)[has_class]}
+
     def measure_real(videos, classes, indices):
         count = len(indices)
         videos = pad_batch(videos, batch_size)
         rows = {f"real_{distance}": feature_extractor(videos)[:count]}
         if classifier is not None:
-            predicted = predicted_classes(classifier, videos)[:count]
-            rows["class_fidelity_of_real_clips"] = predicted == classes
+            rows |= measure_fidelity(
+                "class_fidelity_of_real_clips", videos, classes
+            )
         return rows
 
     def measure_generated(indices, folder):
@@ -270,8 +280,7 @@ def evaluate_generation(
         padded = pad_batch(videos, batch_size)
         rows = {f"generated_{distance}": feature_extractor(padded)[:count]}
         if classifier is not None:
-            predicted = predicted_classes(classifier, padded)[:count]
-            rows["class_fidelity"] = predicted == class_ids
+            rows |= measure_fidelity("class_fidelity", padded, class_ids)
         if save_videos:
             for index, video in zip(indices, videos, strict=True):
                 data.write_video(_video_path(folder, index), video)

@@ -106,6 +106,9 @@ class EvaluationClips:
         # For other kinds of sampling, it is unknown until clips are read.
         if self.loader.windows:
             unreadable["num_unreadable_videos"] = self.num_unreadable_videos
+        geometry = {}
+        if self.loader.source.geometry is not None:
+            geometry["geometry"] = self.loader.source.geometry
         return {
             "num_clips": len(self),
             "num_available_clips": len(self.loader),
@@ -115,6 +118,7 @@ class EvaluationClips:
             "seed": self.loader.seed,
             "num_frames": self.loader.num_frames,
             "image_size": self.loader.image_size,
+            **geometry,
             "names_sha256": self._names_checksum(),
         }
 

@@ -1,5 +1,6 @@
 import numpy as np
 
+from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.files import atomic_write
 
 
@@ -48,13 +49,13 @@ class FeatureStatistics:
         """Adds samples.
 
         Args:
-            features: Float array `(B, D)`.
+            features: Float array or tensor `(B, D)`.
 
         Raises:
             ValueError: If the rank is wrong, `D` differs from earlier
                 samples, or a feature is not finite. No sample is added then.
         """
-        features = np.asarray(features)
+        features = to_numpy(features)
         if features.ndim != 2:
             raise ValueError(
                 "Expected features of shape (samples, features). "

@@ -13,6 +13,7 @@ from keras_larp.backend import (
 )
 from keras_larp.layers.attention import grow_cache
 from keras_larp.layers.sampling import draw_categorical, filtered_probabilities
+from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.batching import pad_batch
 from keras_larp.utils.checks import check_integer, check_number
 from keras_larp.utils.input_checks import check_ids
@@ -335,7 +336,7 @@ class VideoGeneration:
                 )
             num_samples = check_integer("num_samples", num_samples, 1)
             class_ids = np.full((num_samples,), -1)
-        class_ids = np.asarray(self._ids_from_names(class_ids))
+        class_ids = to_numpy(self._ids_from_names(class_ids))
         if (class_ids < 0).any() and not self.class_dropout:
             raise ValueError(
                 "Generation without a class needs a generator with "
@@ -377,7 +378,7 @@ class VideoGeneration:
         shape = count, self.num_tokens
         if known_tokens is None:
             return np.full(shape, -1, "int32")
-        known_tokens = np.asarray(ops.convert_to_numpy(known_tokens))
+        known_tokens = to_numpy(known_tokens)
         non_negative = np.where(known_tokens == -1, 0, known_tokens)
         check_ids(non_negative, "known tokens", self.vocab_size, shape)
         return known_tokens.astype("int32")

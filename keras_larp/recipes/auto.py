@@ -157,7 +157,7 @@ def _inspect_videos(source):
 def _video_size(source, index):
     """Returns the shorter side and the number of frames of a video."""
     _, height, width, _ = source.read(index, np.array([0])).shape
-    return min(height, width), source.num_frames(index)
+    return min(height, width), int(source.num_frames(index))
 
 
 def _accelerator():

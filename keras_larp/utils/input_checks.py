@@ -152,9 +152,7 @@ def check_ids(
     Raises:
         ValueError: If the shape, the dtype or an id is invalid.
     """
-    if hasattr(ids, "detach"):
-        ids = ids.detach().cpu()
-    ids = np.asarray(ids)
+    ids = to_numpy(ids)
     if len(ids.shape) == len(shape) + 1 and ids.shape[-1] == size:
         raise ValueError(
             f"Expected {name} of shape {_describe(shape)}. Received: "

@@ -216,3 +216,12 @@ def test_collapse_warns_once_and_again_after_recovery():
 def test_invalid_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.once
+def test_frame_rates_of_grids_may_be_fractional():
+    grid = callbacks.ReconstructionGrid(clips(), "folder", fps=29.97)
+    samples = callbacks.SampleGrid([0], tiny_tokenizer(), "folder", fps=29.97)
+    assert grid.fps == samples.fps == 29.97
+    with pytest.raises(ValueError, match="`fps` must be a finite number"):
+        callbacks.ReconstructionGrid(clips(), "folder", fps=0)

@@ -3,6 +3,7 @@ runs, file names, and videos without classes."""
 
 import pathlib
 
+import av
 import numpy as np
 import pytest
 from run_command import run_here, written
@@ -206,3 +207,10 @@ def test_tokens_of_videos_without_class_names_are_visualized(
         *("--num_clips=2", "--kept_tokens=3"),
     )
     assert "reconstructions.gif" in written(tmp_path / "figures")
+
+
+def test_frame_rate_may_be_fractional(presets, tmp_path):
+    generated(presets, tmp_path, "--classes=0", "--fps=29.97", "--nogrid")
+    with av.open(next(tmp_path.glob("*.mp4"))) as container:
+        rate = container.streams.video[0].average_rate
+    assert float(rate) == pytest.approx(29.97)

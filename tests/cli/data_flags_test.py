@@ -247,3 +247,10 @@ def test_inference_of_ucf101_ignores_case_and_system_files(tmp_path):
     name = "archery/V_Archery_g01_c01.AVI"
     touch(tmp_path, name, "__MACOSX/v_1.avi", ".old/v_1.avi")
     assert data_flags.data_format(parsed(f"--data={tmp_path}")) == "ucf101"
+
+
+def test_geometry_of_files(tmp_path):
+    touch(tmp_path, "a.mp4")
+    assert make_source(f"--data={tmp_path}").geometry == "display"
+    source = make_source(f"--data={tmp_path}", "--geometry=stored")
+    assert source.geometry == "stored"

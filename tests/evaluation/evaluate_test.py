@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from accelerator_tensor import AcceleratorTensor
 from tiny_models import tiny_generator, tiny_tokenizer
 
 from keras_larp import data, evaluation
@@ -289,18 +290,51 @@ def test_mismatched_arguments_are_rejected(models, extractor, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+class ConstantClassifier(keras.Model):
+    """Assigns every clip to class 0."""
+
+    accuracy = 1.0
+
+    def call(self, videos):
+        first = keras.ops.zeros_like(videos[:, 0, 0, 0, 0], "int32")
+        return keras.ops.one_hot(first, 12)
+
+
 def test_class_fidelity(models, extractor, tmp_path):
-    class Constant(keras.Model):
-        """Assigns every clip to class 0."""
-
-        accuracy = 1.0
-
-        def call(self, videos):
-            first = keras.ops.zeros_like(videos[:, 0, 0, 0, 0], "int32")
-            return keras.ops.one_hot(first, 12)
-
-    run("generation", tmp_path, models, extractor, classifier=Constant())
+    classifier = ConstantClassifier()
+    run("generation", tmp_path, models, extractor, classifier=classifier)
     results, settings = evaluation.merge(tmp_path)
     assert results["class_fidelity"] == pytest.approx(0.1)  # 1 label of 10
     assert 0 <= results["class_fidelity_of_real_clips"] < 0.5
     assert settings["classifier_accuracy"] == 1.0
+
+
+class PartlyLabeled(data.MovingShapes):
+    """Every other clip has class 0, the others have none."""
+
+    def label(self, index):
+        return -(index % 2)
+
+
+def test_clips_without_a_class_do_not_count_for_class_fidelity(
+    models, extractor, tmp_path
+):
+    clips = evaluation.EvaluationClips(PartlyLabeled(6, 4, 16), 4, 16)
+    models = {
+        **models,
+        "generator": tiny_generator(num_classes=12, class_dropout=0.1),
+    }
+    options = {"clips": clips, "classifier": ConstantClassifier()}
+    labels = [-1, -1, -1, 0, 0, 1]  # the first batch has no class
+    run("generation", tmp_path, models, extractor, labels=labels, **options)
+    results, _ = evaluation.merge(tmp_path)
+    assert results["class_fidelity"] == pytest.approx(2 / 3)
+    assert results["class_fidelity_of_real_clips"] == 1.0
+
+
+@pytest.mark.once
+def test_labels_may_be_a_tensor(models, extractor, tmp_path):
+    run("generation", tmp_path, models, extractor)
+    labels = AcceleratorTensor(np.arange(10))
+    # Complete, with the same settings.
+    run("generation", tmp_path, models, extractor, labels=labels)

@@ -111,3 +111,10 @@ def test_overlapping_files(folder):
     assert len(overlapping_files(training, training)) == 3
     shapes = data.MovingShapes(4)
     assert overlapping_files(shapes, shapes) == []
+
+
+def test_settings_have_the_geometry_of_files(folder):
+    source = data.VideoFolder(folder / "train", geometry="stored")
+    assert EvaluationClips(source, 4, 16).settings()["geometry"] == "stored"
+    shapes = data.MovingShapes(2, 4, 16)
+    assert "geometry" not in EvaluationClips(shapes, 4, 16).settings()

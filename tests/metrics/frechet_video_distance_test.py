@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from accelerator_tensor import AcceleratorTensor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
@@ -317,3 +318,10 @@ def test_extractor_name_defaults_to_the_function_name():
     assert named.extractor_name == "colors 2"
     named.update_real(colored_clips())
     assert named.real.extractor == "colors 2"
+
+
+@pytest.mark.once
+def test_features_may_be_a_tensor():
+    features = random_features(5, 3)
+    tensor = AcceleratorTensor(features)
+    assert_equal_statistics(statistics_of(tensor), statistics_of(features))

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from accelerator_tensor import AcceleratorTensor
 from keras import ops
 from tiny_models import clips, tiny_generator, tiny_tokenizer
 
@@ -276,3 +277,17 @@ def test_lists_of_clips_are_encoded():
     tensors = [ops.convert_to_tensor(clip) for clip in clips(2)]
     for videos in (list(clips(2)), tensors):
         np.testing.assert_array_equal(numpy(tokenizer.encode(videos)), expected)
+
+
+@pytest.mark.once
+def test_ids_may_be_tensors_on_an_accelerator():
+    model, known_tokens = random_generator(), np.full((2, 6), -1)
+    expected = model.generate([1, 2], known_tokens=known_tokens)
+    for class_ids in (
+        AcceleratorTensor([1, 2]),
+        [AcceleratorTensor(1), AcceleratorTensor(2)],
+    ):
+        ids = model.generate(
+            class_ids, known_tokens=AcceleratorTensor(known_tokens)
+        )
+        np.testing.assert_array_equal(numpy(ids), numpy(expected))

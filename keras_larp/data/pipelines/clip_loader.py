@@ -123,7 +123,7 @@ class ClipLoader:
         try:
             if start is None:
                 indices = frame_indices(
-                    self.source.num_frames(video_index),
+                    int(self.source.num_frames(video_index)),
                     self.num_frames,
                     self.frame_sampling,
                     generator,
@@ -143,10 +143,10 @@ class ClipLoader:
         video = fit_clip(frames, self.image_size, flip, box)
         if self.augment is not None:
             seed = int(generator.integers(2**31))
-            video = self.augment(to_unit_range(video), seed)
+            video = to_numpy(self.augment(to_unit_range(video), seed))
         return {
             "video": video,
-            "label": np.int32(self.source.label(video_index)),
+            "label": np.int32(self.label(index)),
             "start": np.int32(indices[0]),
         }
 
@@ -207,7 +207,7 @@ class ClipLoader:
         windows = []
         for index in range(len(self.source)):
             try:
-                total = self.source.num_frames(index)
+                total = int(self.source.num_frames(index))
             except VideoDecodeError as error:
                 self.keep(error)
                 continue

@@ -61,7 +61,7 @@ class CachedSource(WrappedSource):
     ) -> np.ndarray:
         # Two threads may read the same video at once, which is harmless.
         if index not in self._videos:
-            indices = np.arange(self.source.num_frames(index))
+            indices = np.arange(int(self.source.num_frames(index)))
             video = fit_clip(self.source.read(index, indices), self.image_size)
             self._videos[index] = np.ascontiguousarray(video)
         return self._videos[index][frame_indices]

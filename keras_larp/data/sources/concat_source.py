@@ -26,6 +26,8 @@ class ConcatSource(VideoSource):
         class_names: Tuple of strings. The class names of all sources.
         flip_changes_label: Boolean. Whether mirroring changes the class of
             clips of any source.
+        geometry: String. The geometry of the sources that have one. If they
+            differ, those of all sources, separated by commas.
 
     Raises:
         TypeError: If a source is not a `VideoSource`.
@@ -77,6 +79,11 @@ class ConcatSource(VideoSource):
         image_sizes = {source.default_image_size for source in self.sources}
         if len(image_sizes) == 1:
             self.default_image_size = image_sizes.pop()
+        geometries = [source.geometry for source in self.sources]
+        if len({*geometries} - {None}) > 1:
+            self.geometry = ",".join(name or "none" for name in geometries)
+        else:
+            self.geometry = next(filter(None, geometries), None)
 
     def __len__(self) -> int:
         return int(self._ends[-1])

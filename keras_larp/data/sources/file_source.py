@@ -51,8 +51,7 @@ class FileSource(VideoSource):
             are not part of the source. Defaults to none.
         geometry: String. `"display"` reads frames as a player shows them,
             `"stored"` without rotation, mirroring and sample aspect ratio;
-            see `read_frames`. Defaults to `"display"`. The attribute can be
-            changed: `source.geometry = "stored"`.
+            see `read_frames`. Defaults to `"display"`.
 
     Attributes:
         files: List of `VideoFile`.
@@ -111,7 +110,8 @@ class FileSource(VideoSource):
             ids and sizes of the classes. The following ones list the videos
             without a class and the skipped files by reason, if there are any.
         """
-        sizes = collections.Counter(file.label for file in self.files)
+        labels = [self.label(i) for i in range(len(self))]
+        sizes = collections.Counter(labels)
         num_unlabeled = sizes.pop(-1, 0)
         lines = [
             _count(len(self.files), "video"),
@@ -119,11 +119,7 @@ class FileSource(VideoSource):
         ]
         lines = [", ".join(lines)]
         if num_unlabeled and self.class_names:
-            names = [
-                self.name(i)
-                for i, file in enumerate(self.files)
-                if file.label == -1
-            ]
+            names = [self.name(i) for i, n in enumerate(labels) if n == -1]
             lines.append(f"{num_unlabeled} without a class: {_examples(names)}")
         reasons: dict[str, list[str]] = collections.defaultdict(list)
         for file in self.skipped:
@@ -162,7 +158,7 @@ class FileSource(VideoSource):
         return path.replace(os.sep, "/")
 
     def label(self, index: int) -> int:
-        return self.files[index].label
+        return int(self.files[index].label)
 
     def num_frames(self, index: int) -> int:
         return count_frames(self.path(index))

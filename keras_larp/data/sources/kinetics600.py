@@ -21,6 +21,8 @@ class Kinetics600(VideoList):
         on_error: String. What to do if a listed file does not exist, as is
             common because videos disappear from YouTube: `"raise"` or
             `"skip"`. Defaults to `"raise"`.
+        geometry: String. `"display"` or `"stored"`; see `read_frames`.
+            Defaults to `"display"`.
 
     Attributes:
         class_names: Tuple of 600 strings.
@@ -51,8 +53,9 @@ class Kinetics600(VideoList):
         csv_file: str | os.PathLike,
         class_names: collections.abc.Iterable[str] | None = None,
         on_error: str = "raise",
+        geometry: str = "display",
     ):
-        super().__init__(csv_file, root, class_names, on_error)
+        super().__init__(csv_file, root, class_names, on_error, geometry)
         if len(self.class_names) != 600:
             raise ValueError(
                 f"Kinetics-600 has 600 classes, and {csv_file} must name all "

@@ -6,7 +6,10 @@ import numpy as np
 
 from keras_larp.data.sources.video_source import VideoSource
 from keras_larp.data.sources.wrapped_source import WrappedSource
+from keras_larp.data.video.display_geometry import read_geometry
 from keras_larp.data.video.frame_index import decode_error
+from keras_larp.data.video.transforms import resize_frame
+from keras_larp.data.video.video_reader import GEOMETRIES
 from keras_larp.utils.optional_imports import require
 
 
@@ -22,12 +25,18 @@ class TfioReader(WrappedSource):
     frames that decode. If the width is not a multiple of 8, the last columns
     of frames are wrong (those of the center crop are right).
 
+    tensorflow-io returns stored frames. Unless the source has
+    `geometry="stored"`, the reader takes rotation, mirroring and sample aspect
+    ratio from PyAV and applies them.
+
     Args:
         source: `VideoSource` of files.
 
     Raises:
-        ImportError: If tensorflow-io or FFmpeg 4 does not load.
-        VideoDecodeError: If a file is not a video.
+        ImportError: If tensorflow-io or FFmpeg 4 does not load, or PyAV is
+            needed and not installed.
+        ValueError: If the source concatenates sources of different geometry.
+        VideoDecodeError: If no frame of a file decodes.
 
     Example:
 
@@ -40,6 +49,12 @@ class TfioReader(WrappedSource):
 
     def __init__(self, source: VideoSource):
         super().__init__(source)
+        if self.geometry not in (None, *GEOMETRIES):
+            raise ValueError(
+                "All videos must have the same geometry. Create one reader "
+                "for each source of a `ConcatSource`. Received: a source with "
+                f"geometry={self.geometry!r}"
+            )
         self._tf = require("tensorflow", "tfio")
         self._decode = _load_decoder()
         # The video that each thread decoded last: `num_frames` decodes the
@@ -61,7 +76,15 @@ class TfioReader(WrappedSource):
         path = self.source.path(index)
         if path is None:
             return super().read(index, frame_indices, image_size)
-        return self._decode_file(path)[frame_indices]
+        frames = self._decode_file(path)[frame_indices]
+        if self.geometry == "stored":
+            return frames
+        geometry = read_geometry(path)
+        stored_size = frames.shape[1:3]
+        size = geometry.stretched_size(*stored_size)
+        if size != stored_size:
+            frames = [resize_frame(frame, size) for frame in frames]
+        return np.stack([geometry.orient(frame) for frame in frames])
 
     def _decode_file(self, path):
         if getattr(self._decoded, "path", None) != path:

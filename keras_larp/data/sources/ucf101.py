@@ -48,6 +48,8 @@ class UCF101(FileSource):
             Defaults to `None`, which searches for them.
         on_error: String. What to do if listed files do not exist: `"raise"`
             or `"skip"`. Defaults to `"raise"`.
+        geometry: String. `"display"` or `"stored"`; see `read_frames`.
+            Defaults to `"display"`.
 
     Attributes:
         class_names: Tuple of the 101 class names.
@@ -83,6 +85,7 @@ class UCF101(FileSource):
         fold: int = 1,
         split_lists: str | os.PathLike | None = None,
         on_error: str = "raise",
+        geometry: str = "display",
     ):
         check_choice("split", split, ("train", "test", "all"))
         check_integer("fold", fold, 1, 3)
@@ -108,7 +111,7 @@ class UCF101(FileSource):
                 f'{split} split of fold {fold}. Pass `split="all"` for all, or '
                 "read it as a `VideoFolder` (--data_format=folder in commands)."
             )
-        super().__init__(files, root, self.class_names, skipped)
+        super().__init__(files, root, self.class_names, skipped, geometry)
 
 
 def _list_files(root):

@@ -25,6 +25,8 @@ class VideoFolder(FileSource):
         class_names: List of strings. All class names, indexed by class id,
             for a folder that has only some of them. Defaults to the names of
             the subfolders.
+        geometry: String. `"display"` or `"stored"`; see `read_frames`.
+            Defaults to `"display"`.
 
     Attributes:
         class_names: Tuple of strings, empty without classes.
@@ -33,7 +35,8 @@ class VideoFolder(FileSource):
     Raises:
         FileNotFoundError: If `root` is not a folder.
         ValueError: If there is no video, or a subfolder is not in
-            `class_names`, or `class_names` has duplicates.
+            `class_names`, or `class_names` has duplicates, or `geometry` is
+            unknown.
 
     Example:
 
@@ -51,6 +54,7 @@ class VideoFolder(FileSource):
         self,
         root: str | os.PathLike,
         class_names: collections.abc.Iterable[str] | None = None,
+        geometry: str = "display",
     ):
         root = pathlib.Path(root)
         if not root.is_dir():
@@ -83,7 +87,7 @@ class VideoFolder(FileSource):
             VideoFile(str(path), ids[name])
             for path, name in zip(paths, folders, strict=True)
         ]
-        super().__init__(files, root, class_names, skipped)
+        super().__init__(files, root, class_names, skipped, geometry)
         num_loose = folders.count(None)
         if names and num_loose:
             logging.warning(

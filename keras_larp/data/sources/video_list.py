@@ -45,6 +45,8 @@ class VideoList(FileSource):
             class ids.
         on_error: String. What to do if a listed file does not exist:
             `"raise"` or `"skip"`. Defaults to `"raise"`.
+        geometry: String. `"display"` or `"stored"`; see `read_frames`.
+            Defaults to `"display"`.
 
     Attributes:
         class_names: Tuple of strings, empty if no video has a class. If the
@@ -75,6 +77,7 @@ class VideoList(FileSource):
         root: str | os.PathLike | None = None,
         class_names: collections.abc.Iterable[str] | None = None,
         on_error: str = "raise",
+        geometry: str = "display",
     ):
         csv_file = pathlib.Path(csv_file)
         check_choice("on_error", on_error, ("raise", "skip"))
@@ -101,7 +104,7 @@ class VideoList(FileSource):
         for row, path in zip(rows, paths, strict=True):
             label = _class_id(row, ids, self._has_ids, csv_file)
             path = root.joinpath(*path.parts[num_removed:])
-            if path.is_file():
+            if os.path.isfile(path):
                 files.append(VideoFile(str(path), label))
             elif on_error == "skip":
                 skipped.append(SkippedFile(str(path), MISSING))
@@ -117,7 +120,7 @@ class VideoList(FileSource):
                 f"None of the {len(rows)} files of {csv_file} is in {root}."
             )
         self.num_missing = len(skipped)
-        super().__init__(files, root, class_names, skipped)
+        super().__init__(files, root, class_names, skipped, geometry)
 
     def _describe_classes(self, sizes):
         if not self.class_names:
@@ -302,6 +305,6 @@ def _num_folders_to_remove(root, paths):
     """How many leading folders to remove so that the first file is found."""
     for path in paths:
         for count in range(len(path.parts)):
-            if root.joinpath(*path.parts[count:]).is_file():
+            if os.path.isfile(root.joinpath(*path.parts[count:])):
                 return count
     return 0

@@ -26,6 +26,9 @@ class VideoSource(typing.Protocol):
             requested.
         default_image_size: Integer. Height and width that pipelines use if
             none is requested.
+        geometry: String. How frames of video files are oriented and scaled;
+            see `FileSource`. `None`, the default, for other videos. Token data
+            sets and evaluations record it, because pixels depend on it.
 
     Example:
 
@@ -60,6 +63,7 @@ class VideoSource(typing.Protocol):
     flip_changes_label: bool = False
     default_num_frames: int = 16
     default_image_size: int = 128
+    geometry: str | None = None
 
     @abc.abstractmethod
     def __len__(self) -> int:

@@ -22,6 +22,7 @@ class WrappedSource(VideoSource):
         self.flip_changes_label = source.flip_changes_label
         self.default_num_frames = source.default_num_frames
         self.default_image_size = source.default_image_size
+        self.geometry = source.geometry
 
     def __len__(self) -> int:
         return len(self.source)

@@ -20,7 +20,9 @@ def source_fingerprint(source: VideoSource) -> str:
     """
     digest = hashlib.sha256()
     for index in range(len(source)):
-        digest.update(f"{source.name(index)} {source.label(index)}\n".encode())
+        digest.update(
+            f"{source.name(index)} {int(source.label(index))}\n".encode()
+        )
     return digest.hexdigest()
 
 
@@ -38,11 +40,11 @@ def path_fingerprint(source: VideoSource) -> str:
             if path is None:
                 digest.update(np.ascontiguousarray(_pixels(part)).tobytes())
                 break
-            digest.update(f"{path} {part.label(index)}\n".encode())
+            digest.update(f"{path} {int(part.label(index))}\n".encode())
     return digest.hexdigest()
 
 
 def _pixels(source):
     if isinstance(source, ComputedSource):
         return source.render(0)
-    return source.read(0, np.arange(source.num_frames(0)))
+    return source.read(0, np.arange(int(source.num_frames(0))))

@@ -122,6 +122,7 @@ def write_token_dataset(
         "version": VERSION,
         "tokenizer": model_fingerprint(tokenizer),
         "source": source_fingerprint(source),
+        "geometry": source.geometry,
         "vocab_size": tokenizer.codebook_size,
         "num_tokens": tokenizer.num_tokens,
         "class_names": list(source.class_names),

@@ -112,7 +112,7 @@ def index_frames(path: str | os.PathLike) -> FrameIndex:
     path = os.fspath(path)
     try:
         status = os.stat(path)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # such as a null byte in the name
         raise decode_error(path, str(error)) from error
     return _index_frames(path, status.st_mtime_ns, status.st_size)
 

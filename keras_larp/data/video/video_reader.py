@@ -1,11 +1,14 @@
 """Counting and decoding the frames of video files."""
 
 import os
-import struct
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_larp.data.video.display_geometry import (
+    DisplayGeometry,
+    geometry_of,
+)
 from keras_larp.data.video.frame_index import (
     FLUSH_TIMESTAMP,
     TOLERATED_MISSING_FRAMES,
@@ -30,8 +33,8 @@ GEOMETRIES = ("display", "stored")
 def count_frames(path: str | os.PathLike) -> int:
     """Counts the frames of a video file.
 
-    The file is demuxed but not decoded. The result is cached until the file
-    changes.
+    The file is demuxed, and decoded only if its timestamps are unreliable.
+    The result is cached until the file changes.
 
     Args:
         path: String or path of the file.
@@ -40,7 +43,8 @@ def count_frames(path: str | os.PathLike) -> int:
         Integer, at least 1.
 
     Raises:
-        VideoDecodeError: If the file does not open or is truncated.
+        VideoDecodeError: If the file does not open or decode, or is
+            truncated.
 
     Example:
 
@@ -256,8 +260,8 @@ class _RGBConverter:
     def __init__(self, image_size, geometry):
         self.image_size = image_size
         self.geometry = geometry
-        self.size = None  # before `orient`
-        self.orient = None
+        self.size = None  # before the orientation
+        self.display = DisplayGeometry()
         # Reused for all frames, because it caches its resampling filters.
         self.reformatter = require("av").video.reformatter.VideoReformatter()
 
@@ -274,46 +278,12 @@ class _RGBConverter:
             # PyAV's default of several threads doubles the CPU time.
             threads=1,
         ).to_ndarray()
-        return self.orient(pixels)
+        return self.display.orient(pixels)
 
     def _set_geometry(self, frame, stream):
-        size, matrix = (frame.height, frame.width), None
         if self.geometry == "display":
-            # `None` if unknown.
-            pixel_aspect = stream.sample_aspect_ratio or 1
-            size = frame.height, max(1, round(frame.width * pixel_aspect))
-            matrix = frame.side_data.get(
-                require("av").sidedata.sidedata.Type.DISPLAYMATRIX
-            )
+            self.display = geometry_of(frame, stream)
+        size = self.display.stretched_size(frame.height, frame.width)
         if self.image_size is not None:
             size = resized_size(*size, self.image_size)
         self.size = size
-        self.orient = _orientation(None if matrix is None else bytes(matrix))
-
-
-def _orientation(matrix):
-    """Returns a function that orients frames by an FFmpeg display matrix.
-
-    The matrix maps a pixel (x, y) to (a x + c y, b x + d y), up to an offset.
-    Phones store portrait videos as rotated landscape frames, and videos of
-    front cameras as mirrored ones. Other angles are rounded to multiples of
-    90 degrees.
-
-    Args:
-        matrix: Bytes of nine int32: a, b, u, c, d, v, x, y, w. `None` for no
-            change.
-    """
-    if matrix is None:
-        return lambda pixels: pixels
-    a, b, _, c, d, *_ = struct.unpack("=9i", matrix)
-    is_transposed = abs(b) + abs(c) > abs(a) + abs(d)
-    horizontal, vertical = (c, b) if is_transposed else (a, d)
-    rows = slice(None, None, -1 if vertical < 0 else 1)
-    columns = slice(None, None, -1 if horizontal < 0 else 1)
-
-    def orient(pixels):
-        if is_transposed:
-            pixels = pixels.transpose(1, 0, 2)
-        return pixels[rows, columns]
-
-    return orient

@@ -2,17 +2,18 @@
 
 import collections.abc
 import fractions
-import math
-import numbers
 import os
 import typing
 
 import numpy as np
 
 from keras_larp.utils.arrays import to_numpy
-from keras_larp.utils.checks import check_integer
+from keras_larp.utils.checks import check_integer, check_number
 from keras_larp.utils.files import atomic_write
 from keras_larp.utils.optional_imports import require
+
+# Smallest frame rate of `write_video`.
+MIN_FPS = 0.01
 
 
 def video_grid(
@@ -154,15 +155,7 @@ def write_video(
     ```
     """
     video = _to_uint8(video, 4)
-    if (
-        isinstance(fps, bool)
-        or not isinstance(fps, numbers.Real)
-        or not math.isfinite(fps)
-        or fps < 0.01
-    ):
-        raise ValueError(
-            f"`fps` must be a number >= 0.01. Received: fps={fps!r}"
-        )
+    fps = check_number("fps", fps, MIN_FPS)
     with atomic_write(path) as temporary:
         if temporary.suffix.lower() == ".gif":
             _write_gif(temporary, video, fps)
@@ -225,7 +218,7 @@ def _write_container(path, video, fps):
     padding = ((0, 0), (0, pad_bottom), (0, pad_right), (0, 0))
     video = np.pad(video, padding, mode="edge")
     # The largest denominator of common frame rates: 30000 / 1001 is 29.97.
-    rate = fractions.Fraction(float(fps)).limit_denominator(1001)
+    rate = fractions.Fraction(fps).limit_denominator(1001)
     try:
         # FFmpeg would take the part of a relative path before a colon for a
         # protocol.

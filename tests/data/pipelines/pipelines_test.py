@@ -8,6 +8,7 @@ from multiprocessing import shared_memory
 import keras
 import numpy as np
 import pytest
+from accelerator_tensor import AcceleratorTensor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from number_clips import NumberClips
@@ -295,3 +296,44 @@ def test_fit_accepts_the_tf_pipeline():
     dataset = data.tf_video_dataset(source, batch_size=2)
     history = model.fit(dataset, epochs=2, shuffle=False, verbose=0).history
     assert np.isfinite(history["loss"]).all()
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "make_dataset", [data.video_dataset, data.tf_video_dataset]
+)
+def test_sources_may_return_tensors(make_dataset):
+    class Tensors(NumberClips):
+        def num_frames(self, index):
+            return AcceleratorTensor(super().num_frames(index))
+
+        def label(self, index):
+            return AcceleratorTensor(super().label(index))
+
+        def read(self, index, frame_indices, image_size=None):
+            frames = super().read(index, frame_indices, image_size)
+            return AcceleratorTensor(frames)
+
+    if make_dataset is data.tf_video_dataset:
+        pytest.importorskip("tensorflow")
+    options = {"num_frames": 2, "image_size": 2, "shuffle": False}
+    expected, batches = (
+        list(make_dataset(source(3), **options, repeat=False))
+        for source in (NumberClips, Tensors)
+    )
+    for pair, other in zip(expected, batches, strict=True):
+        np.testing.assert_array_equal(pair[0], other[0])
+        np.testing.assert_array_equal(pair[1], other[1])
+
+
+@pytest.mark.once
+def test_augmentations_may_return_tensors():
+    def augment(video, seed):
+        return AcceleratorTensor(video)
+
+    options = {"num_frames": 2, "batch_size": 3, "shuffle": False}
+    (expected, _), (video, _) = (
+        next(iter(pipeline(3, augment=function, **options)))
+        for function in (None, augment)
+    )
+    np.testing.assert_array_equal(video, expected)

@@ -278,3 +278,48 @@ def test_names_of_files_do_not_depend_on_the_root(tmp_path, monkeypatch):
 def test_file_source_needs_files():
     with pytest.raises(ValueError, match="at least one file"):
         data.FileSource([])
+
+
+@pytest.fixture
+def wide_video(shared_dir, tmp_path):
+    """A folder with a file of 640x360 pixels that players show as 1280x360."""
+    path = tmp_path / "videos/Archery/v_Archery_g01_c01.avi"
+    path.parent.mkdir(parents=True)
+    path.symlink_to(shared_dir / "data/odd/sar_2x1.mp4")
+    (tmp_path / "list.csv").write_text(f"path,action\n{path},Archery\n")
+    return tmp_path, ["Archery", *(f"name {i}" for i in range(599))]
+
+
+@pytest.mark.parametrize(
+    "make_source",
+    [
+        lambda root, _, **options: data.VideoFolder(root / "videos", **options),
+        lambda root, _, **options: data.VideoList(root / "list.csv", **options),
+        lambda root, _, **options: data.UCF101(root, "all", **options),
+        lambda root, names, **options: data.Kinetics600(
+            root, root / "list.csv", names, **options
+        ),
+    ],
+    ids=["folder", "list", "ucf101", "kinetics600"],
+)
+def test_geometry_of_files(wide_video, make_source):
+    for options, width in (({}, 1280), ({"geometry": "stored"}, 640)):
+        source = make_source(*wide_video, **options)
+        assert source.read(0, [0]).shape == (1, 360, width, 3)
+        cached = data.CachedSource(source, image_size=8)
+        assert cached.geometry == source.geometry
+    with pytest.raises(ValueError, match="`geometry` must be one of"):
+        make_source(*wide_video, geometry="square")
+
+
+def test_geometry_of_concatenations(tmp_path):
+    (tmp_path / "a.mkv").touch()
+    shapes = data.MovingShapes(1, 1, 8)
+    display = data.VideoFolder(tmp_path)
+    stored = data.VideoFolder(tmp_path, geometry="stored")
+    for sources, expected in (
+        ([shapes, shapes], None),
+        ([shapes, stored, stored], "stored"),
+        ([shapes, stored, display], "none,stored,display"),
+    ):
+        assert data.ConcatSource(sources).geometry == expected

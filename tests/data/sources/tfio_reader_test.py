@@ -6,8 +6,10 @@ Only `make test-tfio` runs all of these tests.
 import os
 import sys
 
+import keras
 import numpy as np
 import pytest
+from tiny_models import tiny_tokenizer
 
 from keras_larp import data
 
@@ -68,9 +70,11 @@ def test_frames_equal_those_of_pyav(tfio, files):
 
 def test_only_the_last_columns_of_odd_widths_are_wrong(tfio, shared_dir):
     path = str(shared_dir / "data/kinetics/arm_wrestling.mp4")  # 340 wide
-    reader = data.TfioReader(data.FileSource([data.VideoFile(path)]))
+    files = [data.VideoFile(path)]
+    source = data.FileSource(files, geometry="stored")
+    reader = data.TfioReader(source)
     video = reader.read(0, np.arange(reader.num_frames(0)))
-    expected = data.read_frames(path, np.arange(len(video)))
+    expected = source.read(0, np.arange(len(video)))
     np.testing.assert_array_equal(video[:, :, :336], expected[:, :, :336])
 
 
@@ -97,3 +101,59 @@ def test_files_that_are_not_videos(tfio, files, tmp_path):
         strange, 4, 32, on_error="skip", reader="tfio"
     )
     assert [len(labels) for _, labels in dataset] == [2]
+
+
+def test_all_odd_files_are_read_as_by_pyav(tfio, shared_dir):
+    source = odd_files(shared_dir)
+    reader = data.TfioReader(source)
+    for i in range(len(source)):
+        count = source.num_frames(i)
+        assert reader.num_frames(i) == count, source.name(i)
+        indices = [0, count // 2, count - 1]
+        frames, expected = reader.read(i, indices), source.read(i, indices)
+        assert frames.shape == expected.shape
+        width = frames.shape[2] // 8 * 8
+        difference = frames[:, :, :width] - expected[:, :, :width].astype(float)
+        assert np.abs(difference).mean() < 3, source.name(i)
+
+
+def odd_files(shared_dir, *others):
+    paths = sorted((shared_dir / "data/odd").glob("*.*"))
+    files = [*(p for p in paths if p.suffix != ".md"), *others]
+    return data.FileSource(
+        [data.VideoFile(str(path), i) for i, path in enumerate(files)]
+    )
+
+
+def test_display_matrix_is_applied(tfio, shared_dir, tmp_path):
+    path = shared_dir / "data/odd/video_90.mov"
+    source = data.FileSource([data.VideoFile(str(path))])
+    assert data.TfioReader(source).read(0, [0]).shape == (1, 568, 320, 3)
+    source = data.FileSource(source.files, geometry="stored")
+    assert data.TfioReader(source).read(0, [0]).shape == (1, 320, 568, 3)
+
+
+def test_sources_of_different_geometry(tfio, files):
+    stored = data.FileSource(files.files, geometry="stored")
+    with pytest.raises(ValueError, match="same geometry.*'display,stored'"):
+        data.TfioReader(data.ConcatSource([files, stored]))
+
+
+def test_training_on_all_odd_files_and_a_broken_one(tfio, shared_dir, tmp_path):
+    (tmp_path / "text.mp4").write_text("not a video")
+    damaged = shared_dir / "data/broken/corrupted.mp4"  # is concealed
+    source = odd_files(shared_dir, damaged, tmp_path / "text.mp4")
+    dataset = data.tf_video_dataset(
+        source,
+        num_frames=4,
+        image_size=16,
+        batch_size=1,
+        on_error="skip",
+        reader="tfio",
+        with_labels=False,
+    )
+    model = tiny_tokenizer(prior=None)
+    model.compile(keras.optimizers.Adam())
+    history = model.fit(dataset, epochs=1, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    assert int(model.optimizer.iterations) == len(source) - 1

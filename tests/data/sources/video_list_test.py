@@ -205,3 +205,13 @@ def test_any_bytes_are_read_or_refused(content):
         path.write_bytes(b"path,label\n" + content)
         with contextlib.suppress(ValueError, FileNotFoundError):
             data.VideoList(path)
+
+
+@pytest.mark.parametrize("name", [300 * "x" + ".mp4", "a\0b.mp4"])
+def test_file_names_that_no_file_system_accepts(tmp_path, name):
+    path = tmp_path / "list.csv"
+    (tmp_path / "a.mp4").touch()
+    path.write_text(f"path\na.mp4\n{name}\n")
+    with pytest.raises(FileNotFoundError, match="Line 3.*does not exist"):
+        data.VideoList(path)
+    assert len(data.VideoList(path, on_error="skip")) == 1

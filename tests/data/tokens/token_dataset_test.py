@@ -8,6 +8,7 @@ from multiprocessing import shared_memory
 import keras
 import numpy as np
 import pytest
+from accelerator_tensor import AcceleratorTensor
 from tiny_models import tiny_discriminator, tiny_generator, tiny_tokenizer
 
 from keras_larp import data, presets
@@ -412,3 +413,23 @@ def test_tokens_without_condition_frames_are_refused(tmp_path):
         data.token_dataset(tokens, conditioning="frames")
     with pytest.raises(ValueError, match="num_condition_frames.*3"):
         write(tmp_path / "more", num_condition_frames=3)
+
+
+@pytest.mark.once
+def test_writing_refuses_a_folder_of_another_geometry(tmp_path, videos):
+    write(tmp_path / "tokens", data.VideoFolder(videos))
+    stored = data.VideoFolder(videos, geometry="stored")
+    with pytest.raises(
+        ValueError, match="geometry: stored 'display', requested 'stored'"
+    ):
+        write(tmp_path / "tokens", stored)
+
+
+@pytest.mark.once
+def test_labels_may_be_tensors(tmp_path):
+    class Tensors(Clips):
+        def label(self, index):
+            return AcceleratorTensor(super().label(index))
+
+    write(tmp_path, Clips(3))
+    write(tmp_path, Tensors(3))

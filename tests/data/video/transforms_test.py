@@ -1,5 +1,7 @@
+import ml_dtypes
 import numpy as np
 import pytest
+from accelerator_tensor import AcceleratorTensor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -95,3 +97,12 @@ def test_invalid_videos(video):
 def test_crop_larger_than_the_frames():
     with pytest.raises(ValueError, match="at least 8 pixels"):
         data.center_crop(noise(1, 4, 9, 3), 8)
+
+
+def test_tensors_are_accepted():
+    video = noise(2, 12, 16, 3, dtype="float").round(1) // 0.5 / 2
+    expected = data.preprocess_clip(video, 8)
+    bfloat16 = video.astype(ml_dtypes.bfloat16)
+    for tensor in (bfloat16, AcceleratorTensor(video)):
+        clip = data.preprocess_clip(tensor, 8)
+        np.testing.assert_array_equal(clip, expected)

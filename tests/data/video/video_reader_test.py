@@ -50,7 +50,7 @@ def test_seeking_returns_the_same_frames_as_sequential_decoding(files):
         last = len(frames) - 1
         assert 0 <= data.count_frames(path) - len(frames) <= 2
         indices = [last // 2, last // 2 + 1, last, last // 3, last // 3]
-        received = data.read_frames(path, indices)
+        received = data.read_frames(path, indices, geometry="stored")
         for frame, i in zip(received, indices, strict=True):
             np.testing.assert_array_equal(frame, frames[i], err_msg=str(path))
 
@@ -355,10 +355,6 @@ def test_sample_aspect_ratio_widens_frames(shared_dir):
     pairs = frame.reshape(360, 640, 2, 3).mean(axis=2)
     assert np.abs(pairs - stored).mean() < 3
     assert data.read_frames(path, [5], 90).shape == (1, 90, 320, 3)
-    source = data.FileSource([data.VideoFile(str(path))])
-    assert source.read(0, [0]).shape == (1, 360, 1280, 3)
-    source.geometry = "stored"
-    assert source.read(0, [0]).shape == (1, 360, 640, 3)
 
 
 def test_sample_aspect_ratio_precedes_rotation(shared_dir, tmp_path):
@@ -374,6 +370,20 @@ def test_sample_aspect_ratio_precedes_rotation(shared_dir, tmp_path):
                 packet.stream = stream
                 copy.mux(packet)
     assert data.read_frames(path, [0]).shape == (1, 1280, 360, 3)
+
+
+def test_implausible_sample_aspect_ratio(shared_dir, tmp_path):
+    """Damaged headers may have one that would make frames fill the memory."""
+    content = (shared_dir / "data/odd/sar_2x1.mp4").read_bytes()
+    ratio = b"pasp" + struct.pack(">2I", 2, 1)
+    assert content.count(ratio) == 1
+    content = content.replace(ratio, b"pasp" + struct.pack(">2I", 9999, 1))
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(content)
+    with pytest.raises(data.VideoDecodeError, match="9999.*geometry=.stored"):
+        data.read_frames(path, [0])
+    stored = data.read_frames(path, [0], geometry="stored")
+    assert stored.shape == (1, 360, 640, 3)
 
 
 def test_unknown_geometry(tmp_path):
@@ -420,6 +430,12 @@ def test_file_that_is_not_a_video(tmp_path):
         data.read_clip(tmp_path / "text.mp4")
     with pytest.raises(data.VideoDecodeError, match="nowhere.mp4"):
         data.read_clip(tmp_path / "nowhere.mp4")
+
+
+@pytest.mark.parametrize("name", [300 * "x", "a\0b.mp4", ""])
+def test_invalid_file_names(name):
+    with pytest.raises(data.VideoDecodeError, match="Cannot read the video"):
+        data.count_frames(name)
 
 
 def test_file_without_frames(tmp_path):

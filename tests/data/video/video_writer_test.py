@@ -69,7 +69,7 @@ def test_frame_rate_may_be_fractional(tmp_path, fps):
 
 @pytest.mark.parametrize("fps", [0, -1.0, float("nan"), float("inf"), "8"])
 def test_invalid_frame_rate(tmp_path, fps):
-    with pytest.raises(ValueError, match="`fps` must be a number"):
+    with pytest.raises(ValueError, match="`fps` must be a finite"):
         data.write_video(tmp_path / "a.mp4", np.zeros((3, 16, 16, 3)), fps)
 
 
