@@ -99,7 +99,7 @@ class FileSource(VideoSource):
             )
         self.root = os.path.abspath(root)
         self.class_names = tuple(class_names)
-        self.geometry = check_choice("geometry", geometry, GEOMETRIES)
+        self.geometry: str = check_choice("geometry", geometry, GEOMETRIES)
         logging.info("%s: %s", self.root, self.summary())
 
     def summary(self) -> str:
