@@ -2,17 +2,21 @@
 
 import contextlib
 import errno
+import math
 import os
 import pathlib
 import re
 import secrets
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 Path = str | os.PathLike[str]
 
 _PREFIX = ".part-"
+# Headers, names and small files beside the weights.
+_FILE_OVERHEAD = 2**20
 # ".part-PROCESS@HOST-RANDOM-NAME"
 _TEMPORARY_NAME = re.compile(r"\.part-(\d+)@(.+)-[0-9a-f]{8}-(.+)", re.DOTALL)
 
@@ -122,21 +126,22 @@ def remove_temporary_files(folder: Path) -> None:
             _remove(path)
 
 
-def check_free_space(folder: Path, num_bytes: int) -> None:
-    """Raises `OSError` if a file system has less free space than needed.
+def check_free_space(folder: Path, variables: Iterable[Any]) -> None:
+    """Raises `OSError` if a file of weights would not fit on a disk.
 
     HDF5 crashes the process if it cannot write its buffers.
 
     Args:
         folder: Path of an existing folder.
-        num_bytes: Integer, size of the files that will be written.
+        variables: Iterable of variables, which count as float32.
     """
+    needed = _FILE_OVERHEAD + 4 * sum(math.prod(v.shape) for v in variables)
     free = shutil.disk_usage(folder).free
-    if free < num_bytes:
+    if free < needed:
         raise OSError(
             errno.ENOSPC,
-            f"Writing needs {num_bytes / 2**20:,.0f} MiB, and the file system "
-            f"has {free / 2**20:,.0f} MiB left. Free some space",
+            f"Saving needs {needed / 2**20:,.0f} MiB, and the file system has "
+            f"{free / 2**20:,.0f} MiB left. Free some space",
             os.fspath(folder),
         )
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import subprocess
 import sys
 
@@ -26,6 +27,7 @@ from keras_larp.cli import (
 from keras_larp.cli import main as command_line
 from keras_larp.cli.command import UsageError
 from keras_larp.evaluation import clip_classifier
+from keras_larp.utils.locks import lock_folder
 
 pytestmark = pytest.mark.once
 
@@ -333,6 +335,40 @@ def test_existing_runs_are_not_overwritten(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(FileExistsError, match="--resume"):
         command_line.run(["train-tokenizer", f"--output={tmp_path}"])
+
+
+def resume(folder):
+    with pytest.raises(FileNotFoundError) as error:
+        command_line.run(["train-tokenizer", f"--output={folder}", "--resume"])
+    return str(error.value)
+
+
+def test_resuming_without_a_run_names_similar_folders(tmp_path):
+    (tmp_path / "tokenizer").mkdir()
+    (tmp_path / "tokenizer" / "config.json").write_text("{}")
+    message = resume(tmp_path / "tokeniser")
+    assert "no run to resume" in message
+    assert f"Did you mean '{tmp_path / 'tokenizer'}'?" in message
+    assert not (tmp_path / "tokeniser").exists()
+
+
+def test_resuming_without_checkpoints_is_an_error(tmp_path):
+    (tmp_path / "config.json").write_text('{"flags": {}}')
+    assert "lost its checkpoints" in resume(tmp_path)
+    # Completed epochs had checkpoints.
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "log.csv").write_text("epoch,loss\n0,1.0\n")
+    assert "lost its checkpoints" in resume(tmp_path)
+
+
+def test_run_of_another_process_is_not_touched(tmp_path):
+    (tmp_path / "config.json").write_text('{"flags": {}}')
+    (tmp_path / "checkpoints").mkdir()
+    output = f"--output={tmp_path}"
+    with lock_folder(tmp_path):
+        with pytest.raises(BlockingIOError, match=f"process {os.getpid()} on"):
+            command_line.run(["train-tokenizer", output, "--resume"])
+    assert written(tmp_path) == ["checkpoints", "config.json"]
 
 
 TINY_TOKENIZER = [

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from keras_larp.utils import files
@@ -121,12 +122,11 @@ def test_second_writer_of_a_folder_gets_a_clear_error(tmp_path):
 
 def test_full_disks_are_reported_before_writing(tmp_path, monkeypatch):
     usage = collections.namedtuple("usage", "total used free")
-    monkeypatch.setattr(
-        files.shutil, "disk_usage", lambda _: usage(2**30, 2**29, 2**20)
-    )
-    files.check_free_space(tmp_path, 2**20)
-    with pytest.raises(OSError, match="needs 2 MiB.*has 1 MiB left") as error:
-        files.check_free_space(tmp_path, 2**21)
+    free = usage(2**30, 2**29, 2**21)
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: free)
+    files.check_free_space(tmp_path, [np.zeros((2**17,))])
+    with pytest.raises(OSError, match="needs 3 MiB.*has 2 MiB left") as error:
+        files.check_free_space(tmp_path, [np.zeros((2**18, 2))])
     assert error.value.errno == errno.ENOSPC
 
 
