@@ -15,7 +15,7 @@ from typing import Any
 Path = str | os.PathLike[str]
 
 _PREFIX = ".part-"
-# Headers, names and small files beside the weights.
+# Headers, names, and small files next to the weights.
 _FILE_OVERHEAD = 2**20
 # ".part-PROCESS@HOST-RANDOM-NAME"
 _TEMPORARY_NAME = re.compile(r"\.part-(\d+)@(.+)-[0-9a-f]{8}-(.+)", re.DOTALL)
