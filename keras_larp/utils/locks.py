@@ -42,20 +42,25 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def lock_path(path: Path) -> Iterator[None]:
+def lock_path(path: Path, wait: bool = False) -> Iterator[None]:
     """Holds the lock of a file or folder that may not exist yet.
 
     Its parent folder is created. See `lock_folder`.
+
+    Args:
+        path: String or path.
+        wait: Boolean. Whether to wait for another owner instead of raising an
+            error. Defaults to `False`.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(path.with_name(f".{path.name}.lock"), path):
+    with _lock(path.with_name(f".{path.name}.lock"), path, wait):
         yield
 
 
 @contextlib.contextmanager
-def _lock(file, path):
-    descriptor = _acquire(file, path)
+def _lock(file, path, wait=False):
+    descriptor = _acquire(file, path, wait)
     try:
         owner = {
             "process": os.getpid(),
@@ -72,12 +77,13 @@ def _lock(file, path):
         os.close(descriptor)
 
 
-def _acquire(file, path):
+def _acquire(file, path, wait):
     """Returns the descriptor of the locked file."""
+    operation = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
     while True:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, operation)
         except BlockingIOError:
             owner = _describe_owner(descriptor)
             os.close(descriptor)

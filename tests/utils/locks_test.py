@@ -18,9 +18,9 @@ with lock_folder(sys.argv[1]):
 """
 
 
-def start_owner(folder):
+def start_owner(folder, script=HOLD):
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, folder], stdout=subprocess.PIPE
+        [sys.executable, "-c", script, folder], stdout=subprocess.PIPE
     )
     assert process.stdout.readline() == b"locked\n"
     return process
@@ -60,6 +60,13 @@ def test_path_is_locked_before_it_exists(tmp_path):
         with lock_path(tmp_path / "new" / "other"):
             pass
     assert os.listdir(tmp_path / "new") == []
+
+
+def test_lock_waits_for_its_owner_on_request(tmp_path):
+    hold = HOLD.replace("lock_folder", "lock_path").replace("60", "0.5")
+    owner = start_owner(tmp_path / "file", hold)
+    with lock_path(tmp_path / "file", wait=True):
+        assert owner.poll() is not None or owner.wait(5) == 0
 
 
 def test_many_processes_never_hold_a_lock_together(tmp_path):
