@@ -58,6 +58,7 @@ class RunFolder:
 
     def __enter__(self):
         values = self.values
+        _check_tensorboard(values)
         if values.resume:
             self._check_resumable()
         with self._resources as resources:
@@ -70,9 +71,7 @@ class RunFolder:
                         "continue it, or choose another --output."
                     )
                 self._restore_flags(values)
-            if values.tensorboard:  # Keras imports them when training starts.
-                require("tensorflow", "tensorflow")
-                require("tensorboard", "viz")
+                _check_tensorboard(values)
             self.checkpoints.mkdir(exist_ok=True)
             self._resources = resources.pop_all()
         return self
@@ -210,6 +209,13 @@ class RunFolder:
         model.save_to_preset(self.path / "preset", overwrite=True)
         plot_run(self.path / "log.csv", self.path / "curves.png")
         print(f"Saved to {self.path / 'preset'}")
+
+
+def _check_tensorboard(values):
+    """Raises an error now; Keras imports TensorBoard when training starts."""
+    if values.tensorboard:
+        require("tensorflow", "tensorflow")
+        require("tensorboard", "viz")
 
 
 def _use_averages(model):

@@ -339,7 +339,7 @@ def test_existing_runs_are_not_overwritten(tmp_path):
 
 def resume(folder):
     with pytest.raises(FileNotFoundError) as error:
-        command_line.run(["train-tokenizer", f"--output={folder}", "--resume"])
+        run_here(train_tokenizer, f"--output={folder}", "--resume")
     return str(error.value)
 
 
@@ -367,7 +367,7 @@ def test_run_of_another_process_is_not_touched(tmp_path):
     output = f"--output={tmp_path}"
     with lock_folder(tmp_path):
         with pytest.raises(BlockingIOError, match=f"process {os.getpid()} on"):
-            command_line.run(["train-tokenizer", output, "--resume"])
+            run_here(train_tokenizer, output, "--resume")
     assert written(tmp_path) == ["checkpoints", "config.json"]
 
 
