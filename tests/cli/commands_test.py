@@ -377,7 +377,7 @@ TINY_TOKENIZER = [
     *("--code_dim=4", "--hidden_dim=16", "--num_heads=2", "--dtype=float32"),
     *("--encoder_num_layers=1", "--decoder_num_layers=1", "--prior=none"),
     *("--steps_per_epoch=2", "--num_computed_clips=64", "--show_every=0"),
-    *("--recipe=small_data_tokenizer", "--kmeans_init_clips=0"),
+    *("--recipe=small_data_tokenizer", "--kmeans_init_clips=none"),
 ]
 
 
