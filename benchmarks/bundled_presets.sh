@@ -18,9 +18,13 @@ bundle() {  # arguments: run, path of the preset
     --weights_dtype=float16 --dtype=float32
 }
 
+resume() {  # argument: a run, which an earlier call may have started
+  [ ! -f "$runs/$1/config.json" ] || echo --resume
+}
+
 # Moving shapes.
 if [ ! -d $runs/tokenizer/preset ]; then
-  $larp train-tokenizer --output=$runs/tokenizer --resume --verbose=2 \
+  $larp train-tokenizer --output=$runs/tokenizer $(resume tokenizer) --verbose=2 \
     --recipe=small_data_tokenizer --num_frames=16 --num_tokens=64 \
     --hidden_dim=128 --encoder_num_layers=3 --decoder_num_layers=3 \
     --decoder_patch_size=4,4,8 --batch_size=64 --dtype=mixed_bfloat16 \
@@ -33,13 +37,13 @@ if [ ! -d $runs/generator/preset ]; then
     --num_computed_clips=16384 --num_condition_frames=4 --batch_size=64
   $larp train-generator --tokens=$runs/tokens --output=$runs/generator \
     --recipe=small_data_generator --dtype=mixed_bfloat16 --epochs=10 \
-    --resume --verbose=2
+    $(resume generator) --verbose=2
 fi
 if [ ! -d $runs/frame_prediction/preset ]; then
   $larp train-generator --tokens=$runs/tokens --output=$runs/frame_prediction \
     --recipe=larp_l_long_frame_prediction --size=llama-abs-tiny \
     --dtype=mixed_bfloat16 --learning_rate=0.002 --num_condition_frames=4 \
-    --epochs=10 --warmup_epochs=0.5 --resume --verbose=2
+    --epochs=10 --warmup_epochs=0.5 $(resume frame_prediction) --verbose=2
 fi
 
 for model in tokenizer generator frame_prediction; do
@@ -50,7 +54,8 @@ benchmarks/measure_presets.sh larp_tiny_moving_shapes
 
 # Atari games.
 if [ ! -d $runs/atari_tokenizer/preset ]; then
-  $larp train-tokenizer --output=$runs/atari_tokenizer --resume --verbose=2 \
+  $larp train-tokenizer --output=$runs/atari_tokenizer $(resume atari_tokenizer) \
+    --verbose=2 \
     --data_format=atari --recipe=small_data_tokenizer --num_frames=16 \
     --image_size=64 --num_tokens=64 --codebook_size=1024 --hidden_dim=128 \
     --encoder_num_layers=3 --decoder_num_layers=3 --batch_size=32 \
@@ -64,7 +69,8 @@ if [ ! -d $runs/atari_generator/preset ]; then
     --num_computed_clips=16384 --batch_size=64
   $larp train-generator --tokens=$runs/atari_tokens \
     --output=$runs/atari_generator --recipe=small_data_generator \
-    --dtype=mixed_bfloat16 --epochs=12 --warmup_epochs=0.5 --resume --verbose=2
+    --dtype=mixed_bfloat16 --epochs=12 --warmup_epochs=0.5 --verbose=2 \
+    $(resume atari_generator)
 fi
 for model in tokenizer generator; do
   bundle atari_$model larp_small_atari/$model

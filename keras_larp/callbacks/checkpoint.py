@@ -1,21 +1,25 @@
+import contextlib
 import json
 import math
 import pathlib
+import signal
+import sys
 
 import keras
-import numpy as np
 
 from keras_larp.backend import compat
 from keras_larp.callbacks.checkpoint_files import (
     checkpoint_name,
     list_checkpoints,
     read_variables,
+    weights_of_run,
     write_variables,
 )
 from keras_larp.utils.checks import check_choice, check_integer
 from keras_larp.utils.files import (
     atomic_folder,
     atomic_rmtree,
+    check_free_space,
     remove_temporary_files,
     replace_symlink,
 )
@@ -35,6 +39,10 @@ class Checkpoint(keras.callbacks.Callback):
     the data. A finished run stays finished. Models from outside this package
     must save the seeds that they draw with and create their metrics before
     `fit`.
+
+    With `stop_on_signals`, SIGTERM, which schedulers such as SLURM and
+    Kubernetes send before they kill a process, and Ctrl-C also save a
+    checkpoint.
 
     `keras.callbacks.BackupAndRestore` restores neither metrics nor the
     position within an epoch or in the data, and is not safe against a kill
@@ -131,6 +139,62 @@ class Checkpoint(keras.callbacks.Callback):
         self.monitor = monitor
         self.mode = check_choice("mode", mode, ("min", "max"))
         self.resume = resume
+        self._signal = None
+        self._is_training = False
+
+    @contextlib.contextmanager
+    def stop_on_signals(self):
+        """Context in which SIGTERM and SIGINT (Ctrl-C) end `fit` with a
+        checkpoint, so that the run can resume at the same step.
+
+        The checkpoint is saved after the current step, or, without `dataset`
+        and during validation, after the current epoch. A second signal ends
+        the process at once. It must be entered in the main thread.
+
+        Raises:
+            SystemExit: With status 143, after SIGTERM.
+            KeyboardInterrupt: After SIGINT.
+
+        Example:
+
+        ```python
+        with checkpoint.stop_on_signals():
+            model.fit(train, epochs=100, callbacks=[checkpoint])
+        ```
+        """
+        signals = signal.SIGTERM, signal.SIGINT
+        previous = {s: signal.signal(s, self._handle_signal) for s in signals}
+        try:
+            yield
+        finally:
+            self._signal, self._is_training = None, False
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _handle_signal(self, number, frame):
+        is_second = self._signal is not None
+        self._signal = number
+        if is_second or not self._is_training:
+            self._end_process()
+        name = signal.Signals(number).name
+        sys.stderr.write(
+            f"\nReceived {name}: saving a checkpoint after this step. Send it "
+            "again to stop at once.\n"
+        )
+
+    def _end_process(self):
+        if self._signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        sys.exit(128 + self._signal)
+
+    def _stop_if_signaled(self):
+        """Saves a checkpoint and ends the process if a signal was received."""
+        if self._signal is None:
+            return
+        if self._saved_step != self._step:
+            self._save()
+        sys.stderr.write(f"Saved {self.folder / checkpoint_name(self._step)}\n")
+        self._end_process()
 
     def on_train_begin(self, logs=None):
         self._epoch = 0
@@ -152,6 +216,7 @@ class Checkpoint(keras.callbacks.Callback):
             )
         if found:
             self._restore(found[-1])
+        self._is_training = True
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
@@ -166,6 +231,8 @@ class Checkpoint(keras.callbacks.Callback):
         self._count(self._first_step + batch)
         if self._is_due(inside_epoch=True):
             self._save()
+        if self.dataset is not None and self._step:
+            self._stop_if_signaled()
         # The first epoch of a resumed run has fewer steps. On every backend,
         # the training loop checks `stop_training` after each step.
         last = self._epoch_step + self.model.steps_per_execution
@@ -191,8 +258,10 @@ class Checkpoint(keras.callbacks.Callback):
             or self.model.stop_training
         ):
             self._save()
+        self._stop_if_signaled()
 
     def on_train_end(self, logs=None):
+        self._is_training = False
         compat.set_initial_epoch(self.model, None)
 
     def _count(self, epoch_step):
@@ -218,7 +287,11 @@ class Checkpoint(keras.callbacks.Callback):
             )
         value = float(logs[self.monitor])
         sign = 1 if self.mode == "min" else -1
-        if np.isnan(value) or (
+        # The metrics of an epoch without a finite step are NaN.
+        is_finite = math.isfinite(value) and not math.isnan(
+            logs.get("loss", 0.0)
+        )
+        if not is_finite or (
             self._best and sign * value >= sign * self._best["value"]
         ):
             return False
@@ -241,6 +314,8 @@ class Checkpoint(keras.callbacks.Callback):
             "best": self._best,
         }
         path = self.folder / checkpoint_name(self._step)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        check_free_space(self.folder, weights_of_run(self.model))
         with atomic_folder(path, overwrite=True) as temporary:
             write_variables(self.model, temporary)
             text = json.dumps(state, indent=2) + "\n"

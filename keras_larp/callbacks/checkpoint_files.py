@@ -23,6 +23,12 @@ def list_checkpoints(folder):
     return sorted(path for path in paths if path.is_dir())
 
 
+def weights_of_run(model):
+    """The variables of a checkpoint, without metrics."""
+    optimizer = model.optimizer
+    return [*model.variables, *(optimizer.variables if optimizer else [])]
+
+
 def write_variables(model, folder):
     """Writes the state that training steps update.
 

@@ -10,6 +10,10 @@ from keras_larp.utils.freed_memory import reuse_freed_memory
 _REQUIRED = "the flag is required"
 
 
+class UsageError(Exception):
+    """Arguments that a command does not have, or with invalid values."""
+
+
 def run(
     command: types.ModuleType,
     arguments: list[str] | None = None,
@@ -25,6 +29,9 @@ def run(
             process. Defaults to `None`.
         name: String. Name of the command in messages. `None` selects the name
             of the process. Defaults to `None`.
+
+    Raises:
+        UsageError: If the arguments are invalid.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     name = name or sys.argv[0]
@@ -36,13 +43,14 @@ def run(
         try:
             rest = command.FLAGS(argv)
         except flags.Error as error:
-            sys.exit(f"{name}: {error}\nSee {name} --help.")
+            message = "; ".join(str(error).splitlines())
+            raise UsageError(f"{message}. See {name} --help.") from error
         if len(rest) == 2 and hasattr(command, "POSITIONAL"):
             command.FLAGS[command.POSITIONAL].parse(rest.pop())
         if len(rest) > 1:
-            sys.exit(
-                f"{name}: unexpected argument {rest[1]!r}; flags start with "
-                f"--.\nSee {name} --help."
+            raise UsageError(
+                f"Unexpected argument {rest[1]!r}; flags start with --. See "
+                f"{name} --help."
             )
         flags.FLAGS(argv[:1])  # absl's own flags, such as those of logging
         return rest

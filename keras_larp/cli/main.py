@@ -1,7 +1,9 @@
 import importlib
+import signal
 import sys
 
-from keras_larp.cli.command import run
+from keras_larp.cli.command import UsageError
+from keras_larp.cli.command import run as run_command
 from keras_larp.utils.suggestions import did_you_mean
 
 # Names with a space are modules too: `evaluate merge` is `evaluate_merge.py`.
@@ -22,14 +24,59 @@ COMMANDS = {
 }
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Runs the `keras-larp` command.
+# Errors whose cause is what the user passed; all others are ours.
+_USER_ERRORS = (
+    UsageError,
+    ValueError,
+    ImportError,
+    FileNotFoundError,
+    FileExistsError,
+    NotADirectoryError,
+    IsADirectoryError,
+    PermissionError,
+    BlockingIOError,
+)
+
+
+def main() -> None:
+    """Runs the `keras-larp` command with the arguments of the process.
+
+    Errors end the process with one message: with exit status 2 if the
+    arguments or the files are invalid, and with 1 otherwise. `--debug` shows
+    their traceback.
+    """
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    try:
+        run([a for a in arguments if a != "--debug"])
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        sys.stderr.write("Interrupted.\n")
+        sys.exit(128 + signal.SIGINT)
+    except Exception as error:
+        if debug:
+            raise
+        message = str(error)
+        if not isinstance(error, _USER_ERRORS):
+            message = (
+                f"{type(error).__name__}: {message} (--debug shows the "
+                "traceback)"
+            )
+        sys.stderr.write(f"keras-larp: error: {message}\n")
+        sys.exit(2 if isinstance(error, _USER_ERRORS) else 1)
+
+
+def run(argv: list[str]) -> None:
+    """Runs a command in this process.
 
     Args:
-        argv: List of strings, such as `["generate", "--help"]`. `None` selects
-            the arguments of the process. Defaults to `None`.
+        argv: List of strings, such as `["generate", "--help"]`.
+
+    Raises:
+        UsageError: If the arguments are invalid.
     """
-    name, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    name, *arguments = argv or ["--help"]
     if name in ("--help", "-h", "help"):
         print(usage())
         return
@@ -37,10 +84,12 @@ def main(argv: list[str] | None = None) -> None:
         name = f"{name} {arguments.pop(0)}"
     if name not in COMMANDS:
         hint = did_you_mean(name, COMMANDS)
-        sys.exit(f"Unknown command {name!r}.{hint}\n\n{usage()}")
+        raise UsageError(
+            f"Unknown command {name!r}.{hint} See keras-larp --help."
+        )
     module = name.replace("-", "_").replace(" ", "_")
     command = importlib.import_module(f"keras_larp.cli.{module}")
-    run(command, arguments, f"keras-larp {name}")
+    run_command(command, arguments, f"keras-larp {name}")
 
 
 def usage() -> str:
@@ -53,9 +102,9 @@ def usage() -> str:
             "Commands:",
             *commands,
             "",
-            "Append --help to a command to list its flags. The environment",
-            "variable KERAS_BACKEND selects the backend: jax, tensorflow or "
-            "torch.",
+            "Append --help to a command to list its flags, and --debug to see",
+            "the traceback of an error. The environment variable KERAS_BACKEND",
+            "selects the backend: jax, tensorflow or torch.",
         ]
     )
 

@@ -1,3 +1,4 @@
+import contextlib
 import importlib.metadata
 import json
 import pathlib
@@ -13,8 +14,10 @@ from keras_larp.callbacks.checkpoint_files import (
     read_variables,
 )
 from keras_larp.evaluation.run_plots import plot_run
-from keras_larp.utils.files import atomic_write_text
+from keras_larp.utils.files import atomic_write_text, remove_temporary_files
+from keras_larp.utils.locks import lock_folder
 from keras_larp.utils.optional_imports import require
+from keras_larp.utils.suggestions import did_you_mean
 from keras_larp.version import __version__
 
 
@@ -28,6 +31,9 @@ class RunFolder:
       them. `preset_raw/` then has the weights without averaging.
     - `preset_best/`: the model of the best epoch, if that is not the last.
 
+    As a context manager, it holds the lock of the folder, and SIGTERM and
+    Ctrl-C save a checkpoint before they end the process.
+
     A resumed run uses the flags that it was started with, except for those
     that are given again. Changed flags are printed, and the earlier
     configuration is kept as `config_1.json`, `config_2.json` and so on.
@@ -37,23 +43,68 @@ class RunFolder:
             to the values of the run.
 
     Raises:
+        BlockingIOError: If another process trains in the folder.
         FileExistsError: If the folder has a run and `--resume` is not given.
+        FileNotFoundError: If `--resume` is given and the folder has no run, or
+            has lost its checkpoints.
     """
 
     def __init__(self, values):
         self.path = pathlib.Path(values.output)
         self.config = self.path / "config.json"
-        if self.config.exists():
-            if not values.resume:
-                raise FileExistsError(
-                    f"{self.path} contains a run. Pass --resume to continue "
-                    "it, or choose another --output."
-                )
-            self._restore_flags(values)
-        if values.tensorboard:  # Keras imports them when training starts.
-            require("tensorflow", "tensorflow")
-            require("tensorboard", "viz")
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.checkpoints = self.path / "checkpoints"
+        self.values = values
+        self._resources = contextlib.ExitStack()
+
+    def __enter__(self):
+        values = self.values
+        _check_tensorboard(values)
+        if values.resume:
+            self._check_resumable()
+        with self._resources as resources:
+            resources.enter_context(lock_folder(self.path))
+            remove_temporary_files(self.path)
+            if self.config.exists():
+                if not values.resume:
+                    raise FileExistsError(
+                        f"{self.path} contains a run. Pass --resume to "
+                        "continue it, or choose another --output."
+                    )
+                self._restore_flags(values)
+                _check_tensorboard(values)
+            self.checkpoints.mkdir(exist_ok=True)
+            self._resources = resources.pop_all()
+        return self
+
+    def __exit__(self, *error):
+        self._resources.close()
+
+    def _check_resumable(self):
+        if not self.config.exists():
+            runs = [
+                str(config.parent)
+                for config in self.path.parent.glob("*/config.json")
+            ]
+            known = f" Folders with a run: {', '.join(runs)}." if runs else ""
+            hint = did_you_mean(str(self.path), runs) or known
+            raise FileNotFoundError(
+                f"There is no run to resume in {self.path}.{hint} Omit "
+                "--resume to start one."
+            )
+        has_epochs = (self.path / "log.csv").exists()
+        if not self.checkpoints.is_dir() or (
+            has_epochs
+            and not list_checkpoints(self.checkpoints)
+            and self._saves_each_epoch()
+        ):
+            raise FileNotFoundError(
+                f"The run in {self.path} has lost its checkpoints. Restore "
+                f"{self.checkpoints}, or start a new run in another --output."
+            )
+
+    def _saves_each_epoch(self):
+        config = json.loads(self.config.read_text())
+        return config["flags"].get("save_every_steps") is None
 
     def _restore_flags(self, values):
         config = json.loads(self.config.read_text())
@@ -102,15 +153,18 @@ class RunFolder:
             monitor: String. Metric that decides which epoch is best.
             mode: `"min"` or `"max"`.
         """
+        checkpoint = Checkpoint(
+            self.checkpoints,
+            dataset,
+            save_every_steps=values.save_every_steps,
+            keep_last=values.keep_last,
+            monitor=monitor,
+            mode=mode,
+        )
+        self._resources.enter_context(checkpoint.stop_on_signals())
+        self._trim_log()
         found = [
-            Checkpoint(
-                self.path / "checkpoints",
-                dataset,
-                save_every_steps=values.save_every_steps,
-                keep_last=values.keep_last,
-                monitor=monitor,
-                mode=mode,
-            ),
+            checkpoint,
             Throughput(batch_size),
             keras.callbacks.CSVLogger(self.path / "log.csv", append=True),
         ]
@@ -119,6 +173,18 @@ class RunFolder:
             found.append(keras.callbacks.TensorBoard(folder))
         return found
 
+    def _trim_log(self):
+        """Removes the epochs of the log that a resumed run repeats."""
+        log, found = self.path / "log.csv", list_checkpoints(self.checkpoints)
+        if not log.exists():
+            return
+        epoch = 0
+        if found:
+            epoch = json.loads((found[-1] / "state.json").read_text())["epoch"]
+        header, *rows = log.read_text().splitlines(keepends=True)
+        rows = [row for row in rows if int(row.split(",")[0]) < epoch]
+        atomic_write_text(log, "".join([header, *rows]))
+
     def finish(self, model, averaged):
         """Saves the presets and plots the curves.
 
@@ -126,31 +192,30 @@ class RunFolder:
             model: The trained model. It is left with the weights of `preset/`.
             averaged: Boolean. Whether its optimizer averages weights.
         """
-        folder = self.path / "checkpoints"
-        last, best = list_checkpoints(folder)[-1], (folder / "best").resolve()
+        last = list_checkpoints(self.checkpoints)[-1]
+        best = (self.checkpoints / "best").resolve()
         if best.is_dir() and best.name != last.name:
             read_variables(model, best)
             _use_averages(model)
-            self._save(model, "preset_best")
+            model.save_to_preset(self.path / "preset_best", overwrite=True)
         else:  # The run may have been extended.
             shutil.rmtree(self.path / "preset_best", ignore_errors=True)
         read_variables(model, last)
         if averaged:
-            self._save(model, "preset_raw")
+            model.save_to_preset(self.path / "preset_raw", overwrite=True)
         else:
             shutil.rmtree(self.path / "preset_raw", ignore_errors=True)
         _use_averages(model)
-        self._save(model, "preset")
+        model.save_to_preset(self.path / "preset", overwrite=True)
         plot_run(self.path / "log.csv", self.path / "curves.png")
         print(f"Saved to {self.path / 'preset'}")
 
-    def _save(self, model, name):
-        """Saves a preset, replacing the one of a run that was extended."""
-        new = self.path / f".{name}"
-        shutil.rmtree(new, ignore_errors=True)
-        model.save_to_preset(new)
-        shutil.rmtree(self.path / name, ignore_errors=True)
-        new.rename(self.path / name)
+
+def _check_tensorboard(values):
+    """Raises an error now; Keras imports TensorBoard when training starts."""
+    if values.tensorboard:
+        require("tensorflow", "tensorflow")
+        require("tensorboard", "viz")
 
 
 def _use_averages(model):

@@ -66,7 +66,11 @@ def main(values):
     Returns:
         The trained `ARVideoGenerator`.
     """
-    run = run_folder.RunFolder(values)
+    with run_folder.RunFolder(values) as run:
+        return _train(values, run)
+
+
+def _train(values, run):
     if not (values.tokens or values.tokenizer):
         raise ValueError(
             "Pass --tokens, a folder that `keras-larp tokenize` wrote, or "

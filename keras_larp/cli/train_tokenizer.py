@@ -32,7 +32,11 @@ def main(values):
     Returns:
         The trained `LARPTokenizer`.
     """
-    run = run_folder.RunFolder(values)
+    with run_folder.RunFolder(values) as run:
+        return _train(values, run)
+
+
+def _train(values, run):
     keras.utils.set_random_seed(values.seed)
     min_steps = 0
     if values.recipe == "auto":

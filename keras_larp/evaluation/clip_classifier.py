@@ -1,6 +1,5 @@
 import os
 import pathlib
-import tempfile
 import zlib
 from typing import Any
 
@@ -14,7 +13,9 @@ from keras_larp.evaluation.small_video_network import (
     IMAGE_SIZE,
     SmallVideoNetwork,
 )
+from keras_larp.utils.files import atomic_write
 from keras_larp.utils.fingerprints import model_fingerprint
+from keras_larp.utils.locks import lock_path
 
 _EPOCHS, _BATCH_SIZE, _SEED = 12, 32, 1_000_003
 
@@ -139,15 +140,12 @@ def load_or_train_classifier(
             "The name of a classifier's weight file must end in .weights.h5. "
             f"Received: {path}"
         )
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            part = pathlib.Path(folder) / path.name
-            _train(train, test, num_frames, verbose).save_weights(part)
-            try:
-                os.link(part, path)
-            except FileExistsError:
-                pass  # Use the weights of the process that was faster.
+    # Of several processes, one trains the classifier, and the others wait.
+    with lock_path(path, wait=True):
+        if not path.exists():
+            classifier = _train(train, test, num_frames, verbose)
+            with atomic_write(path) as temporary:
+                classifier.save_weights(temporary)
     classifier = ClipClassifier(len(names[0]))
     try:
         classifier.load_weights(path)

@@ -21,6 +21,7 @@ from absl import logging
 
 from keras_larp.utils.differences import describe_differences
 from keras_larp.utils.files import atomic_rmtree
+from keras_larp.utils.locks import lock_path
 
 DESCRIPTION, ROWS = "shard.json", "rows.npz"
 # Setting that holds paths, which may differ between shards.
@@ -114,6 +115,7 @@ def write_shard(
         Path of the shard.
 
     Raises:
+        BlockingIOError: If another process is writing the shard.
         ValueError: If there are more shards than batches, or the folder has
             shards with other settings. The message names them.
     """
@@ -132,9 +134,34 @@ def write_shard(
     if overwrite:
         others.pop(path.name, None)
     check_equal_settings({**others, "this run": description})
-    if path.exists() and not overwrite:
-        logging.info("%s is already complete", path)
-        return path
+    with lock_path(path):
+        if path.exists() and not overwrite:
+            logging.info("%s is already complete", path)
+            return path
+        _write(
+            path,
+            description,
+            batches,
+            num_samples,
+            batch_size,
+            measure,
+            skipped,
+            verbose,
+        )
+    return path
+
+
+def _write(
+    path,
+    description,
+    batches,
+    num_samples,
+    batch_size,
+    measure,
+    skipped,
+    verbose,
+):
+    """Measures the batches of a shard, and writes it."""
     partial = partial_path(path)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -155,7 +182,6 @@ def write_shard(
     if path.exists():
         atomic_rmtree(path)
     os.replace(partial, path)
-    return path
 
 
 def _measure_all(measure, ranges, folder, verbose):

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_larp.backend.clamp import clamp_min
+from keras_larp.metrics.mean import Mean
 from keras_larp.utils.input_checks import (
     check_floating_point,
     check_unit_range,
@@ -48,7 +49,7 @@ def check_unit_interval(entry, videos, reconstructions):
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
-class PSNR(keras.metrics.Mean):
+class PSNR(Mean):
     """Mean peak signal-to-noise ratio over clips, in decibels; see `psnr`.
 
     Args:

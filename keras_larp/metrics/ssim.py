@@ -2,6 +2,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_larp.metrics.mean import Mean
 from keras_larp.metrics.psnr import check_unit_interval
 from keras_larp.utils.input_checks import check_pair
 from keras_larp.utils.typing import Tensor
@@ -67,7 +68,7 @@ def _window_means(x):
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
-class SSIM(keras.metrics.Mean):
+class SSIM(Mean):
     """Mean structural similarity over clips; see `ssim`.
 
     Args:

@@ -8,8 +8,8 @@ class PresetMixin:
 
         return presets.load(preset, expected=cls, **kwargs)
 
-    def save_to_preset(self, folder, weights_dtype="float32"):
+    def save_to_preset(self, folder, weights_dtype="float32", overwrite=False):
         """Saves the model as a preset; see `keras_larp.presets.save`."""
         from keras_larp import presets
 
-        presets.save(self, folder, weights_dtype)
+        presets.save(self, folder, weights_dtype, overwrite)

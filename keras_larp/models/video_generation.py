@@ -112,12 +112,9 @@ class VideoGeneration:
         """
         condition = self._check_condition(class_ids, condition_ids, num_samples)
         self._check_guidance(guidance_scale, guidance_interval)
-        temperature = check_number("temperature", temperature, 0)
+        temperature = check_number("temperature", temperature)
         top_k = check_integer("top_k", top_k, 0)
-        if check_number("top_p", top_p, 0, 1) == 0:
-            raise ValueError(
-                f"`top_p` must be above 0. Received: top_p={top_p}"
-            )
+        check_number("top_p", top_p, "(0, 1]")
         if seed is None:
             seed = int(np.random.SeedSequence().entropy % 2**63)
         seed = check_integer("seed", seed, 0, 2**64 - 1)
@@ -384,7 +381,9 @@ class VideoGeneration:
         return known_tokens.astype("int32")
 
     def _check_guidance(self, guidance_scale, guidance_interval):
-        check_number("guidance_scale", guidance_scale, 0, MAX_GUIDANCE_SCALE)
+        check_number(
+            "guidance_scale", guidance_scale, f"[0, {MAX_GUIDANCE_SCALE:g}]"
+        )
         check_integer("guidance_interval", guidance_interval, -1)
         if guidance_scale > 1.0 and (
             self.conditioning == "frames" or not self.class_dropout

@@ -12,6 +12,7 @@ from keras_larp import models
 from keras_larp.presets.converters.larp_config import is_larp_config
 from keras_larp.presets.converters.larp_weights import load_larp_checkpoint
 from keras_larp.presets.converters.vgg16 import is_vgg16_config, load_lpips
+from keras_larp.presets.finite_weights import check_finite_weights
 from keras_larp.presets.registry import resolve
 from keras_larp.utils.differences import describe_mismatch
 from keras_larp.utils.setting_names import to_current_names
@@ -76,6 +77,7 @@ def load(
         )
     else:
         model = _load_folder(resolve(preset, revision), kwargs)
+    check_finite_weights(model, "load")
     if expected is not None and not isinstance(model, expected):
         raise ValueError(
             f"Expected a preset of {expected.__name__}. "

@@ -5,9 +5,11 @@ import pathlib
 import keras
 
 from keras_larp.backend.compat import flatten_layers
+from keras_larp.presets.finite_weights import check_finite_weights
 from keras_larp.presets.half_precision import WEIGHT_DTYPES, cast_matrices
 from keras_larp.utils.checks import check_choice
-from keras_larp.utils.files import atomic_folder
+from keras_larp.utils.files import atomic_folder, check_free_space
+from keras_larp.utils.locks import lock_path
 from keras_larp.version import __version__
 
 _TRAINING_PARTS = ("training_state", "discriminator")
@@ -17,6 +19,7 @@ def save(
     model: keras.Model,
     folder: str | os.PathLike,
     weights_dtype: str = "float32",
+    overwrite: bool = False,
 ) -> None:
     """Saves a model to a preset folder in the layout of KerasHub.
 
@@ -30,11 +33,15 @@ def save(
         weights_dtype: String. `"float32"`, or `"float16"` to halve the size of
             the file by rounding matrices to 11 significant bits. Models load
             their weights as float32 in either case. Defaults to `"float32"`.
+        overwrite: Boolean. Whether to replace an existing folder. Defaults to
+            `False`.
 
     Raises:
-        FileExistsError: If `folder` exists.
-        ValueError: If `weights_dtype` is unknown, or a weight is out of its
-            range.
+        BlockingIOError: If another process is writing the folder.
+        FileExistsError: If `folder` exists and `overwrite` is `False`.
+        OSError: If the disk is full.
+        ValueError: If `weights_dtype` is unknown, or a weight is not finite or
+            out of its range.
 
     Example:
 
@@ -44,7 +51,10 @@ def save(
     ```
     """
     check_choice("weights_dtype", weights_dtype, WEIGHT_DTYPES)
-    with atomic_folder(folder) as temporary:
+    check_finite_weights(model, "save")
+    folder = pathlib.Path(folder)
+    with lock_path(folder), atomic_folder(folder, overwrite) as temporary:
+        check_free_space(temporary, model.weights)
         copy = _copy_without_training_state(model)
         config = {
             "module": "keras_larp.models",

@@ -6,7 +6,7 @@ import keras
 from keras_larp.recipes import setting
 from keras_larp.recipes.setting import REQUIRED, list_settings
 from keras_larp.training.schedules import WarmupCosine
-from keras_larp.utils.checks import check_choice
+from keras_larp.utils.checks import check_integer
 from keras_larp.utils.suggestions import did_you_mean
 
 # Muon is for matrices that map one space to another. Embedding tables, vectors
@@ -103,9 +103,9 @@ class Recipe:
 
     def __post_init__(self):
         for entry in list_settings(self):
-            choices = typing.get_args(entry.type)
-            if typing.get_origin(entry.type) is typing.Literal:
-                check_choice(entry.name, getattr(self, entry.name), choices)
+            entry.check(getattr(self, entry.name))
+        if self.steps_per_epoch is not None:
+            check_integer("steps_per_epoch", self.steps_per_epoch, 1)
 
     @classmethod
     def from_settings(cls, name, steps_per_epoch, settings):

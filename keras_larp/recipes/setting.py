@@ -6,8 +6,14 @@ these fields.
 
 import dataclasses
 import functools
+import re
+import types
 import typing
 
+from keras_larp.utils.checks import check_choice, check_integer, check_number
+
+_NOT_NEGATIVE = "[0, inf)"
+_INTERVAL = re.compile(r"\bin ([\[(][\d.]+, [\d.]+[\])])")
 # The value of a field that every subclass overrides.
 REQUIRED = dataclasses.MISSING
 
@@ -22,7 +28,8 @@ class Setting:
         default: Value of the setting unless it is overridden.
         type: Type annotation of the field, such as `int` or `float | None`.
         group: String. Title of the group of settings it belongs to.
-        description: String. One sentence for users.
+        description: String. One sentence for users. The values of a number
+            are limited to the interval in it, such as "in [0, 1)".
         reference: Optional string. Name and value of the setting in the
             reference implementation, such as `"optimizer.args.lr = 1e-4"`;
             `None` if the reference implementation has no such setting.
@@ -34,6 +41,44 @@ class Setting:
     group: str
     description: str
     reference: str | None
+
+    def check(self, value: typing.Any) -> None:
+        """Checks the type and the range of a value.
+
+        Without an interval in the description, integers must be positive, and
+        other numbers must be finite and not negative.
+
+        Raises:
+            ValueError: If the value is invalid; the message names the setting.
+        """
+        kinds = [self.type]
+        if isinstance(self.type, types.UnionType):
+            kinds = list(typing.get_args(self.type))
+        if value is None and types.NoneType in kinds:
+            return
+        kind = kinds[0]
+        if typing.get_origin(kind) is typing.Literal:
+            check_choice(self.name, value, typing.get_args(kind))
+        elif typing.get_origin(kind) is tuple:
+            _check_integers(self.name, value, len(typing.get_args(kind)))
+        elif kind is bool:
+            check_choice(self.name, value, (True, False))
+        elif kind is int:
+            check_integer(self.name, value, 1)
+        elif kind is float:
+            interval = _INTERVAL.search(self.description)
+            check_number(
+                self.name, value, interval[1] if interval else _NOT_NEGATIVE
+            )
+
+
+def _check_integers(name, values, count):
+    if not isinstance(values, list | tuple) or len(values) != count:
+        raise ValueError(
+            f"`{name}` must be {count} integers. Received: {name}={values!r}"
+        )
+    for value in values:
+        check_integer(name, value, 1)
 
 
 def _setting(group, default, description, reference=None):

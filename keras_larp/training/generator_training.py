@@ -5,6 +5,7 @@ from keras import ops
 from keras_larp.backend.execution import apply_function
 from keras_larp.layers.frame_condition import repeat_last_frame, with_separator
 from keras_larp.losses import token_cross_entropy
+from keras_larp.metrics.mean import Mean
 from keras_larp.training.step_outputs import StepOutputs
 from keras_larp.training.trainable_model import (
     METRICS_REMEDY,
@@ -57,10 +58,7 @@ class GeneratorTraining(TrainableModel):
             **kwargs,
         }
         self.max_skipped_steps = max_skipped_steps
-        metrics = {
-            name: keras.metrics.Mean(name=name)
-            for name in ("loss", "top1", "top5")
-        }
+        metrics = {name: Mean(name=name) for name in ("loss", "top1", "top5")}
         self.prepare_training(["loss"], metrics)
         if not optimizer.built:
             optimizer.exclude_from_weight_decay(

@@ -5,6 +5,7 @@ from keras_larp.backend.clamp import clamp
 from keras_larp.backend.weighted_mean import weighted_mean
 from keras_larp.losses.adversarial import check_kind
 from keras_larp.metrics import PSNR, SSIM, CodeStatistics
+from keras_larp.metrics.mean import Mean
 from keras_larp.training.adversarial_terms import AdversarialTerms
 from keras_larp.training.codebook_init import codebook_from_clips
 from keras_larp.training.prior_loss import (
@@ -225,6 +226,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         if discriminator is not None:
             names += ["adversarial_loss"]
             skipped_metric = keras.metrics.Sum("skipped_discriminator_steps")
+            # 0, not NaN, before the first update of an epoch.
             discriminator_metrics = {
                 name: keras.metrics.Mean(name=name)
                 for name in DiscriminatorOutputs.TERMS
@@ -241,7 +243,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
                 *self.custom_terms,
                 "adversarial_loss",
             ],
-            {name: keras.metrics.Mean(name=name) for name in names},
+            {name: Mean(name=name) for name in names},
             discriminator=discriminator,
             discriminator_metrics=discriminator_metrics,
             skipped_discriminator_metric=skipped_metric,

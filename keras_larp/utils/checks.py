@@ -44,30 +44,38 @@ def check_integer(
     return integer
 
 
-def check_number(
-    name: str, value: Any, minimum: float, maximum: float = math.inf
-) -> float:
-    """Checks that an argument is a finite number within a range.
+def check_number(name: str, value: Any, interval: str = "[0, inf)") -> float:
+    """Checks that an argument is a finite number within an interval.
 
     Args:
         name: String, the name of the argument.
         value: The value. Booleans, NaN and infinity are rejected.
-        minimum: Float, the smallest valid value.
-        maximum: Float, the largest valid value. Defaults to no limit.
+        interval: String, in which square brackets include a bound and
+            parentheses exclude it. Defaults to `"[0, inf)"`.
 
     Returns:
         The value as a `float`.
 
     Raises:
-        ValueError: If the value is not a finite number or is out of range.
+        ValueError: If the value is not a finite number in the interval.
+
+    Example:
+
+    ```python
+    check_number("dropout", 0.1, "[0, 1)")
+    ```
     """
-    valid = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not (valid and math.isfinite(value) and minimum <= value <= maximum):
-        bounds = f">= {minimum:g}"
-        if maximum < math.inf:
-            bounds = f"from {minimum:g} to {maximum:g}"
+    low, high = map(float, interval[1:-1].split(","))
+    valid = (
+        isinstance(value, numbers.Real)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and (value >= low if interval[0] == "[" else value > low)
+        and (value <= high if interval[-1] == "]" else value < high)
+    )
+    if not valid:
         raise ValueError(
-            f"`{name}` must be a finite number {bounds}. "
+            f"`{name}` must be a finite number in {interval}. "
             f"Received: {name}={value!r}"
         )
     return float(value)

@@ -1,15 +1,24 @@
 """Atomic writes: a path holds complete content or does not exist."""
 
 import contextlib
+import errno
+import math
 import os
 import pathlib
+import re
 import secrets
 import shutil
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 Path = str | os.PathLike[str]
 
 _PREFIX = ".part-"
+# Headers, names, and small files next to the weights.
+_FILE_OVERHEAD = 2**20
+# ".part-PROCESS@HOST-RANDOM-NAME"
+_TEMPORARY_NAME = re.compile(r"\.part-(\d+)@(.+)-[0-9a-f]{8}-(.+)", re.DOTALL)
 
 
 @contextlib.contextmanager
@@ -32,6 +41,7 @@ def atomic_write(path: Path) -> Iterator[pathlib.Path]:
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(path)
     temporary = _temporary_path(path)
     try:
         yield temporary
@@ -65,17 +75,17 @@ def atomic_folder(
         FileExistsError: If `path` exists and `overwrite` is `False`.
     """
     path = pathlib.Path(path)
-    if path.exists() and not overwrite:
-        raise FileExistsError(
-            f"{path} exists. Remove it or choose another folder."
-        )
+    _check_free(path, overwrite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(path)
     temporary = _temporary_path(path)
-    temporary.mkdir(parents=True)
+    temporary.mkdir()
     try:
         yield temporary
         for file in temporary.rglob("*"):
             if file.is_file():
                 _flush(file)
+        _check_free(path, overwrite)
         if path.exists():
             atomic_rmtree(path)
         temporary.rename(path)
@@ -106,18 +116,81 @@ def replace_symlink(link: Path, target: Path) -> None:
 
 
 def remove_temporary_files(folder: Path) -> None:
-    """Removes what interrupted atomic writes left behind in a folder."""
+    """Removes what interrupted atomic writes left behind in a folder.
+
+    Files of a process that still runs on this machine are kept.
+    """
     for path in pathlib.Path(folder).glob(f"{_PREFIX}*"):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        match = _TEMPORARY_NAME.fullmatch(path.name)
+        if match is None or not _is_running(match[1], match[2]):
+            _remove(path)
+
+
+def check_free_space(folder: Path, variables: Iterable[Any]) -> None:
+    """Raises `OSError` if a file of weights would not fit on a disk.
+
+    HDF5 crashes the process if it cannot write its buffers.
+
+    Args:
+        folder: Path of an existing folder.
+        variables: Iterable of variables, which count as float32.
+    """
+    needed = _FILE_OVERHEAD + 4 * sum(math.prod(v.shape) for v in variables)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OSError(
+            errno.ENOSPC,
+            f"Saving needs {needed / 2**20:,.0f} MiB, and the file system has "
+            f"{free / 2**20:,.0f} MiB left. Free some space",
+            os.fspath(folder),
+        )
+
+
+def _check_free(path: pathlib.Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise FileExistsError(
+            f"{path} exists. Remove it or choose another folder."
+        )
 
 
 def _temporary_path(path: pathlib.Path) -> pathlib.Path:
     # Unique per call, so that concurrent writers do not share it. The original
     # name comes last: writers infer the format from the suffix.
-    return path.with_name(f"{_PREFIX}{secrets.token_hex(4)}-{path.name}")
+    writer = f"{os.getpid()}@{socket.gethostname()}"
+    return path.with_name(
+        f"{_PREFIX}{writer}-{secrets.token_hex(4)}-{path.name}"
+    )
+
+
+def _remove_abandoned(path: pathlib.Path) -> None:
+    """Removes temporary files of a path whose process on this machine ended."""
+    for temporary in path.parent.glob(f"{_PREFIX}*"):
+        match = _TEMPORARY_NAME.fullmatch(temporary.name)
+        if match is None or match[3] != path.name:
+            continue
+        is_local = match[2] == socket.gethostname()
+        if is_local and not _is_running(match[1], match[2]):
+            _remove(temporary)
+
+
+def _is_running(process: str, host: str) -> bool:
+    """Whether a process runs on this machine."""
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # It belongs to another user.
+        pass
+    return True
+
+
+def _remove(path: pathlib.Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _flush(path: pathlib.Path) -> None:

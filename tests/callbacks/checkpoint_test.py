@@ -79,6 +79,47 @@ def test_killed_run_matches_an_uninterrupted_run(kill, uninterrupted, tmp_path):
     assert names(tmp_path) == steps(6, 9, 12)
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_signal_saves_the_current_step(name, uninterrupted, tmp_path):
+    process = subprocess.run(
+        [sys.executable, SCRIPT, tmp_path, name], capture_output=True, text=True
+    )
+    assert f"Received {name}: saving" in process.stderr
+    assert f"Saved {tmp_path / steps(8)[0]}" in process.stderr
+    if name == "SIGTERM":
+        assert process.returncode == 128 + signal.SIGTERM
+    else:
+        assert process.stderr.endswith("KeyboardInterrupt\n")
+    assert names(tmp_path)[-1:] == steps(8)
+    model, _ = run(tmp_path, seed=1)
+    assert_same_state(model, uninterrupted[0], rtol=1e-6, atol=1e-7)
+
+
+def test_second_signal_stops_at_once(tmp_path):
+    process = subprocess.run([sys.executable, SCRIPT, tmp_path, "twice"])
+    assert process.returncode == 128 + signal.SIGTERM
+    assert names(tmp_path) == steps(3, 6)
+
+
+def test_signal_handlers_are_restored(tmp_path):
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    with Checkpoint(tmp_path).stop_on_signals():
+        assert signal.getsignal(signal.SIGTERM) != before[0]
+        with pytest.raises(SystemExit):  # At once, outside of training.
+            signal.raise_signal(signal.SIGTERM)
+    after = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    assert after == before
+
+
+@pytest.mark.once
+def test_diverged_epoch_is_not_the_best(tmp_path):
+    checkpoint = Checkpoint(tmp_path, monitor="val_loss")
+    checkpoint._best, checkpoint._step = None, 0
+    assert not checkpoint._improves({"loss": 1.0, "val_loss": float("inf")})
+    assert not checkpoint._improves({"loss": float("nan"), "val_loss": 0.0})
+    assert checkpoint._improves({"loss": 1.0, "val_loss": 2.0})
+
+
 class Batches(keras.callbacks.Callback):
     """Counts the batches of each epoch."""
 

@@ -1,6 +1,6 @@
 """A short run with checkpoints. As a script, it kills itself.
 
-Usage: resumable_run.py FOLDER step|save
+Usage: resumable_run.py FOLDER step|save|SIGTERM|SIGINT|twice
 """
 
 import os
@@ -53,22 +53,24 @@ def run(folder, seed=0, extra=(), first=(), **options):
     source = data.MovingShapes(10, num_frames=4, image_size=16)
     train = data.video_dataset(source, batch_size=2, seed=3)
     options = {"save_every_steps": 3, **options}
-    history = model.fit(
-        train,
-        epochs=EPOCHS,
-        steps_per_epoch=STEPS_PER_EPOCH,
-        callbacks=[
-            *first,
-            callbacks.Checkpoint(folder, train, **options),
-            *extra,
-        ],
-        verbose=0,
-    )
+    checkpoint = callbacks.Checkpoint(folder, train, **options)
+    with checkpoint.stop_on_signals():
+        history = model.fit(
+            train,
+            epochs=EPOCHS,
+            steps_per_epoch=STEPS_PER_EPOCH,
+            callbacks=[*first, checkpoint, *extra],
+            verbose=0,
+        )
     return model, history
 
 
-class KillInStep(keras.callbacks.Callback):
-    """Kills this process after a step and before it is counted."""
+class SignalInStep(keras.callbacks.Callback):
+    """Sends signals to this process after a step, before it is counted."""
+
+    def __init__(self, *signals):
+        super().__init__()
+        self.signals = signals
 
     def on_train_begin(self, logs=None):
         inner, self.steps = self.model.train_function, 0
@@ -77,7 +79,8 @@ class KillInStep(keras.callbacks.Callback):
             outputs = inner(*args)
             self.steps += 1
             if self.steps == 8:
-                os.kill(os.getpid(), signal.SIGKILL)
+                for number in self.signals:
+                    os.kill(os.getpid(), number)
             return outputs
 
         self.model.train_function = train_function
@@ -100,5 +103,11 @@ class KillInSave(keras.callbacks.Callback):
 
 
 if __name__ == "__main__":
-    kill = {"step": KillInStep, "save": KillInSave}[sys.argv[2]]
-    run(sys.argv[1], extra=[kill()])
+    kill = {
+        "step": SignalInStep(signal.SIGKILL),
+        "save": KillInSave(),
+        "SIGTERM": SignalInStep(signal.SIGTERM),
+        "SIGINT": SignalInStep(signal.SIGINT),
+        "twice": SignalInStep(signal.SIGTERM, signal.SIGTERM),
+    }[sys.argv[2]]
+    run(sys.argv[1], extra=[kill])

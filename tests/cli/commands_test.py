@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import subprocess
 import sys
 
@@ -24,23 +25,25 @@ from keras_larp.cli import (
     train_tokenizer,
 )
 from keras_larp.cli import main as command_line
+from keras_larp.cli.command import UsageError
 from keras_larp.evaluation import clip_classifier
+from keras_larp.utils.locks import lock_folder
 
 pytestmark = pytest.mark.once
 
 
 def test_help_lists_commands_and_flags(capsys):
-    command_line.main(["--help"])
+    command_line.run(["--help"])
     listed = capsys.readouterr().out
     for name in command_line.COMMANDS:
         assert name in listed
-    command_line.main(["train-tokenizer", "--help"])
+    command_line.run(["train-tokenizer", "--help"])
     text = capsys.readouterr().out
     assert "--learning_rate" in text and "Peak learning rate" in text
 
 
 def test_help_describes_flags(capsys):
-    command_line.main(["generate", "--help"])
+    command_line.run(["generate", "--help"])
     text = capsys.readouterr().out
     assert "Required flags:\n  --tokenizer=TEXT\n" in text
     assert (
@@ -57,13 +60,13 @@ def test_help_does_not_import_keras():
     names = [n for n in command_line.COMMANDS if not n.startswith("train-")]
     code = f"""
 import sys
-from keras_larp.cli import main
+from keras_larp.cli import command, main
 for name in {names}:
-    main.main([*name.split(), "--help"])
+    main.run([*name.split(), "--help"])
 try:
-    main.main(["generate"])
-except SystemExit as error:
-    print(error.code)
+    main.run(["generate"])
+except command.UsageError as error:
+    print(error)
 sys.exit("keras imported" if "keras" in sys.modules else 0)
 """
     output = subprocess.check_output([sys.executable, "-c", code], text=True)
@@ -71,10 +74,71 @@ sys.exit("keras imported" if "keras" in sys.modules else 0)
 
 
 def test_unknown_commands_and_flags_are_errors():
-    with pytest.raises(SystemExit, match="Did you mean 'tokenize'"):
-        command_line.main(["tokenise"])
-    with pytest.raises(SystemExit, match="learning_rat"):
-        command_line.main(["train-tokenizer", "--learning_rat=1"])
+    with pytest.raises(UsageError, match="Did you mean 'tokenize'"):
+        command_line.run(["tokenise"])
+    with pytest.raises(UsageError, match="learning_rat"):
+        command_line.run(["train-tokenizer", "--learning_rat=1"])
+    with pytest.raises(UsageError, match="Unexpected argument 'runs'"):
+        command_line.run(["generate", "--tokenizer=a", "--generator=b", "runs"])
+
+
+def fail(error):
+    def run(arguments):
+        raise error
+
+    return run
+
+
+def end_of(capsys):
+    with pytest.raises(SystemExit) as end:
+        command_line.main()
+    return end.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error, status, message",
+    [
+        (ValueError("Expected 1."), 2, "Expected 1."),
+        (FileNotFoundError("a.mp4 does not exist."), 2, "a.mp4 does not exist"),
+        (UsageError("Unknown flag."), 2, "Unknown flag."),
+        (
+            OSError(28, "Disk full", "a"),
+            1,
+            "OSError: [Errno 28] Disk full: 'a'",
+        ),
+        (KeyError("a"), 1, "KeyError: 'a' (--debug shows the traceback)"),
+    ],
+)
+def test_errors_are_one_line_and_an_exit_status(
+    error, status, message, monkeypatch, capsys
+):
+    monkeypatch.setattr(command_line, "run", fail(error))
+    monkeypatch.setattr(sys, "argv", ["keras-larp", "generate"])
+    code, text = end_of(capsys)
+    assert code == status
+    assert text.startswith("keras-larp: error: ") and text.count("\n") == 1
+    assert message in text
+    monkeypatch.setattr(sys, "argv", ["keras-larp", "generate", "--debug"])
+    with pytest.raises(type(error)):
+        command_line.main()
+
+
+def test_interrupted_commands_show_no_traceback(monkeypatch, capsys):
+    monkeypatch.setattr(command_line, "run", fail(KeyboardInterrupt()))
+    monkeypatch.setattr(sys, "argv", ["keras-larp", "generate"])
+    assert end_of(capsys) == (130, "Interrupted.\n")
+
+
+def test_wrong_commands_end_with_status_2_and_one_line():
+    for arguments in (["tokenise"], ["generate"], ["plot-run", "--a=1"]):
+        process = subprocess.run(
+            [sys.executable, "-m", "keras_larp.cli.main", *arguments],
+            capture_output=True,
+            text=True,
+        )
+        assert process.returncode == 2
+        assert process.stderr.startswith("keras-larp: error: ")
+        assert process.stderr.count("\n") == 1, process.stderr
 
 
 def test_convert_changes_the_dtype_of_weights(tmp_path):
@@ -270,7 +334,41 @@ def test_tokens_of_another_tokenizer_are_rejected(tmp_path, presets):
 def test_existing_runs_are_not_overwritten(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(FileExistsError, match="--resume"):
-        command_line.main(["train-tokenizer", f"--output={tmp_path}"])
+        command_line.run(["train-tokenizer", f"--output={tmp_path}"])
+
+
+def resume(folder):
+    with pytest.raises(FileNotFoundError) as error:
+        run_here(train_tokenizer, f"--output={folder}", "--resume")
+    return str(error.value)
+
+
+def test_resuming_without_a_run_names_similar_folders(tmp_path):
+    (tmp_path / "tokenizer").mkdir()
+    (tmp_path / "tokenizer" / "config.json").write_text("{}")
+    message = resume(tmp_path / "tokeniser")
+    assert "no run to resume" in message
+    assert f"Did you mean '{tmp_path / 'tokenizer'}'?" in message
+    assert not (tmp_path / "tokeniser").exists()
+
+
+def test_resuming_without_checkpoints_is_an_error(tmp_path):
+    (tmp_path / "config.json").write_text('{"flags": {}}')
+    assert "lost its checkpoints" in resume(tmp_path)
+    # Completed epochs had checkpoints.
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "log.csv").write_text("epoch,loss\n0,1.0\n")
+    assert "lost its checkpoints" in resume(tmp_path)
+
+
+def test_run_of_another_process_is_not_touched(tmp_path):
+    (tmp_path / "config.json").write_text('{"flags": {}}')
+    (tmp_path / "checkpoints").mkdir()
+    output = f"--output={tmp_path}"
+    with lock_folder(tmp_path):
+        with pytest.raises(BlockingIOError, match=f"process {os.getpid()} on"):
+            run_here(train_tokenizer, output, "--resume")
+    assert written(tmp_path) == ["checkpoints", "config.json"]
 
 
 TINY_TOKENIZER = [
@@ -279,7 +377,7 @@ TINY_TOKENIZER = [
     *("--code_dim=4", "--hidden_dim=16", "--num_heads=2", "--dtype=float32"),
     *("--encoder_num_layers=1", "--decoder_num_layers=1", "--prior=none"),
     *("--steps_per_epoch=2", "--num_computed_clips=64", "--show_every=0"),
-    *("--recipe=small_data_tokenizer", "--kmeans_init_clips=0"),
+    *("--recipe=small_data_tokenizer", "--kmeans_init_clips=none"),
 ]
 
 

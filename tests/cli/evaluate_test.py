@@ -17,6 +17,7 @@ from tiny_models import tiny_generator, tiny_tokenizer, write_torchscript_i3d
 
 from keras_larp import data, models
 from keras_larp.cli import main as command_line
+from keras_larp.cli.command import UsageError
 
 pytestmark = pytest.mark.once
 
@@ -28,7 +29,7 @@ def run(*arguments):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "FLAGS", copy.deepcopy(module.FLAGS))
         try:
-            command_line.main(list(arguments))
+            command_line.run(list(arguments))
         except SystemExit as end:
             assert not end.code
 
@@ -74,7 +75,7 @@ def test_shards_with_a_killed_process_equal_a_single_run(presets, tmp_path):
     processes[1].send_signal(signal.SIGKILL)
     assert [process.wait() for process in processes] == [0, -9, 0]
     with pytest.raises(FileNotFoundError, match="0001_of_0003 .started, not"):
-        command_line.main(["evaluate", "merge", str(sharded)])
+        command_line.run(["evaluate", "merge", str(sharded)])
 
     run(*command, f"--output={sharded}", "--shard=1/3")
     run("evaluate", "merge", str(sharded), f"--report={tmp_path / 'all'}")
@@ -275,5 +276,5 @@ def test_incompatible_flags(presets, tmp_path):
     ]
     with pytest.raises(ValueError, match="either --i3d or --features"):
         run(*command, "--i3d=i3d.pt", "--features=random")
-    with pytest.raises(SystemExit, match="Did you mean 'evaluate merge'"):
-        command_line.main(["evaluate-merge"])
+    with pytest.raises(UsageError, match="Did you mean 'evaluate merge'"):
+        command_line.run(["evaluate-merge"])

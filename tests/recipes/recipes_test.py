@@ -32,6 +32,42 @@ SMALL_TOKENIZER = {
 }
 
 
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("learning_rate", float("nan")),
+        ("learning_rate", -1e-3),
+        ("learning_rate", "0.1"),
+        ("pixel_loss_weight", float("inf")),
+        ("beta_1", 1.0),
+        ("beta_2", 2),
+        ("ema_decay", 1),
+        ("prior_max_sampling_ratio", 1.5),
+        ("prior_sampling_peak_fraction", 0.0),
+        ("hidden_dim", "16"),
+        ("num_tokens", 4.0),
+        ("batch_size", True),
+        ("epochs", 0),
+        ("patch_size", (4, 8)),
+        ("patch_size", (4, 8, 0)),
+        ("decoder_patch_size", 8),
+        ("discriminator", 1.5),
+        ("pixel_loss", "l3"),
+        ("steps_per_epoch", -1),
+    ],
+)
+def test_invalid_settings_are_named(name, value):
+    with pytest.raises(ValueError, match=f"{name}` must be.*Received: {name}="):
+        recipes.larp_l_long_tokenizer(**{name: value})
+
+
+@pytest.mark.once
+def test_settings_may_be_disabled():
+    recipe = recipes.larp_l_long_tokenizer(ema_decay=None, prior=None)
+    assert recipe.ema_decay is None and recipe.prior is None
+
+
 def test_tokenizer_recipe_has_the_paper_settings():
     recipe = recipes.larp_l_long_tokenizer(
         1000, **SMALL_TOKENIZER, ema_decay=0.999

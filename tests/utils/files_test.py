@@ -1,3 +1,10 @@
+import collections
+import errno
+import os
+import subprocess
+import sys
+
+import numpy as np
 import pytest
 
 from keras_larp.utils import files
@@ -71,6 +78,56 @@ def test_leftovers_of_interrupted_writes_are_removed(tmp_path):
     (tmp_path / "c.txt").write_text("complete")
     files.remove_temporary_files(tmp_path)
     assert names(tmp_path) == ["c.txt"]
+
+
+@pytest.fixture(scope="module")
+def ended_process():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_leftovers_of_a_killed_writer_are_removed_by_the_next(
+    tmp_path, ended_process
+):
+    path = tmp_path / "clip.mp4"
+    with files.atomic_write(path) as temporary:
+        temporary.write_text("")
+        # A writer of this process, and one that was killed.
+        killed = temporary.name.replace(str(os.getpid()), str(ended_process))
+        (tmp_path / killed).write_text("half")
+        (tmp_path / f"{killed[:-8]}other.mp4").write_text("half")
+        with files.atomic_write(path) as second:
+            assert temporary.exists() and not (tmp_path / killed).exists()
+            second.write_text("")
+    assert len(names(tmp_path)) == 2  # Other targets are not touched.
+
+
+def test_leftovers_of_a_running_writer_are_kept(tmp_path):
+    with files.atomic_write(tmp_path / "a") as temporary:
+        temporary.write_text("")
+        files.remove_temporary_files(tmp_path)
+        assert temporary.exists()
+
+
+def test_second_writer_of_a_folder_gets_a_clear_error(tmp_path):
+    path = tmp_path / "preset"
+    with pytest.raises(FileExistsError, match="preset exists. Remove it"):
+        with files.atomic_folder(path) as first:
+            (first / "a").write_text("1")
+            with files.atomic_folder(path) as second:
+                (second / "a").write_text("2")
+    assert (path / "a").read_text() == "2" and names(tmp_path) == ["preset"]
+
+
+def test_full_disks_are_reported_before_writing(tmp_path, monkeypatch):
+    usage = collections.namedtuple("usage", "total used free")
+    free = usage(2**30, 2**29, 2**21)
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: free)
+    files.check_free_space(tmp_path, [np.zeros((2**17,))])
+    with pytest.raises(OSError, match="needs 3 MiB.*has 2 MiB left") as error:
+        files.check_free_space(tmp_path, [np.zeros((2**18, 2))])
+    assert error.value.errno == errno.ENOSPC
 
 
 def test_replace_symlink(tmp_path):

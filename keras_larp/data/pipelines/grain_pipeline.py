@@ -1,5 +1,6 @@
 import collections.abc
 import os
+import signal
 
 from keras_larp.data.pipelines.batch_dataset import BatchDataset, ItemStream
 from keras_larp.data.pipelines.clip_loader import ClipLoader, batch_clips
@@ -209,6 +210,9 @@ class _UnpackMessage(grain.experimental.FlatMapTransform):
 def _init_worker(worker_index, worker_count):
     # Augmentation layers must not occupy GPU memory.
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    # Ctrl-C reaches all processes of a terminal. The process that trains stops
+    # its workers when it has saved a checkpoint.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     reuse_freed_memory()
 
 

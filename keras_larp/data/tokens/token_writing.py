@@ -29,6 +29,7 @@ from keras_larp.utils.checks import check_integer
 from keras_larp.utils.differences import describe_differences
 from keras_larp.utils.files import atomic_write, remove_temporary_files
 from keras_larp.utils.fingerprints import model_fingerprint
+from keras_larp.utils.locks import lock_folder
 from keras_larp.utils.optional_imports import require
 
 _NUM_THREADS = 4
@@ -81,6 +82,7 @@ def write_token_dataset(
         The `TokenSource` of the folder.
 
     Raises:
+        BlockingIOError: If another process is writing the folder.
         ValueError: If the folder holds a token data set of another tokenizer,
             source or frame sampling; the message names the differences.
         VideoDecodeError: If a video does not decode; see `on_error`.
@@ -134,9 +136,26 @@ def write_token_dataset(
         "num_condition_frames": num_condition_frames,
     }
     folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_temporary_files(folder)
-    _start_or_resume(folder, description, source)
+    with lock_folder(folder):
+        remove_temporary_files(folder)
+        _start_or_resume(folder, description, source)
+        _write_missing(
+            folder,
+            description,
+            loader,
+            tokenizer,
+            batch_size,
+            num_workers,
+        )
+    return TokenSource(folder)
+
+
+def _write_missing(
+    folder, description, loader, tokenizer, batch_size, num_workers
+):
+    """Writes the shards that the folder does not have."""
+    clips_per_shard = description["clips_per_shard"]
+    num_condition_frames = description["num_condition_frames"]
     names = shard_names(description)
     missing = [i for i, n in enumerate(names) if not (folder / n).is_file()]
     batches = _batches(
@@ -145,7 +164,7 @@ def write_token_dataset(
     with _ShardWriter(folder, names, missing) as writer:
         for indices, batch in batches:
             videos = [batch["video"]]
-            if include_flips:
+            if description["flips"]:
                 videos.append(batch["video"][:, :, :, ::-1])
             encoded = [
                 (
@@ -168,7 +187,6 @@ def write_token_dataset(
                             None if condition_ids is None else condition_ids[i],
                         )
                     )
-    return TokenSource(folder)
 
 
 def _start_or_resume(folder, description, source):
