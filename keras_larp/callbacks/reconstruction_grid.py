@@ -68,7 +68,7 @@ class ReconstructionGrid(keras.callbacks.Callback):
         self.folder = pathlib.Path(folder)
         self.every = check_integer("every", every, 1)
         self.num_columns = check_integer("num_columns", num_columns, 1)
-        self.fps = check_number("fps", fps, MIN_FPS)
+        self.fps = check_number("fps", fps, f"[{MIN_FPS}, inf)")
         self.suffix = suffix
 
     def on_epoch_end(self, epoch, logs=None):

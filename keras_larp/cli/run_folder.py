@@ -181,9 +181,13 @@ class RunFolder:
         epoch = 0
         if found:
             epoch = json.loads((found[-1] / "state.json").read_text())["epoch"]
-        header, *rows = log.read_text().splitlines(keepends=True)
-        rows = [row for row in rows if int(row.split(",")[0]) < epoch]
-        atomic_write_text(log, "".join([header, *rows]))
+        # A process that is killed may leave an incomplete last line.
+        lines = log.read_text().splitlines(keepends=True)
+        lines = [line for line in lines if line.endswith("\n")]
+        kept = lines[:1] + [
+            row for row in lines[1:] if int(row.split(",")[0]) < epoch
+        ]
+        atomic_write_text(log, "".join(kept))
 
     def finish(self, model, averaged):
         """Saves the presets and plots the curves.

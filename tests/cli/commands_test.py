@@ -26,6 +26,7 @@ from keras_larp.cli import (
 )
 from keras_larp.cli import main as command_line
 from keras_larp.cli.command import UsageError
+from keras_larp.cli.run_folder import RunFolder
 from keras_larp.evaluation import clip_classifier
 from keras_larp.utils.locks import lock_folder
 
@@ -359,6 +360,26 @@ def test_resuming_without_checkpoints_is_an_error(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "log.csv").write_text("epoch,loss\n0,1.0\n")
     assert "lost its checkpoints" in resume(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "log, kept",
+    [
+        ("epoch,loss\n0,3.0\n1,2.0\n2,1.0\n", "epoch,loss\n0,3.0\n1,2.0\n"),
+        ("epoch,loss\n0,3.0\n1,2", "epoch,loss\n0,3.0\n"),
+        ("", ""),
+    ],
+)
+def test_resumed_runs_keep_the_completed_epochs_of_the_log(tmp_path, log, kept):
+    values = copy.deepcopy(train_tokenizer.FLAGS)
+    values(["keras-larp", f"--output={tmp_path}"])
+    step = tmp_path / "checkpoints" / "step_00000008"
+    step.mkdir(parents=True)
+    (step / "state.json").write_text('{"epoch": 2}')
+    (tmp_path / "log.csv").write_text(log)
+    with RunFolder(values) as run:
+        run.callbacks(values, None, 1, "loss", "min")
+    assert (tmp_path / "log.csv").read_text() == kept
 
 
 def test_run_of_another_process_is_not_touched(tmp_path):

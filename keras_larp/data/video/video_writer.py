@@ -155,7 +155,7 @@ def write_video(
     ```
     """
     video = _to_uint8(video, 4)
-    fps = check_number("fps", fps, MIN_FPS)
+    fps = check_number("fps", fps, f"[{MIN_FPS}, inf)")
     with atomic_write(path) as temporary:
         if temporary.suffix.lower() == ".gif":
             _write_gif(temporary, video, fps)
