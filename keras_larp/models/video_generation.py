@@ -245,7 +245,7 @@ class VideoGeneration:
             block.map_kernels(pack_kernel) for block in self.blocks
         ]
         if self.head.quantization_mode is None:
-            kernel = ops.cast(self.head.kernel, self.compute_dtype)
+            kernel = ops.cast(self.head.kernel, self.head.compute_dtype)
             inputs["head"] = pack_kernel(kernel)
         start = 1
         for stop in stops:
@@ -305,7 +305,11 @@ class VideoGeneration:
             )
             new_caches.append(cache)
         x = self.norm(x[:, -1:])  # (B, 1, D)
-        logits = self.head(x) if head is None else packed_matmul(x, head)
+        if head is None:
+            logits = self.head(x)
+        else:
+            x = ops.cast(x, self.head.compute_dtype)
+            logits = packed_matmul(x, head)
         return ops.cast(logits[:, 0], "float32"), new_caches
 
     def _check_condition(self, class_ids, condition_ids, num_samples):
