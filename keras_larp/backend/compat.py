@@ -59,6 +59,19 @@ def flatten_layers(layer):
     return [layer, *layer._flatten_layers(include_self=False)]
 
 
+def weights_of(layers):
+    """The weights that single layers own, as a list. Unlike `layer.weights`,
+    which compares all weights of sublayers, it takes microseconds."""
+    return [
+        weight
+        for layer in layers
+        for weight in (
+            *layer._trainable_variables,
+            *layer._non_trainable_variables,
+        )
+    ]
+
+
 class UncompiledTrainStep:
     """Mixin for models whose train step Keras must not `torch.compile`."""
 

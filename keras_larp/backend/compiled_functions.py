@@ -27,15 +27,14 @@ class Structure:
 
     def __init__(self, model: keras.Model):
         layers = compat.flatten_layers(model)
-        self.objects = [*layers, *model.weights]
-        self.dtypes = [(x.compute_dtype, x.quantization_mode) for x in layers]
+        policies = [layer.dtype_policy for layer in layers]
+        self.objects = [*layers, *policies, *compat.weights_of(layers)]
 
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Structure)
             and len(self.objects) == len(other.objects)
             and all(map(operator.is_, self.objects, other.objects))
-            and self.dtypes == other.dtypes
         )
 
     __hash__ = None  # type: ignore[assignment]

@@ -154,4 +154,6 @@ def fused_attention(query, key, value, mask, causal, dropout_rate):
 def compile_function(model, function):
     """Compiles a function of tensors with XLA; TensorFlow tracks the
     variables that it reads."""
-    return tf.function(function, reduce_retracing=False, jit_compile=True)
+    return tf.function(
+        function, autograph=False, reduce_retracing=False, jit_compile=True
+    )

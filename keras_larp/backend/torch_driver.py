@@ -178,8 +178,15 @@ def fused_attention(query, key, value, mask, causal, dropout_rate):
 
 
 def compile_function(model, function):
-    """Disables gradients in a function; PyTorch runs it eagerly."""
-    return torch.no_grad()(function)
+    """Disables gradients and autocast in a function, which PyTorch runs
+    eagerly: the model's layers have their own dtype policies."""
+
+    @torch.no_grad()
+    def run(*args):
+        with torch.autocast(args[0].device.type, enabled=False):
+            return function(*args)
+
+    return run
 
 
 def compile_loop(body):

@@ -166,8 +166,10 @@ class CausalTransformerBlock(layers.Layer):
             return getattr(self, name)(x)
 
         length = tokens.shape[1]
+        heads = dense("qkv", self.attention_norm(tokens))
+        # `qkv` may have its own dtype policy; the cache has the block's.
         query, key, value = split_heads(
-            dense("qkv", self.attention_norm(tokens)),
+            ops.cast(heads, self.compute_dtype),
             self.num_heads,
             self.num_kv_heads,
         )  # (B, num_heads, n, d), (B, num_kv_heads, n, d)

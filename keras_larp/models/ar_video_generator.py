@@ -6,6 +6,7 @@ from keras_larp.backend.execution import apply_block
 from keras_larp.backend.seed_generator import SeedGenerator
 from keras_larp.layers.causal_transformer_block import CausalTransformerBlock
 from keras_larp.layers.position_table import SequencePositions
+from keras_larp.models.export_mixin import ExportMixin
 from keras_larp.models.frame_prediction import FramePrediction
 from keras_larp.models.layer_dtypes import LayerDtypesMixin
 from keras_larp.models.preset_mixin import PresetMixin
@@ -32,6 +33,7 @@ class ARVideoGenerator(
     FramePrediction,
     VideoGeneration,
     PresetMixin,
+    ExportMixin,
     LayerDtypesMixin,
     GeneratorTraining,
 ):
@@ -331,6 +333,14 @@ class ARVideoGenerator(
     def compute_output_shape(self, input_shape):
         batch = input_shape["token_ids"][0]
         return (batch, self.num_tokens, self.vocab_size)
+
+    def input_signature(self):
+        is_class = self.conditioning == "class"
+        condition = (None,) if is_class else (None, self.condition_length)
+        return {
+            "token_ids": keras.InputSpec("int32", (None, self.num_tokens)),
+            self.condition_name: keras.InputSpec("int32", condition),
+        }
 
     def get_config(self):
         return {

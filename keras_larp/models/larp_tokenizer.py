@@ -8,6 +8,7 @@ from keras_larp.layers.patch_query_decoder import PatchQueryDecoder
 from keras_larp.layers.vector_quantizer import VectorQuantizer
 from keras_larp.layers.video_patch_embedding import VideoPatchEmbedding
 from keras_larp.models.ar_prior import ARPrior
+from keras_larp.models.export_mixin import ExportMixin
 from keras_larp.models.layer_dtypes import LayerDtypesMixin
 from keras_larp.models.preset_mixin import PresetMixin
 from keras_larp.training.tokenizer_training import TokenizerTraining
@@ -22,7 +23,9 @@ LATENT_NORMS = ("none", "layer", "layer_joint", "batch", "batch_joint")
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
-class LARPTokenizer(PresetMixin, LayerDtypesMixin, TokenizerTraining):
+class LARPTokenizer(
+    PresetMixin, ExportMixin, LayerDtypesMixin, TokenizerTraining
+):
     """LARP video tokenizer: holistic tokens and a learned autoregressive prior.
 
     The forward pass, with the `N = num_tokens` holistic tokens of a clip:
@@ -372,6 +375,9 @@ class LARPTokenizer(PresetMixin, LayerDtypesMixin, TokenizerTraining):
     def compute_output_shape(self, input_shape):
         return (input_shape[0], *self.video_shape)
 
+    def input_signature(self):
+        return keras.InputSpec("float32", (None, *self.video_shape))
+
     def _encode_tensor(self, video):
         return self.compute_codes(video)["token_ids"]
 
@@ -425,7 +431,7 @@ class LARPTokenizer(PresetMixin, LayerDtypesMixin, TokenizerTraining):
             (None, self.num_tokens),
         )
         decode = self._compiled(self._decode_tensor)
-        return decode(ops.convert_to_tensor(ids))
+        return decode(ops.convert_to_tensor(ids, "int32"))
 
     def get_config(self):
         return {

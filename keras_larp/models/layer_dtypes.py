@@ -1,3 +1,8 @@
+import contextlib
+import gc
+import warnings
+from collections.abc import Iterator
+
 import keras
 
 
@@ -6,25 +11,30 @@ class LayerDtypesMixin:
 
     `quantize` and `layer.dtype_policy = ...` change layers that the model
     creates itself. The key `layer_dtypes` of the configuration maps the path
-    of such a layer, such as `"blocks/0/qkv"`, to the name of its policy.
+    of such a layer, such as `"blocks/0/qkv"`, to its policy and, if it is
+    quantized, the configuration of the quantization.
     """
 
     def record_layer_dtypes(self):
         """Records the policies of a new model; call it at the end of
         `build`."""
-        layers = _layers_by_path(self)
         self._initial_dtypes = {
-            path: layer.dtype_policy.name for path, layer in layers.items()
+            path: layer.dtype_policy.name for path, layer in _sublayers(self)
         }
 
     def layer_dtypes_config(self):
         """Returns `{"layer_dtypes": ...}`, or `{}` if no policy changed."""
-        layers = _layers_by_path(self)
-        changed = {
-            path: layers[path].dtype_policy.name
-            for path, name in self._initial_dtypes.items()
-            if path in layers and layers[path].dtype_policy.name != name
-        }
+        changed = {}
+        for path, layer in _sublayers(self):
+            name = layer.dtype_policy.name
+            if name != self._initial_dtypes.get(path, name):
+                quantization = getattr(layer, "quantization_config", None)
+                changed[path] = {
+                    "dtype": name,
+                    "quantization_config": (
+                        keras.saving.serialize_keras_object(quantization)
+                    ),
+                }
         return {"layer_dtypes": changed} if changed else {}
 
     @classmethod
@@ -32,20 +42,52 @@ class LayerDtypesMixin:
         config = dict(config)
         changed = config.pop("layer_dtypes", {})
         model = super().from_config(config, custom_objects)
-        layers = _layers_by_path(model)
-        for path, name in changed.items():
-            # Quantizes the layer if the policy does.
-            layers[path].dtype_policy = name
+        sublayers = dict(_sublayers(model))
+        with _quick_garbage_collection():
+            for path, options in changed.items():
+                if path not in sublayers:
+                    raise ValueError(
+                        "`layer_dtypes` names a layer that the model does not "
+                        f"have. Received: {path!r} for {cls.__name__}"
+                    )
+                _set_dtype(sublayers[path], **options)
         return model
 
+    def quantize(self, *args, **kwargs):
+        """Quantizes the weights for inference; see `keras.Model.quantize`."""
+        with warnings.catch_warnings(), _quick_garbage_collection():
+            # Layers such as norms are not quantized.
+            warnings.filterwarnings("ignore", ".*not have a `quantize` method")
+            super().quantize(*args, **kwargs)
 
-def _layers_by_path(layer, prefix=""):
-    """All sublayers by the path of attributes that leads to them."""
+
+def _set_dtype(layer, dtype, quantization_config):
+    policy = keras.dtype_policies.get(dtype)
+    if policy.quantization_mode is not None:
+        layer.quantize(
+            policy.quantization_mode,
+            config=keras.saving.deserialize_keras_object(quantization_config),
+        )
+    layer.dtype_policy = policy
+
+
+@contextlib.contextmanager
+def _quick_garbage_collection():
+    """Context in which a collection ignores all earlier objects: Keras
+    collects garbage for each quantized layer, which takes 0.3 s."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def _sublayers(layer, prefix="") -> Iterator[tuple[str, keras.Layer]]:
+    """Yields all sublayers with the path of attributes that leads to them."""
     attributes = dict(vars(layer))
-    if isinstance(layer, keras.Layer) and hasattr(layer, "named_children"):
+    if hasattr(layer, "named_children"):
         attributes.update(layer.named_children())  # PyTorch
-    found = {}
-    for name, value in sorted(attributes.items(), key=lambda item: item[0]):
+    for name, value in attributes.items():
         if name.startswith("_"):
             continue
         items = {name: value}
@@ -53,6 +95,5 @@ def _layers_by_path(layer, prefix=""):
             items = {f"{name}/{i}": item for i, item in enumerate(value)}
         for key, item in items.items():
             if isinstance(item, keras.Layer):
-                found[f"{prefix}{key}"] = item
-                found.update(_layers_by_path(item, f"{prefix}{key}/"))
-    return found
+                yield f"{prefix}{key}", item
+                yield from _sublayers(item, f"{prefix}{key}/")

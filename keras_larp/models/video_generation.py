@@ -1,4 +1,3 @@
-import warnings
 from functools import partial
 
 import keras
@@ -16,7 +15,7 @@ from keras_larp.layers.sampling import draw_categorical, filtered_probabilities
 from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.batching import pad_batch
 from keras_larp.utils.checks import check_integer, check_number
-from keras_larp.utils.input_checks import check_ids
+from keras_larp.utils.input_checks import check_ids, has_values
 from keras_larp.utils.suggestions import did_you_mean
 
 # Minimum number of sampling steps between two growths of the key-value cache.
@@ -72,8 +71,9 @@ class VideoGeneration:
                 disables it. Defaults to 0.
             top_p: Float in (0, 1]. Samples from the most likely tokens up to
                 this cumulative probability. Defaults to 1.
-            seed: Integer in [0, 2**64). `None` for a random seed. Defaults to
-                `None`.
+            seed: Integer in [0, 2**64). `None` for a random seed; inside
+                `jax.jit` and `tf.function`, it is drawn once per trace.
+                Defaults to `None`.
             num_samples: Integer. Number of samples if `class_ids=None`.
             tokenizer: `LARPTokenizer`. Decodes the tokens to clips. `None`
                 returns the tokens. Defaults to `None`.
@@ -121,7 +121,13 @@ class VideoGeneration:
         sample_offset = check_integer("sample_offset", sample_offset, 0)
         if tokenizer is not None:
             self.check_tokenizer(tokenizer)
-        count = len(condition)
+        count = condition.shape[0]
+        if not isinstance(count, int):
+            raise ValueError(
+                "Tracing `generate` needs a fixed number of samples. Set it "
+                "in the shape of the traced function's arguments. "
+                f"Received: a condition of shape {tuple(condition.shape)}"
+            )
         if count < 1:
             raise ValueError("Expected at least one sample. Received: none")
         batch_size = count if batch_size is None else batch_size
@@ -140,8 +146,8 @@ class VideoGeneration:
             indices = np.arange(start, min(start + batch_size, count))
             padded = pad_batch(indices, batch_size)
             batch = sample_tokens(
-                ops.convert_to_tensor(condition[padded]),
-                ops.convert_to_tensor(known_tokens[padded]),
+                _rows(condition, padded),
+                _rows(known_tokens, padded),
                 ops.convert_to_tensor(
                     self._uniforms(seed, sample_offset + padded)
                 ),
@@ -163,13 +169,6 @@ class VideoGeneration:
             return generate_batches()
         batches = list(generate_batches())
         return batches[0] if len(batches) == 1 else ops.concatenate(batches)
-
-    def quantize(self, *args, **kwargs):
-        """Quantizes the weights for sampling; see `keras.Model.quantize`."""
-        with warnings.catch_warnings():
-            # Layers such as norms are not quantized.
-            warnings.filterwarnings("ignore", ".*not have a `quantize` method")
-            super().quantize(*args, **kwargs)
 
     def _compiled_sampler(self, num_guided, sampling):
         """Returns `_sample_tokens`, compiled for static options.
@@ -243,7 +242,7 @@ class VideoGeneration:
             block.map_kernels(pack_kernel) for block in self.blocks
         ]
         if self.head.quantization_mode is None:
-            kernel = ops.cast(self.head.kernel, self.compute_dtype)
+            kernel = ops.cast(self.head.kernel, self.head.compute_dtype)
             inputs["head"] = pack_kernel(kernel)
         start = 1
         for stop in stops:
@@ -303,7 +302,11 @@ class VideoGeneration:
             )
             new_caches.append(cache)
         x = self.norm(x[:, -1:])  # (B, 1, D)
-        logits = self.head(x) if head is None else packed_matmul(x, head)
+        if head is None:
+            logits = self.head(x)
+        else:
+            x = ops.cast(x, self.head.compute_dtype)
+            logits = packed_matmul(x, head)
         return ops.cast(logits[:, 0], "float32"), new_caches
 
     def _check_condition(self, class_ids, condition_ids, num_samples):
@@ -333,7 +336,10 @@ class VideoGeneration:
                 )
             num_samples = check_integer("num_samples", num_samples, 1)
             class_ids = np.full((num_samples,), -1)
-        class_ids = to_numpy(self._ids_from_names(class_ids))
+        class_ids = self._ids_from_names(class_ids)
+        if not has_values(class_ids):
+            return check_ids(class_ids, "class ids", self.num_classes, (None,))
+        class_ids = to_numpy(class_ids)
         if (class_ids < 0).any() and not self.class_dropout:
             raise ValueError(
                 "Generation without a class needs a generator with "
@@ -375,6 +381,10 @@ class VideoGeneration:
         shape = count, self.num_tokens
         if known_tokens is None:
             return np.full(shape, -1, "int32")
+        if not has_values(known_tokens):
+            return check_ids(
+                known_tokens, "known tokens", self.vocab_size, shape
+            )
         known_tokens = to_numpy(known_tokens)
         non_negative = np.where(known_tokens == -1, 0, known_tokens)
         check_ids(non_negative, "known tokens", self.vocab_size, shape)
@@ -393,6 +403,13 @@ class VideoGeneration:
                 "class_dropout above 0. Received: "
                 f"guidance_scale={guidance_scale}"
             )
+
+
+def _rows(x, indices):
+    """Rows of an array, or of a tensor in a trace, as an int32 tensor."""
+    if has_values(x):
+        return ops.convert_to_tensor(x[indices])
+    return ops.take(ops.cast(x, "int32"), indices, axis=0)
 
 
 def _next_token(sampling, logits, step, batch_size, inputs):

@@ -137,29 +137,32 @@ def check_video(video: Any, shape: tuple[int, ...]) -> None:
 
 def check_ids(
     ids: Any, name: str, size: int, shape: tuple[int | None, ...]
-) -> np.ndarray:
+) -> Any:
     """Checks the shape, dtype and range of integer ids.
 
     Args:
-        ids: Array or tensor of integers in [0, size).
+        ids: Array or tensor of integers in [0, size). The range is not
+            checked in a trace.
         name: String, what the ids are called in error messages.
         size: Integer, the number of valid ids.
         shape: Tuple, the expected shape; `None` matches any dimension.
 
     Returns:
-        int32 NumPy array.
+        int32 NumPy array; in a trace, `ids`.
 
     Raises:
         ValueError: If the shape, the dtype or an id is invalid.
     """
-    ids = to_numpy(ids)
+    is_traced = not has_values(ids)
+    if not is_traced:
+        ids = to_numpy(ids)
     if len(ids.shape) == len(shape) + 1 and ids.shape[-1] == size:
         raise ValueError(
             f"Expected {name} of shape {_describe(shape)}. Received: "
             f"shape={ids.shape}. Convert one-hot vectors to ids: "
             "`ids.argmax(axis=-1)`."
         )
-    if not np.issubdtype(ids.dtype, np.integer):
+    if "int" not in str(ids.dtype):
         raise ValueError(
             f"Expected integer {name}. Received: dtype={ids.dtype}"
         )
@@ -172,6 +175,8 @@ def check_ids(
             f"Expected {name} of shape {_describe(shape)}. "
             f"Received: shape={ids.shape}"
         )
+    if is_traced:
+        return ids
     if ids.size and (ids.min() < 0 or ids.max() >= size):
         raise ValueError(
             f"Expected {name} from 0 to {size - 1}. "

@@ -57,6 +57,7 @@ GENERATOR_CHANGES = {
     "embedding_lora": lambda model: add_embedding_lora(model.token_embedding),
     "int8": lambda model: model.quantize("int8"),
     "int8_head": lambda model: model.head.quantize("int8"),
+    "dtype": lambda model: set_coarse_dtype(model.blocks[0].qkv),
     "replaced": swap_head,
 }
 

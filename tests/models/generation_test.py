@@ -80,7 +80,7 @@ def test_batch_is_doubled_within_guidance_interval_only(monkeypatch):
         loop = compile_loop(body)
 
         def recorded_loop(start, stop, state, inputs):
-            loops.append((start, stop, len(state[-1][0][0])))
+            loops.append((start, stop, state[-1][0][0].shape[0]))
             return loop(start, stop, state, inputs)
 
         return recorded_loop
@@ -291,3 +291,21 @@ def test_ids_may_be_tensors_on_an_accelerator():
             class_ids, known_tokens=AcceleratorTensor(known_tokens), seed=0
         )
         np.testing.assert_array_equal(numpy(ids), numpy(expected))
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="tests PyTorch's autocast"
+)
+def test_autocast_changes_neither_tokens_nor_clips():
+    import torch
+
+    expected_model, model = random_generator(), random_generator()
+    tokenizer = tiny_tokenizer(prior=None)
+    expected = expected_model.generate([0, 1], seed=0, tokenizer=tokenizer)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        video = model.generate([0, 1], seed=0, tokenizer=tokenizer)
+        token_ids = tokenizer.encode(clips())
+    np.testing.assert_array_equal(numpy(video), numpy(expected))
+    np.testing.assert_array_equal(
+        numpy(token_ids), numpy(tokenizer.encode(clips()))
+    )
