@@ -8,7 +8,7 @@ def weighted_mean(values, sample_weight=None, normalize=False):
 
     Args:
         values: Float tensor `(B, ...)`.
-        sample_weight: Float tensor `(B,)`, or `None` for equal weights.
+        sample_weight: float32 tensor `(B,)`, or `None` for equal weights.
             Defaults to `None`.
         normalize: Boolean. Whether to divide by the sum of the weights, as in
             a mean of measurements, instead of the batch size, as in Keras'

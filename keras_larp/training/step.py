@@ -141,7 +141,9 @@ class TrainStep(StepDriver):
 
         def adversarial(reconstruction):
             loss, terms = self.adversarial_terms(
-                reconstruction, self.current_step(), outputs.sample_weight
+                reconstruction,
+                self.current_step(),
+                sample_weight=outputs.sample_weight,
             )
             return loss_scale * loss, (loss, terms)
 

@@ -10,8 +10,8 @@ from keras_larp.utils.arrays import to_numpy
 
 # Classes of tensors without values: those of a trace, or symbolic ones.
 _SYMBOLIC = {"Tracer", "SymbolicTensor", "KerasTensor", "FakeTensor"}
-# Overshoot that resizing with bicubic interpolation may cause.
-_TOLERANCE = 0.1
+# Overshoot of [0, 1] that resizing with bicubic interpolation may cause.
+TOLERANCE = 0.1
 
 _checks_values = contextvars.ContextVar("checks_values", default=True)
 # Entries that have already checked a batch on an accelerator.
@@ -83,13 +83,15 @@ def check_unit_range(
     values = to_numpy(video)
     if not values.size:
         return
-    # NaN is reported by the train step that it makes non-finite.
-    low, high = np.nan_to_num([values.min(), values.max()]).tolist()
-    if high > (10.0 if unclipped else 1.0 + _TOLERANCE):
+    # The train step reports non-finite values.
+    low, high = np.nan_to_num(
+        [values.min(), values.max()], posinf=0.0, neginf=0.0
+    ).tolist()
+    if high > (10.0 if unclipped else 1.0 + TOLERANCE):
         hint = " Divide video in 0..255 by 255." if high > 2.0 else ""
-    elif low < -_TOLERANCE and not unclipped:
+    elif low < -TOLERANCE and not unclipped:
         hint = ""
-        if low >= -1.0 - _TOLERANCE:
+        if low >= -1.0 - TOLERANCE:
             hint = " Map video in [-1, 1] to [0, 1]: `(video + 1) / 2`."
     else:
         return
