@@ -635,7 +635,9 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
 
     def _update_discriminator_metrics(self, outputs):
         due, updated = outputs.discriminator.due, outputs.discriminator.updated
-        self.skipped_discriminator_metric.update_state(due - updated)
+        self.skipped_discriminator_metric.update_state(
+            (due - updated) / self.num_replicas
+        )
         finite = outputs.finite
         weight = ops.cast(finite, "float32") * updated
         zero = ops.zeros(())

@@ -113,7 +113,8 @@ class TrainableModel(TrainStep, keras.Model):
         skipped."""
         finite = keras.ops.cast(outputs.finite, "float32")
         zero = keras.ops.zeros(())
-        self.skipped_metric.update_state(1.0 - finite)
+        # Each replica counts a skipped step.
+        self.skipped_metric.update_state((1.0 - finite) / self.num_replicas)
         if outputs.invalid_clips is not None:
             self.invalid_metric.update_state(outputs.invalid_clips)
         scalars = {**outputs.terms, "loss": outputs.loss}

@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ _checked_on_accelerator: set[str] = set()
 
 
 @contextlib.contextmanager
-def without_value_checks():
+def without_value_checks() -> Iterator[None]:
     """Context in which only shapes and dtypes are checked, as in a train
     step, whose data were checked before."""
     token = _checks_values.set(False)
@@ -101,7 +102,7 @@ def check_unit_range(
     )
 
 
-def _in_host_memory(x):
+def _in_host_memory(x: Any) -> bool:
     """Whether reading a tensor does not wait for an accelerator."""
     device = getattr(x, "device", None)
     if callable(device):  # Older versions of JAX.
@@ -184,7 +185,7 @@ def check_ids(
     return ids.astype("int32")
 
 
-def _describe(shape):
+def _describe(shape: tuple) -> tuple:
     return tuple("batch" if size is None else size for size in shape)
 
 

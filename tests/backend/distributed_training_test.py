@@ -109,8 +109,9 @@ def skip_non_finite():
         model = tiny_tokenizer(prior=None)
         model.compile(keras.optimizers.SGD(0.1))
     before = weights(model)
-    model.fit(video, **OPTIONS)
+    logs = model.fit(video, **OPTIONS).history
     assert int(model.training_state.skipped.numpy()) == 1
+    assert logs["skipped_steps"] == logs["invalid_clips"] == [1]
     for a, b in zip(before, weights(model), strict=True):
         np.testing.assert_array_equal(a, b)
 
