@@ -344,6 +344,11 @@ class TrainableModel(TrainStep, keras.Model):
         """Returns the outputs for data, as `keras.Model.predict`."""
         return super().predict(self.check_data(x), *args, **kwargs)
 
+    def predict_on_batch(self, x):
+        """Returns the outputs for a batch of inputs."""
+        self.check_batch(x, None)
+        return super().predict_on_batch(x)
+
     # Keras saves no seed states; without them, a resumed run would draw other
     # random numbers.
 

@@ -9,6 +9,8 @@ from tiny_models import clips, tiny_generator, tiny_tokenizer
 
 from keras_larp.utils import input_checks
 
+ENTRIES = ["call", "fit", "validation", "evaluate"]
+ENTRIES += ["predict", "predict_on_batch"]
 INVALID_CLIPS = {
     "8-bit floats": (clips() * 255.0, "0..255 by 255"),
     "signed": (2.0 * clips() - 1.0, r"\(video \+ 1\) / 2"),
@@ -97,9 +99,7 @@ def generator():
 
 
 @pytest.mark.parametrize("case", INVALID_CLIPS)
-@pytest.mark.parametrize(
-    "entry", ["encode", "call", "fit", "validation", "evaluate", "predict"]
-)
+@pytest.mark.parametrize("entry", [*ENTRIES, "encode"])
 def test_tokenizer_refuses_invalid_clips(tokenizer, entry, case):
     video, message = INVALID_CLIPS[case]
     entries = {
@@ -111,6 +111,7 @@ def test_tokenizer_refuses_invalid_clips(tokenizer, entry, case):
         ),
         "evaluate": lambda video: tokenizer.evaluate(video, verbose=0),
         "predict": lambda video: tokenizer.predict(video, verbose=0),
+        "predict_on_batch": tokenizer.predict_on_batch,
     }
     with pytest.raises(ValueError, match=message):
         entries[entry](video)
@@ -153,9 +154,7 @@ def test_batches_of_a_pipeline_are_not_read_before_training(generator):
 
 
 @pytest.mark.parametrize("case", INVALID_IDS)
-@pytest.mark.parametrize(
-    "entry", ["call", "fit", "dataset", "validation", "evaluate", "predict"]
-)
+@pytest.mark.parametrize("entry", [*ENTRIES, "dataset"])
 def test_generator_refuses_invalid_ids(generator, entry, case):
     token_ids, class_ids, message = INVALID_IDS[case]
     data = {"token_ids": token_ids, "class_ids": np.array(class_ids)}
@@ -169,6 +168,7 @@ def test_generator_refuses_invalid_ids(generator, entry, case):
         ),
         "evaluate": lambda data: generator.evaluate(data, verbose=0),
         "predict": lambda data: generator.predict(data, verbose=0),
+        "predict_on_batch": generator.predict_on_batch,
     }
     with pytest.raises(ValueError, match=message):
         entries[entry](data)
