@@ -5,6 +5,7 @@ import contextvars
 from collections.abc import Iterator
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_larp.utils.arrays import to_numpy
@@ -56,10 +57,11 @@ def checks_values(x: Any, entry: str) -> bool:
 
 def check_floating_point(video: Any, name: str = "clips") -> None:
     """Raises `ValueError` if the dtype of clips is not floating-point."""
-    if "float" not in str(video.dtype):
+    dtype = keras.backend.standardize_dtype(video.dtype)
+    if "float" not in dtype:
         raise ValueError(
             f"Expected floating-point {name} with values in [0, 1]. Received: "
-            f"dtype={video.dtype}. Divide 8-bit video by 255."
+            f"dtype={dtype}. Divide 8-bit video by 255."
         )
 
 
