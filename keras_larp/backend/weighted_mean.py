@@ -19,6 +19,7 @@ def weighted_mean(values, sample_weight=None, normalize=False):
     """
     if sample_weight is None:
         return ops.mean(values)
+    values = ops.cast(values, "float32")
     values = ops.mean(values, axis=tuple(range(1, len(values.shape))))  # (B,)
     mean = ops.mean(values * sample_weight)
     if normalize:
