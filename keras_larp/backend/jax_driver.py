@@ -36,7 +36,13 @@ class StepDriver:
     """Keras' train and test step: one jitted, stateless function each.
 
     The order of a train step is in `keras_larp.training.step`.
+
+    Attributes:
+        num_replicas: Integer. How many replicas run each step, and add to the
+            metrics.
     """
+
+    num_replicas = 1
 
     def train_step(self, state, data):
         groups = (

@@ -32,6 +32,10 @@ class StepDriver:
     are documented in `keras_larp.backend.jax_driver`.
     """
 
+    @property
+    def num_replicas(self):
+        return tf.distribute.get_strategy().num_replicas_in_sync
+
     def train_step(self, data):
         return self.train_on(data)
 
@@ -54,11 +58,12 @@ class StepDriver:
             gradients = [
                 g if g is None else tf.convert_to_tensor(g) for g in gradients
             ]
-            num_replicas = _num_replicas()
-            if num_replicas == 1:
+            if self.num_replicas == 1:
                 return gradients
             # The optimizer sums the gradients of all replicas.
-            return [g if g is None else g / num_replicas for g in gradients]
+            return [
+                g if g is None else g / self.num_replicas for g in gradients
+            ]
 
         return tensors, outputs, vjp
 
@@ -78,7 +83,7 @@ class StepDriver:
             fields = dataclasses.fields(outputs)
             return [getattr(outputs, field.name) for field in fields]
 
-        if _num_replicas() == 1:
+        if self.num_replicas == 1:
             tensors = tf.cond(
                 condition,
                 lambda: tensors_of(function()),
@@ -103,7 +108,7 @@ class StepDriver:
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             # It skips non-finite updates itself, and lowers its scale.
             run()
-        elif _num_replicas() == 1:
+        elif self.num_replicas == 1:
             tf.cond(condition, run, lambda: tf.constant(0))
         else:
             # A strategy cannot reduce gradients in a branch. So the update is
@@ -119,7 +124,7 @@ class StepDriver:
 
     def all_finite(self, tensors):
         finite = all_finite(tensors)
-        if _num_replicas() == 1:
+        if self.num_replicas == 1:
             return finite
         # All replicas skip a step, or none of them.
         replicas = tf.distribute.get_replica_context()
@@ -131,10 +136,6 @@ class StepDriver:
     def current_step(self):
         """The index of the current training step, an int32 scalar."""
         return self.training_state.step.value
-
-
-def _num_replicas():
-    return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def _copy(variables):

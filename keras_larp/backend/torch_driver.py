@@ -24,6 +24,8 @@ class StepDriver(compat.UncompiledTrainStep):
     are documented in `keras_larp.backend.jax_driver`.
     """
 
+    num_replicas = 1
+
     def make_train_function(self, force=False):
         if force or self.train_function is None:
             self._compiler = Compiler() if self.jit_compile else None

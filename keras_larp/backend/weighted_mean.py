@@ -8,7 +8,7 @@ def weighted_mean(values, sample_weight=None, normalize=False):
 
     Args:
         values: Float tensor `(B, ...)`.
-        sample_weight: Float tensor `(B,)`, or `None` for equal weights.
+        sample_weight: float32 tensor `(B,)`, or `None` for equal weights.
             Defaults to `None`.
         normalize: Boolean. Whether to divide by the sum of the weights, as in
             a mean of measurements, instead of the batch size, as in Keras'
@@ -19,6 +19,7 @@ def weighted_mean(values, sample_weight=None, normalize=False):
     """
     if sample_weight is None:
         return ops.mean(values)
+    values = ops.cast(values, "float32")
     values = ops.mean(values, axis=tuple(range(1, len(values.shape))))  # (B,)
     mean = ops.mean(values * sample_weight)
     if normalize:

@@ -355,12 +355,14 @@ class VectorQuantizer(layers.Layer):
 
 
 def unit_length(x):
-    """L2-normalizes the last axis; norms below 1e-12 count as 1e-12.
+    """L2-normalizes the last axis in float32; norms below 1e-12 count as
+    1e-12.
 
     The gradient of the direction grows with the inverse of the norm. Vectors
     shorter than 1e-3, such as latents that a batch normalization of equal
     clips maps to zero, get no gradient: their direction is rounding noise.
     """
+    x = ops.cast(x, "float32")
     squares = ops.sum(x * x, axis=-1, keepdims=True)
     y = x * ops.rsqrt(clamp_min(squares, 1e-24))
     return ops.where(squares > 1e-6, y, ops.stop_gradient(y))

@@ -368,6 +368,7 @@ class LARPTokenizer(
         return self.decoder(x, training=training)
 
     def call(self, video, training=False):
+        check_video(video, self.video_shape)
         check_unit_range(video, "LARPTokenizer.call")
         codes = self.compute_codes(video, training=training)
         return self.reconstruct(codes["quantized"], training=training)

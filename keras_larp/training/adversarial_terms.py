@@ -107,7 +107,7 @@ class AdversarialTerms:
             updated=one,
         )
 
-    def _gradient_penalty(self, video, sample_weight):
+    def _gradient_penalty(self, video, sample_weight=None):
         """R1: the squared norm of the gradient of a clip's logit with respect
         to the clip, averaged over the batch."""
 

@@ -31,6 +31,13 @@ class GeneratorTraining(TrainableModel):
     The order of a train step is in `keras_larp.training.step`.
     """
 
+    INVALID_CLIPS = (
+        "Their token ids or labels are out of range, and steps with such clips "
+        "are skipped. Check that the data have the generator's `vocab_size` "
+        "and `num_classes`, and that clips without a class (label -1) are "
+        "given to a generator with a positive `class_dropout` only."
+    )
+
     def compile(self, optimizer="adamw", max_skipped_steps=50, **kwargs):
         """Configures the model for training.
 
@@ -59,7 +66,9 @@ class GeneratorTraining(TrainableModel):
         }
         self.max_skipped_steps = max_skipped_steps
         metrics = {name: Mean(name=name) for name in ("loss", "top1", "top5")}
-        self.prepare_training(["loss"], metrics)
+        self.prepare_training(
+            ["token_ids", self.condition_name, "loss"], metrics
+        )
         if not optimizer.built:
             optimizer.exclude_from_weight_decay(
                 [v for v in self.trainable_variables if v.name != "kernel"]
@@ -81,7 +90,11 @@ class GeneratorTraining(TrainableModel):
     def metrics(self):
         if not self.compiled:
             return []
-        return [*self.term_metrics.values(), self.skipped_metric]
+        return [
+            *self.term_metrics.values(),
+            self.skipped_metric,
+            self.invalid_metric,
+        ]
 
     def fit(self, x=None, y=None, *args, tokenizer=None, **kwargs):
         """Trains on tokens, or on video through a frozen tokenizer.
@@ -168,7 +181,7 @@ class GeneratorTraining(TrainableModel):
         check_ids(class_ids, "class ids", self.num_classes, (None,))
 
     def check_source(self, source):
-        """Checks that a token data set has this vocabulary and classes."""
+        """Checks that a data set has this vocabulary and these classes."""
         for name in ("vocab_size", "num_tokens"):
             received = getattr(source, name, None)
             if received not in (None, getattr(self, name)):
@@ -176,9 +189,9 @@ class GeneratorTraining(TrainableModel):
                     f"The tokens of the data set have {name}={received}, and "
                     f"the generator has {name}={getattr(self, name)}."
                 )
-        names = list(getattr(source, "class_names", None) or [])
-        if self.conditioning != "class" or not names:
+        if self.conditioning != "class":
             return
+        names = list(source.class_names)
         if len(names) > self.num_classes:
             raise ValueError(
                 f"The data set has {len(names)} classes, and the generator "
@@ -191,6 +204,7 @@ class GeneratorTraining(TrainableModel):
                 "The classes of the data set differ from the generator's "
                 f"`class_names`. Received: {', '.join(differing[:3])}"
             )
+        self.check_class_ids(_labels(source))
 
     def _set_tokenizer(self, tokenizer):
         if tokenizer is self.frozen_model():
@@ -232,15 +246,46 @@ class GeneratorTraining(TrainableModel):
                 "clips and labels with `fit(..., tokenizer=...)`. Received: "
                 f"{sorted(data) if isinstance(data, dict) else type(data)}"
             )
-        logits = self(data, training=training)
-        token_ids = ops.cast(data["token_ids"], "int32")
+        token_ids, valid_tokens = _wrap_ids(data["token_ids"], self.vocab_size)
+        condition, valid_condition = self._wrap_condition(
+            data[self.condition_name]
+        )
+        logits = self(
+            {"token_ids": token_ids, self.condition_name: condition},
+            training=training,
+        )
         loss, top1, top5 = apply_function(
             token_cross_entropy,
             logits,
             token_ids,
             *([] if sample_weight is None else [sample_weight]),
         )
-        return StepOutputs(loss=loss, terms={"top1": top1, "top5": top5})
+        # Infinite if an id is invalid, as are then the loss and its gradients,
+        # so that the step is skipped.
+        checks = {
+            "token_ids": 1.0 / ops.cast(ops.all(valid_tokens), "float32"),
+            self.condition_name: 1.0
+            / ops.cast(ops.all(valid_condition), "float32"),
+        }
+        for check in checks.values():
+            loss = loss * check
+        invalid = ops.logical_not(valid_tokens & valid_condition)  # (B,)
+        return StepOutputs(
+            loss=loss,
+            terms={"top1": top1, "top5": top5, **checks},
+            invalid_clips=ops.sum(ops.cast(invalid, "float32")),
+        )
+
+    def _wrap_condition(self, condition):
+        """`_wrap_ids` of labels or condition ids; see `fit`."""
+        if self.conditioning == "frames":
+            return _wrap_ids(condition, self.vocab_size + 1)
+        class_ids, valid = _wrap_ids(condition, self.num_classes)
+        if self.class_dropout:  # Negative labels mean "no class".
+            unlabeled = condition < 0
+            class_ids = ops.where(unlabeled, condition, class_ids)
+            valid = valid | unlabeled
+        return class_ids, valid
 
     def update_metrics(self, outputs):
         self.update_term_metrics(outputs)
@@ -264,3 +309,29 @@ class GeneratorTraining(TrainableModel):
                 "Received: clips without labels"
             )
         return {"token_ids": token_ids, self.condition_name: condition}
+
+
+def _labels(source):
+    """The labels of all videos of a source, or of the first clips of a
+    `TokenSource`, which stores labels with the tokens."""
+    if hasattr(source, "label"):
+        return np.array([source.label(i) for i in range(len(source))])
+    return np.array([source[i]["label"] for i in range(min(len(source), 64))])
+
+
+def _wrap_ids(ids, size):
+    """Makes ids safe to look up: out of range, some devices return NaN and
+    others abort the process.
+
+    Args:
+        ids: int `(B, ...)`.
+        size: Integer, the number of valid ids.
+
+    Returns:
+        int32 ids modulo `size`, and booleans `(B,)`, whether all ids of a clip
+        are valid.
+    """
+    ids = ops.cast(ids, "int32")
+    wrapped = ids % size
+    valid = ops.equal(wrapped, ids)
+    return wrapped, ops.all(valid, axis=tuple(range(1, len(ids.shape))))

@@ -12,8 +12,8 @@ class TrainStep(StepDriver):
 
     `train_on` shows the order of a train step from top to bottom. The
     backend's `StepDriver` calls it, and adds `differentiate`,
-    `input_gradient`, `conditionally`, `apply_if`, `all_finite` and
-    `current_step`. The model defines
+    `input_gradient`, `conditionally`, `apply_if`, `all_finite`,
+    `current_step` and `num_replicas`. The model defines
 
     - `step_outputs(data, training)`, which returns `StepOutputs`;
     - `update_metrics(outputs)`;
@@ -141,7 +141,9 @@ class TrainStep(StepDriver):
 
         def adversarial(reconstruction):
             loss, terms = self.adversarial_terms(
-                reconstruction, self.current_step(), outputs.sample_weight
+                reconstruction,
+                self.current_step(),
+                sample_weight=outputs.sample_weight,
             )
             return loss_scale * loss, (loss, terms)
 

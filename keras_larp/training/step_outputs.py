@@ -70,6 +70,8 @@ class StepOutputs:
         token_ids: int32 `(B, N)`.
         sample_weight: float32 `(B,)`, the weights of the clips in the losses,
             or `None`.
+        invalid_clips: float32 scalar, the number of clips whose ids or values
+            are out of range.
         discriminator: `DiscriminatorOutputs`, if there is a discriminator.
         finite: Boolean scalar, whether loss and gradients are finite, so
             that the optimizer's update was applied.
@@ -83,6 +85,7 @@ class StepOutputs:
     latents: Any = None
     token_ids: Any = None
     sample_weight: Any = None
+    invalid_clips: Any = None
     discriminator: Any = None
     finite: Any = None
 

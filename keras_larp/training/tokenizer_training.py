@@ -26,7 +26,11 @@ from keras_larp.training.trainable_model import (
     unpack_batch,
 )
 from keras_larp.utils.checks import check_integer
-from keras_larp.utils.input_checks import check_unit_range, check_video
+from keras_larp.utils.input_checks import (
+    TOLERANCE,
+    check_unit_range,
+    check_video,
+)
 
 PIXEL_LOSSES = {"l1": ops.abs, "l2": ops.square}
 REMEDIES = {
@@ -44,6 +48,11 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
 
     The order of a train step is in `keras_larp.training.step`.
     """
+
+    INVALID_CLIPS = (
+        "They have values outside of [0, 1]. Divide video in 0..255 by 255; "
+        "map video in [-1, 1] by `(video + 1) / 2`."
+    )
 
     def compile(
         self,
@@ -300,6 +309,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             self.ssim_metric,
             self.code_metric,
             self.skipped_metric,
+            self.invalid_metric,
             self.skipped_discriminator_metric,
         ]
         return [metric for metric in metrics if metric is not None]
@@ -439,6 +449,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             latents=codes["latents"],
             token_ids=codes["token_ids"],
             sample_weight=sample_weight,
+            invalid_clips=_count_invalid_clips(video),
             discriminator=discriminator,
         )
 
@@ -626,13 +637,23 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
 
     def _update_discriminator_metrics(self, outputs):
         due, updated = outputs.discriminator.due, outputs.discriminator.updated
-        self.skipped_discriminator_metric.update_state(due - updated)
+        self.skipped_discriminator_metric.update_state(
+            (due - updated) / self.num_replicas
+        )
         finite = outputs.finite
         weight = ops.cast(finite, "float32") * updated
         zero = ops.zeros(())
         for name, metric in self.discriminator_metrics.items():
             value = ops.where(finite, outputs.discriminator.terms[name], zero)
             metric.update_state(value, weight)
+
+
+def _count_invalid_clips(video):
+    """Number of clips with values outside of [0, 1], or NaN."""
+    axes = tuple(range(1, len(video.shape)))
+    low, high = ops.min(video, axis=axes), ops.max(video, axis=axes)  # (B,)
+    valid = (low >= -TOLERANCE) & (high <= 1.0 + TOLERANCE)
+    return ops.sum(1.0 - ops.cast(valid, "float32"))
 
 
 def codebook_usage(token_ids, codebook_size):

@@ -30,6 +30,9 @@ class TrainableModel(TrainStep, keras.Model):
     """Base class of tokenizer and generator: `fit` and `evaluate`, saving of
     the complete training state, and handling of non-finite steps."""
 
+    # What a warning about invalid clips explains.
+    INVALID_CLIPS = ""
+
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.training_state = None
@@ -100,6 +103,7 @@ class TrainableModel(TrainStep, keras.Model):
                 "training_state": TrainingState(terms, name="training_state"),
                 "term_metrics": metrics,
                 "skipped_metric": keras.metrics.Sum("skipped_steps"),
+                "invalid_metric": keras.metrics.Sum("invalid_clips"),
                 **attributes,
             },
         )
@@ -109,7 +113,10 @@ class TrainableModel(TrainStep, keras.Model):
         skipped."""
         finite = keras.ops.cast(outputs.finite, "float32")
         zero = keras.ops.zeros(())
-        self.skipped_metric.update_state(1.0 - finite)
+        # Each replica counts a skipped step.
+        self.skipped_metric.update_state((1.0 - finite) / self.num_replicas)
+        if outputs.invalid_clips is not None:
+            self.invalid_metric.update_state(outputs.invalid_clips)
         scalars = {**outputs.terms, "loss": outputs.loss}
         for name, metric in self.term_metrics.items():
             if name in scalars:
@@ -163,11 +170,12 @@ class TrainableModel(TrainStep, keras.Model):
         """
 
     def check_source(self, source):
-        """Hook that raises `ValueError` for an unsuitable source of a data
-        set."""
+        """Hook that raises `ValueError` for an unsuitable source of a
+        `keras_larp.data.VideoDataset` or `TokenDataset`."""
 
     def check_data(self, x, y=None):
-        """Checks arrays, or the source and the first batch of a data set.
+        """Checks arrays, the source of a `keras_larp.data.VideoDataset` or
+        `TokenDataset`, or the first batch of another data set.
 
         Args:
             x: The data, as given to `fit`.
@@ -178,8 +186,11 @@ class TrainableModel(TrainStep, keras.Model):
             by an equal one.
         """
         source = getattr(x, "source", None)
-        if source is not None:
+        if _steps_per_epoch(x) and source is not None:
+            # Reading a batch would start the workers of the data set once
+            # more. Its video is in [0, 1].
             self.check_source(source)
+            return x
         if x is None or _is_arrays(x):
             self.check_batch(x, y)
             return x
@@ -333,6 +344,11 @@ class TrainableModel(TrainStep, keras.Model):
         """Returns the outputs for data, as `keras.Model.predict`."""
         return super().predict(self.check_data(x), *args, **kwargs)
 
+    def predict_on_batch(self, x):
+        """Returns the outputs for a batch of inputs."""
+        self.check_batch(x, None)
+        return super().predict_on_batch(x)
+
     # Keras saves no seed states; without them, a resumed run would draw other
     # random numbers.
 
@@ -405,16 +421,24 @@ def _is_arrays(x):
 
 
 def _peek(x):
-    """The complete data set, and its first batch or `None`."""
+    """The complete data set, and its first batch.
+
+    The batch is `None` if the data set is empty, can be read only once, or has
+    batches of several replicas.
+    """
     if isinstance(x, keras.utils.PyDataset):
         return x, x[0]
     if isinstance(x, types.GeneratorType):
         first = list(itertools.islice(x, 1))
         rest = (batch for batch in itertools.chain(first, x))
         return rest, first[0] if first else None
-    if hasattr(x, "__iter__") and not hasattr(x, "__next__"):
-        return x, next(iter(x), None)
-    return x, None
+    # The data of a `DataLoader` may be a stream, which has no length.
+    is_stream = hasattr(x, "__next__") or not hasattr(
+        getattr(x, "dataset", []), "__len__"
+    )
+    if is_stream or type(x).__name__.startswith("Distributed"):
+        return x, None
+    return x, next(iter(x), None)
 
 
 def _steps_per_epoch(data):

@@ -1,3 +1,5 @@
+import warnings
+
 import keras
 from keras import ops
 
@@ -115,7 +117,8 @@ class TrainingState(keras.layers.Layer):
 
 
 class StopWhenNotFinite(keras.callbacks.Callback):
-    """Stops a run whose steps are no longer finite.
+    """Stops a run whose steps are no longer finite, and warns of clips whose
+    ids or values were out of range.
 
     Args:
         patience: Integer. The number of consecutive skipped steps that stops
@@ -131,6 +134,7 @@ class StopWhenNotFinite(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._last_check = 0
+        self._warned = False
 
     def on_epoch_begin(self, epoch, logs=None):
         self._last_check = 0
@@ -145,6 +149,15 @@ class StopWhenNotFinite(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self._check()
+        for name in ("invalid_clips", "val_invalid_clips"):
+            count = (logs or {}).get(name, 0)
+            if count and not self._warned:
+                self._warned = True
+                warnings.warn(
+                    f"{name}: {count:.0f} clips of epoch {epoch + 1}. "
+                    f"{self.model.INVALID_CLIPS}",
+                    stacklevel=2,
+                )
 
     def _check(self):
         compat.sync_state(self.model)
@@ -156,6 +169,11 @@ class StopWhenNotFinite(keras.callbacks.Callback):
         # everything computed from it not finite too.
         names = [*state.terms, "gradients", "discriminator gradients"]
         first = names[int(counts.argmax())]
+        if first.endswith("_ids"):
+            raise FloatingPointError(
+                f"The last {counts.max()} steps were skipped because of "
+                f"{first} out of range. {self.model.INVALID_CLIPS}"
+            )
         raise FloatingPointError(
             f"The last {counts.max()} steps were skipped because their loss "
             f"or gradients were not finite. First non-finite value: {first}. "

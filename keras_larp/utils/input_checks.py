@@ -2,16 +2,18 @@
 
 import contextlib
 import contextvars
+from collections.abc import Iterator
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_larp.utils.arrays import to_numpy
 
 # Classes of tensors without values: those of a trace, or symbolic ones.
 _SYMBOLIC = {"Tracer", "SymbolicTensor", "KerasTensor", "FakeTensor"}
-# Overshoot that resizing with bicubic interpolation may cause.
-_TOLERANCE = 0.1
+# Overshoot of [0, 1] that resizing with bicubic interpolation may cause.
+TOLERANCE = 0.1
 
 _checks_values = contextvars.ContextVar("checks_values", default=True)
 # Entries that have already checked a batch on an accelerator.
@@ -19,7 +21,7 @@ _checked_on_accelerator: set[str] = set()
 
 
 @contextlib.contextmanager
-def without_value_checks():
+def without_value_checks() -> Iterator[None]:
     """Context in which only shapes and dtypes are checked, as in a train
     step, whose data were checked before."""
     token = _checks_values.set(False)
@@ -55,10 +57,11 @@ def checks_values(x: Any, entry: str) -> bool:
 
 def check_floating_point(video: Any, name: str = "clips") -> None:
     """Raises `ValueError` if the dtype of clips is not floating-point."""
-    if "float" not in str(video.dtype):
+    dtype = keras.backend.standardize_dtype(video.dtype)
+    if "float" not in dtype:
         raise ValueError(
             f"Expected floating-point {name} with values in [0, 1]. Received: "
-            f"dtype={video.dtype}. Divide 8-bit video by 255."
+            f"dtype={dtype}. Divide 8-bit video by 255."
         )
 
 
@@ -83,13 +86,15 @@ def check_unit_range(
     values = to_numpy(video)
     if not values.size:
         return
-    # NaN is reported by the train step that it makes non-finite.
-    low, high = np.nan_to_num([values.min(), values.max()]).tolist()
-    if high > (10.0 if unclipped else 1.0 + _TOLERANCE):
+    # The train step reports non-finite values.
+    low, high = np.nan_to_num(
+        [values.min(), values.max()], posinf=0.0, neginf=0.0
+    ).tolist()
+    if high > (10.0 if unclipped else 1.0 + TOLERANCE):
         hint = " Divide video in 0..255 by 255." if high > 2.0 else ""
-    elif low < -_TOLERANCE and not unclipped:
+    elif low < -TOLERANCE and not unclipped:
         hint = ""
-        if low >= -1.0 - _TOLERANCE:
+        if low >= -1.0 - TOLERANCE:
             hint = " Map video in [-1, 1] to [0, 1]: `(video + 1) / 2`."
     else:
         return
@@ -99,7 +104,7 @@ def check_unit_range(
     )
 
 
-def _in_host_memory(x):
+def _in_host_memory(x: Any) -> bool:
     """Whether reading a tensor does not wait for an accelerator."""
     device = getattr(x, "device", None)
     if callable(device):  # Older versions of JAX.
@@ -185,7 +190,7 @@ def check_ids(
     return ids.astype("int32")
 
 
-def _describe(shape):
+def _describe(shape: tuple) -> tuple:
     return tuple("batch" if size is None else size for size in shape)
 
 

@@ -77,6 +77,31 @@ def compare(train):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
+def train_all_options():
+    with mirrored().scope():
+        tokenizer = tiny_tokenizer(
+            latent_norm="batch",
+            quantizer={"ema_decay": 0.9, "reset_unused_after": 2},
+        )
+        tokenizer.compile(
+            discriminator=tiny_discriminator(spectral_normalization=True),
+            discriminator_every=1,
+            gradient_penalty_weight=0.1,
+        )
+        generator = tiny_generator()
+        generator.compile()
+    data = clips(), np.array([0, 1, 2, -1])
+    weights = np.array([1.0, 0.5, 2.0, 0.0])
+    options = {"epochs": 2, "validation_data": (*data, weights), **OPTIONS}
+    for model in (tokenizer, generator):
+        more = {} if model is tokenizer else {"tokenizer": tokenizer}
+        logs = model.fit(
+            *data, sample_weight=weights, **more, **options
+        ).history
+        assert np.isfinite(logs["loss"] + logs["val_loss"]).all()
+        assert logs["skipped_steps"] == [0, 0]
+
+
 def skip_non_finite():
     video = clips()
     video[3] = np.nan  # On one of the replicas.
@@ -84,8 +109,9 @@ def skip_non_finite():
         model = tiny_tokenizer(prior=None)
         model.compile(keras.optimizers.SGD(0.1))
     before = weights(model)
-    model.fit(video, **OPTIONS)
+    logs = model.fit(video, **OPTIONS).history
     assert int(model.training_state.skipped.numpy()) == 1
+    assert logs["skipped_steps"] == logs["invalid_clips"] == [1]
     for a, b in zip(before, weights(model), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -98,6 +124,7 @@ def skip_non_finite():
     [
         "compare(train_generator)",
         "compare(train_tokenizer)",
+        "train_all_options()",
         "skip_non_finite()",
     ],
 )

@@ -137,5 +137,5 @@ def test_terms_must_be_scalars_or_per_clip():
     model.compile(loss_weights={"mean": 1.0})
     # TensorFlow traces the step with an unknown batch size.
     size = None if keras.backend.backend() == "tensorflow" else 4
-    with pytest.raises(ValueError, match=rf"mean with shape \({size},\)"):
+    with pytest.raises(ValueError, match=rf"mean with shape \({size}, 4\)"):
         model.fit(clips(), verbose=0)

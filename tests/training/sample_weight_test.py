@@ -172,13 +172,15 @@ def test_weights_of_a_validation_set_are_used():
     history = model.fit(
         data, validation_data=(data, None, weights), verbose=0
     ).history
-    expected = model.evaluate(data, sample_weight=weights, verbose=0)[0]
+    expected = 3.0 * model.evaluate(data, verbose=0)[0]
     np.testing.assert_allclose(history["val_loss"], [expected], rtol=1e-5)
 
 
 def test_sample_weights_per_token_are_refused():
     model = weighted_generator()
-    with pytest.raises(ValueError, match=r"sample_weight of shape \(4, 6\)"):
+    with pytest.raises(
+        ValueError, match=r"sample_weight of shape \((4|None), 6\)"
+    ):
         model.evaluate(
             generator_data(), sample_weight=np.ones((4, 6)), verbose=0
         )

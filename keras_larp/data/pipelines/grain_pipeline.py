@@ -223,6 +223,7 @@ class VideoDataset(BatchDataset):
     `BatchDataset`.
 
     Attributes:
+        source: The `VideoSource`.
         steps_per_epoch: Integer. Number of batches per epoch.
         repeats: Boolean. Whether the data set is endless.
         skipped: Dictionary from the error message of each skipped video to
@@ -232,6 +233,7 @@ class VideoDataset(BatchDataset):
     def __init__(self, clips, make_batches, stream, loader):
         super().__init__(clips, make_batches, stream)
         self._loader = loader
+        self.source = loader.source
 
     @property
     def skipped(self) -> dict[str, int]:
