@@ -66,19 +66,20 @@ def check_number(name: str, value: Any, interval: str = "[0, inf)") -> float:
     ```
     """
     low, high = map(float, interval[1:-1].split(","))
-    valid = (
-        isinstance(value, numbers.Real)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-        and (value >= low if interval[0] == "[" else value > low)
-        and (value <= high if interval[-1] == "]" else value < high)
-    )
+    valid = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if valid:
+        number = float(value)
+        valid = (
+            math.isfinite(number)
+            and (number >= low if interval[0] == "[" else number > low)
+            and (number <= high if interval[-1] == "]" else number < high)
+        )
     if not valid:
         raise ValueError(
             f"`{name}` must be a finite number in {interval}. "
             f"Received: {name}={value!r}"
         )
-    return float(value)
+    return number
 
 
 def check_choice(name: str, value: Any, choices: Collection) -> Any:

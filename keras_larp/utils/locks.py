@@ -59,7 +59,9 @@ def lock_path(path: Path, wait: bool = False) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _lock(file, path, wait=False):
+def _lock(
+    file: pathlib.Path, path: pathlib.Path, wait: bool = False
+) -> Iterator[None]:
     descriptor = _acquire(file, path, wait)
     try:
         owner = {
@@ -77,7 +79,7 @@ def _lock(file, path, wait=False):
         os.close(descriptor)
 
 
-def _acquire(file, path, wait):
+def _acquire(file: pathlib.Path, path: pathlib.Path, wait: bool) -> int:
     """Returns the descriptor of the locked file."""
     operation = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
     while True:
@@ -104,14 +106,14 @@ def _acquire(file, path, wait):
         os.close(descriptor)  # Its owner has just removed it.
 
 
-def _is_same_file(descriptor, file):
+def _is_same_file(descriptor: int, file: pathlib.Path) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(file))
     except FileNotFoundError:
         return False
 
 
-def _describe_owner(descriptor):
+def _describe_owner(descriptor: int) -> str:
     try:
         owner = json.loads(os.pread(descriptor, 4096, 0))
         process, host, since = (owner[k] for k in ("process", "host", "since"))
