@@ -64,11 +64,28 @@ class LayerDtypesMixin:
 def _set_dtype(layer, dtype, quantization_config):
     policy = keras.dtype_policies.get(dtype)
     if policy.quantization_mode is not None:
+        _check_only_quantizers(quantization_config)
         layer.quantize(
             policy.quantization_mode,
             config=keras.saving.deserialize_keras_object(quantization_config),
         )
     layer.dtype_policy = policy
+
+
+def _check_only_quantizers(config):
+    """Checks that a configuration from a file creates no other objects."""
+    if not isinstance(config, dict):
+        return
+    if "class_name" in config and (
+        config.get("module") != "keras.quantizers"
+        or config.get("registered_name") is not None
+    ):
+        raise ValueError(
+            "A quantization config may have classes of `keras.quantizers` "
+            f"only. Received: {config.get('module')}.{config['class_name']}"
+        )
+    for value in config.values():
+        _check_only_quantizers(value)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@ import math
 import os
 import pathlib
 import tempfile
+import zipfile
 from typing import Any
 
 import h5py
@@ -38,7 +39,7 @@ def load(
               `model.safetensors`;
             - `"hf://owner/repository"` or `"kaggle://owner/model/..."`, a
               folder of either kind on a hub;
-            - a `.keras` file, without further arguments;
+            - a `.keras` file;
             - for `LPIPS`, the VGG16 folder of timm, or a `.safetensors` file
               of VGG16 weights.
         expected: Optional class. Raises an error if the model is not an
@@ -87,13 +88,33 @@ def load(
 
 
 def _load_keras_file(file, overrides):
-    if overrides:
+    """Loads a model of this package. Unlike `keras.saving.load_model`, it
+    imports no classes that the file names."""
+    try:
+        with (
+            zipfile.ZipFile(file) as archive,
+            tempfile.TemporaryDirectory() as folder,
+        ):
+            config = json.loads(archive.read("config.json"))
+            model = _build_model(file, _with_tuples(config), overrides)
+            model.load_weights(archive.extract("model.weights.h5", folder))
+    except (zipfile.BadZipFile, KeyError) as error:
         raise ValueError(
-            "A `.keras` file stores a complete configuration. To change it, "
-            "save the model with `save_to_preset` and load that folder. "
-            f"Received: {', '.join(overrides)} with {file}"
-        )
-    return keras.saving.load_model(file, compile=False)
+            f"Expected a `.keras` file. Received: {file}, which has another "
+            f"format or is incomplete ({error})."
+        ) from error
+    return model
+
+
+def _with_tuples(config):
+    """Converts the tuples in a configuration that Keras has serialized."""
+    if isinstance(config, list):
+        return [_with_tuples(item) for item in config]
+    if not isinstance(config, dict):
+        return config
+    if config.get("class_name") == "__tuple__":
+        return tuple(_with_tuples(item) for item in config["items"])
+    return {key: _with_tuples(value) for key, value in config.items()}
 
 
 def _load_folder(folder, overrides):

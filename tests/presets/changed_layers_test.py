@@ -107,3 +107,19 @@ def test_unknown_layer_in_the_config_raises():
     config["layer_dtypes"] = {"blocks/7/qkv": entry}
     with pytest.raises(ValueError, match="Received: 'blocks/7/qkv'"):
         type(tiny_generator()).from_config(config)
+
+
+@pytest.mark.once
+def test_quantization_config_names_no_foreign_classes():
+    model = tiny_generator()
+    model.quantize("int8")
+    config = model.get_config()
+    for options in config["layer_dtypes"].values():
+        options["quantization_config"]["activation_quantizer"] = {
+            "module": "subprocess",
+            "class_name": "Popen",
+            "config": {"args": ["true"]},
+            "registered_name": None,
+        }
+    with pytest.raises(ValueError, match="Received: subprocess.Popen"):
+        type(model).from_config(config)

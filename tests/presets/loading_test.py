@@ -10,7 +10,12 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from tiny_models import clips, tiny_generator, tiny_tokenizer
+from tiny_models import (
+    clips,
+    tiny_discriminator,
+    tiny_generator,
+    tiny_tokenizer,
+)
 
 from keras_larp import models, presets
 from keras_larp.presets.converters.larp_weights import (
@@ -366,10 +371,29 @@ def test_keras_files_load(tmp_path):
     )
     with pytest.raises(ValueError, match="of LARPTokenizer"):
         models.ARVideoGenerator.from_preset(file)
-    with pytest.raises(ValueError, match="complete configuration.*dtype"):
-        presets.load(file, dtype="bfloat16")
+    assert presets.load(file, dtype="bfloat16").compute_dtype == "bfloat16"
     with pytest.raises(ValueError, match="load_weights"):
         presets.load(tmp_path / "model.weights.h5")
+
+
+def test_keras_files_of_compiled_models_load(tmp_path):
+    model, file = tiny_tokenizer(), tmp_path / "model.keras"
+    model.compile("adam", discriminator=tiny_discriminator())
+    model.save(file)
+    np.testing.assert_array_equal(
+        numpy(presets.load(file).encode(clips())), numpy(model.encode(clips()))
+    )
+
+
+@pytest.mark.once
+def test_keras_files_name_no_foreign_classes(tmp_path):
+    file = tmp_path / "model.keras"
+    keras.Sequential([keras.layers.Dense(1)]).save(file)
+    with pytest.raises(ValueError, match="Received: 'Sequential' in .*model.k"):
+        presets.load(file)
+    file.write_text("text")
+    with pytest.raises(ValueError, match="Expected a `.keras` file. Received"):
+        presets.load(file)
 
 
 @pytest.mark.parametrize(
