@@ -138,37 +138,19 @@ def write_shard(
         if path.exists() and not overwrite:
             logging.info("%s is already complete", path)
             return path
-        _write(
-            path,
-            description,
-            batches,
-            num_samples,
-            batch_size,
-            measure,
-            skipped,
-            verbose,
-        )
+        ranges = [
+            range(i * batch_size, min((i + 1) * batch_size, num_samples))
+            for i in batches
+        ]
+        _write(path, description, ranges, measure, skipped, verbose)
     return path
 
 
-def _write(
-    path,
-    description,
-    batches,
-    num_samples,
-    batch_size,
-    measure,
-    skipped,
-    verbose,
-):
+def _write(path, description, ranges, measure, skipped, verbose):
     """Measures the batches of a shard, and writes it."""
     partial = partial_path(path)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    ranges = [
-        range(i * batch_size, min((i + 1) * batch_size, num_samples))
-        for i in batches
-    ]
     skipped_before = skipped()  # By previous shards in this process.
     rows = _measure_all(measure, ranges, partial, verbose)
     np.savez(partial / ROWS, **rows)
