@@ -102,3 +102,16 @@ def test_tensors_are_accepted(tmp_path):
         data.write_image(tmp_path / "image.png", tensor[0, 0])
         image = np.asarray(Image.open(tmp_path / "image.png"))
         np.testing.assert_array_equal(image, np.round(255 * videos[0, 0]))
+
+
+def test_equal_clips_give_equal_bytes(tmp_path):
+    random = np.random.default_rng(0)
+    video = random.random((3, 9, 24, 24, 3))[2]
+    files, others = set(), []
+    for _ in range(100):
+        # Other contents of freed memory.
+        size = int(random.integers(1, 60_000))
+        others = [*others[-25:], random.integers(0, 255, size, "uint8")]
+        data.write_video(tmp_path / "a.mp4", video)
+        files.add((tmp_path / "a.mp4").read_bytes())
+    assert len(files) == 1
