@@ -2,7 +2,7 @@
 
     python examples/minimal.py
 
-It takes about two minutes on two CPU cores, and writes `reconstructed.gif`
+It takes two to three minutes on two CPU cores, and writes `reconstructed.gif`
 (originals on the left) and `generated.gif` (two clips per class) to the working
 folder. More training steps make both sharper.
 """
