@@ -93,8 +93,8 @@ class TrainableModel(TrainStep, keras.Model):
         Args:
             terms: List of strings. The scalars to check for non-finite
                 values; see `TrainingState`.
-            metrics: Dictionary of a `keras.metrics.Mean` for the loss and
-                for each scalar of `StepOutputs.terms`.
+            metrics: Dictionary of a `Mean` for the loss and for each scalar
+                of `StepOutputs.terms`.
             **attributes: Further layers and metrics to set on the model.
         """
         compat.replace_attributes(
