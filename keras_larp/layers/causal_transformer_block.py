@@ -7,6 +7,7 @@ from keras_larp.layers.attention import (
     split_heads,
     write_cache,
 )
+from keras_larp.utils.arguments import check_arguments
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
@@ -80,6 +81,16 @@ class CausalTransformerBlock(layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_arguments(
+            hidden_dim=hidden_dim,
+            num_heads=num_heads,
+            num_kv_heads=num_kv_heads,
+            mlp_dim=mlp_dim,
+            dropout=dropout,
+            attention_dropout=attention_dropout,
+            drop_path=drop_path,
+            epsilon=epsilon,
+        )
         check_heads(hidden_dim, num_heads, num_kv_heads)
         self.hidden_dim = hidden_dim
         self.num_heads = num_heads

@@ -4,6 +4,7 @@ from keras import layers, ops
 from keras_larp.backend.execution import apply_block
 from keras_larp.layers.position_table import SequencePositions
 from keras_larp.layers.transformer_block import TransformerBlock
+from keras_larp.utils.arguments import check_arguments
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
@@ -69,6 +70,18 @@ class HolisticQueryEncoder(layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_arguments(
+            num_tokens=num_tokens,
+            hidden_dim=hidden_dim,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            learned_queries=learned_queries,
+            query_initializer=query_initializer,
+            query_init_std=query_init_std,
+            query_max_wavelength=query_max_wavelength,
+            use_type_embedding=use_type_embedding,
+            gradient_checkpointing=gradient_checkpointing,
+        )
         self.num_tokens = num_tokens
         self.hidden_dim = hidden_dim
         self.num_layers = num_layers

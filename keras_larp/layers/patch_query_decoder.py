@@ -5,6 +5,7 @@ from keras_larp.backend.execution import apply_block
 from keras_larp.layers.patches import check_patch_size, patch_grid, unpatchify
 from keras_larp.layers.position_table import GridPositions, SequencePositions
 from keras_larp.layers.transformer_block import TransformerBlock
+from keras_larp.utils.arguments import check_arguments
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
@@ -82,6 +83,19 @@ class PatchQueryDecoder(layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_arguments(
+            num_tokens=num_tokens,
+            hidden_dim=hidden_dim,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            num_channels=num_channels,
+            learned_latent_positions=learned_latent_positions,
+            latent_max_wavelength=latent_max_wavelength,
+            use_latent_type_embedding=use_latent_type_embedding,
+            learned_patch_queries=learned_patch_queries,
+            use_patch_type_embedding=use_patch_type_embedding,
+            gradient_checkpointing=gradient_checkpointing,
+        )
         self.num_tokens = num_tokens
         self.video_size = tuple(video_size)
         self.patch_size = check_patch_size(patch_size)

@@ -5,6 +5,7 @@ import numpy as np
 from keras import layers, ops
 
 from keras_larp.layers.positions import sincos_1d, sincos_3d
+from keras_larp.utils.arguments import check_arguments
 
 
 def _constant(table):
@@ -43,6 +44,11 @@ class GridPositions(layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_arguments(
+            hidden_dim=hidden_dim,
+            learned=learned,
+            use_type_embedding=use_type_embedding,
+        )
         self.grid = tuple(grid)
         self.hidden_dim = hidden_dim
         self.learned = learned
@@ -137,15 +143,15 @@ class SequencePositions(layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if length < 1:
-            raise ValueError(
-                f"`length` must be at least 1. Received: length={length}"
-            )
-        if initializer not in ("normal", "sincos"):
-            raise ValueError(
-                "`initializer` must be 'normal' or 'sincos'. "
-                f"Received: initializer={initializer!r}"
-            )
+        check_arguments(
+            length=length,
+            hidden_dim=hidden_dim,
+            learned=learned,
+            use_type_embedding=use_type_embedding,
+            max_wavelength=max_wavelength,
+            initializer=initializer,
+            init_std=init_std,
+        )
         self.length = length
         self.hidden_dim = hidden_dim
         self.learned = learned

@@ -7,6 +7,7 @@ from keras_larp.layers.attention import (
     check_heads,
     split_heads,
 )
+from keras_larp.utils.arguments import check_arguments
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
@@ -67,6 +68,15 @@ class TransformerBlock(layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_arguments(
+            hidden_dim=hidden_dim,
+            num_heads=num_heads,
+            mlp_dim=mlp_dim,
+            causal=causal,
+            use_qkv_bias=use_qkv_bias,
+            dropout=dropout,
+            epsilon=epsilon,
+        )
         check_heads(hidden_dim, num_heads)
         self.hidden_dim = hidden_dim
         self.num_heads = num_heads

@@ -6,6 +6,7 @@ from keras_larp.backend.execution import apply_function
 from keras_larp.backend.seed_generator import SeedGenerator
 from keras_larp.backend.weighted_mean import weighted_mean
 from keras_larp.layers.sampling import draw_from_logits
+from keras_larp.utils.arguments import check_arguments
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
@@ -98,32 +99,24 @@ class VectorQuantizer(layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if codebook_size < 2 or code_dim < 1:
-            raise ValueError(
-                "`codebook_size` must be at least 2 and `code_dim` at least 1. "
-                f"Received: codebook_size={codebook_size}, code_dim={code_dim}"
-            )
+        check_arguments(
+            codebook_size=codebook_size,
+            code_dim=code_dim,
+            normalize=normalize,
+            stochastic=stochastic,
+            temperature=temperature,
+            commitment_weight=commitment_weight,
+            codebook_weight=codebook_weight,
+            entropy_weight=entropy_weight,
+            entropy_temperature=entropy_temperature,
+            ema_decay=ema_decay,
+            reset_unused_after=reset_unused_after,
+        )
         if stochastic and not normalize:
             raise ValueError(
                 "`stochastic=True` samples from cosine similarities and "
                 "requires `normalize=True`. Received: stochastic=True, "
                 "normalize=False"
-            )
-        if temperature <= 0 or entropy_temperature <= 0:
-            raise ValueError(
-                "Temperatures must be positive. Received: "
-                f"temperature={temperature}, "
-                f"entropy_temperature={entropy_temperature}"
-            )
-        if ema_decay is not None and not 0 < ema_decay < 1:
-            raise ValueError(
-                "`ema_decay` must be between 0 and 1, or `None`. "
-                f"Received: ema_decay={ema_decay}"
-            )
-        if reset_unused_after is not None and reset_unused_after < 1:
-            raise ValueError(
-                "`reset_unused_after` must be at least 1, or `None`. "
-                f"Received: reset_unused_after={reset_unused_after}"
             )
         self.codebook_size = codebook_size
         self.code_dim = code_dim

@@ -3,6 +3,7 @@ from keras import layers
 
 from keras_larp.layers.patches import check_patch_size, patch_grid, patchify
 from keras_larp.layers.position_table import GridPositions
+from keras_larp.utils.arguments import check_arguments
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
@@ -55,6 +56,11 @@ class VideoPatchEmbedding(layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_arguments(
+            hidden_dim=hidden_dim,
+            learned_positions=learned_positions,
+            use_type_embedding=use_type_embedding,
+        )
         self.video_size = tuple(video_size)
         self.patch_size = check_patch_size(patch_size)
         self.hidden_dim = hidden_dim

@@ -6,6 +6,7 @@ from keras_larp.layers.position_table import SequencePositions
 from keras_larp.layers.transformer_block import TransformerBlock
 from keras_larp.layers.vector_quantizer import unit_length
 from keras_larp.models.sizes import Size, SizesMixin
+from keras_larp.utils.arguments import check_arguments
 
 SIZES = {
     "gptc-tiny": Size(num_layers=1, num_heads=4, hidden_dim=64),
@@ -80,6 +81,16 @@ class ARPrior(SizesMixin, keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_arguments(
+            code_dim=code_dim,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            hidden_dim=hidden_dim,
+            max_length=max_length,
+            dropout=dropout,
+            normalize=normalize,
+            gradient_checkpointing=gradient_checkpointing,
+        )
         self.code_dim = code_dim
         self.num_layers = num_layers
         self.num_heads = num_heads

@@ -13,6 +13,7 @@ from keras_larp.models.preset_mixin import PresetMixin
 from keras_larp.models.sizes import Size, SizesMixin
 from keras_larp.models.video_generation import VideoGeneration
 from keras_larp.training.generator_training import GeneratorTraining
+from keras_larp.utils.arguments import check_arguments
 from keras_larp.utils.input_checks import checks_values
 
 SIZES = {
@@ -154,22 +155,17 @@ class ARVideoGenerator(
             if name not in ("self", "kwargs", "__class__")
         }
         super().__init__(**kwargs)
-        if conditioning not in ("class", "frames"):
-            raise ValueError(
-                "`conditioning` must be 'class' or 'frames'. "
-                f"Received: conditioning={conditioning!r}"
-            )
-        if min(vocab_size, num_tokens, num_classes, num_layers) < 1:
-            raise ValueError(
-                "`vocab_size`, `num_tokens`, `num_classes` and `num_layers` "
-                "must be at least 1. Received: "
-                f"vocab_size={vocab_size}, num_tokens={num_tokens}, "
-                f"num_classes={num_classes}, num_layers={num_layers}"
-            )
+        check_arguments(**self._options)
         if class_names is not None and len(class_names) != num_classes:
             raise ValueError(
                 "`class_names` must have one name per class. Received: "
                 f"{len(class_names)} names, num_classes={num_classes}"
+            )
+        if class_names is not None and len({*class_names}) < num_classes:
+            duplicate = next(n for n in class_names if class_names.count(n) > 1)
+            raise ValueError(
+                "`class_names` must be unique. Received more than once: "
+                f"{duplicate!r}"
             )
         self.vocab_size = vocab_size
         self.num_tokens = num_tokens

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_larp.utils.arguments import check_arguments
 from keras_larp.utils.input_checks import (
     check_floating_point,
     check_unit_range,
@@ -78,6 +79,7 @@ class I3D(keras.Model):
 
     def __init__(self, epsilon=1e-5, name="i3d", dtype="float32"):
         super().__init__(name=name, dtype=dtype)
+        check_arguments(epsilon=epsilon)
         self.epsilon = epsilon
         # Keyed by the names of the convolutions in weight files.
         self.units = {}

@@ -12,14 +12,13 @@ from keras_larp.models.export_mixin import ExportMixin
 from keras_larp.models.layer_dtypes import LayerDtypesMixin
 from keras_larp.models.preset_mixin import PresetMixin
 from keras_larp.training.tokenizer_training import TokenizerTraining
+from keras_larp.utils.arguments import check_arguments
 from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.input_checks import (
     check_ids,
     check_unit_range,
     check_video,
 )
-
-LATENT_NORMS = ("none", "layer", "layer_joint", "batch", "batch_joint")
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
@@ -207,11 +206,7 @@ class LARPTokenizer(
             if name not in ("self", "kwargs", "__class__")
         }
         super().__init__(**kwargs)
-        if latent_norm not in LATENT_NORMS:
-            raise ValueError(
-                f"`latent_norm` must be one of {', '.join(LATENT_NORMS)}. "
-                f"Received: latent_norm={latent_norm!r}"
-            )
+        check_arguments(**self._options)
         if prior is not None and num_tokens == 1:
             raise ValueError(
                 "The prior predicts each token from the preceding ones, so "

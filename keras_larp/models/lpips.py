@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_larp.models.preset_mixin import PresetMixin
+from keras_larp.utils.arguments import check_arguments
 from keras_larp.utils.input_checks import (
     check_floating_point,
     check_pair,
@@ -74,11 +75,7 @@ class LPIPS(PresetMixin, keras.Model):
     def __init__(self, chunk_size=16, seed=None, **kwargs):
         # No autocast: colors are normalized in float32.
         super().__init__(trainable=False, autocast=False, **kwargs)
-        if chunk_size is not None and chunk_size < 1:
-            raise ValueError(
-                "`chunk_size` must be a positive number of frames, or None. "
-                f"Received: chunk_size={chunk_size}"
-            )
+        check_arguments(chunk_size=chunk_size)
         self.chunk_size = chunk_size
         self.seed = seed
         self.build()

@@ -5,6 +5,7 @@ from keras_larp.backend.execution import apply_block
 from keras_larp.layers.spectral_normalization import SpectralNormalization
 from keras_larp.layers.transformer_block import TransformerBlock
 from keras_larp.layers.video_patch_embedding import VideoPatchEmbedding
+from keras_larp.utils.arguments import check_arguments
 from keras_larp.utils.input_checks import check_video
 
 
@@ -68,6 +69,16 @@ class VideoDiscriminator(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_arguments(
+            num_frames=num_frames,
+            image_size=image_size,
+            hidden_dim=hidden_dim,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            num_channels=num_channels,
+            spectral_normalization=spectral_normalization,
+            gradient_checkpointing=gradient_checkpointing,
+        )
         if spectral_normalization and gradient_checkpointing:
             raise ValueError(
                 "Spectral normalization updates kernels in the forward pass, "
