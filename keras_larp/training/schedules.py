@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_larp.backend.clamp import clamp
+from keras_larp.utils.checks import check_integer, check_number
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
@@ -38,11 +39,10 @@ class LinearRamp(keras.optimizers.schedules.LearningRateSchedule):
         num_steps: int,
         first_step: int = 0,
     ):
-        if num_steps < 1:
-            raise ValueError(
-                "A ramp must have at least one step. Received: "
-                f"num_steps={num_steps}"
-            )
+        check_number("start_value", start_value)
+        check_number("end_value", end_value)
+        check_number("num_steps", num_steps, "[1, inf)")
+        check_number("first_step", first_step)
         self.start_value = start_value
         self.end_value = end_value
         self.num_steps = num_steps
@@ -96,7 +96,11 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         warmup_steps: int = 0,
         min_lr_ratio: float = 0.01,
     ):
-        if not 0 <= warmup_steps < total_steps:
+        check_number("peak", peak)
+        check_number("total_steps", total_steps, "[1, inf)")
+        check_number("warmup_steps", warmup_steps)
+        check_number("min_lr_ratio", min_lr_ratio, "[0, 1]")
+        if warmup_steps >= total_steps:
             raise ValueError(
                 "The warm-up must be shorter than the run. Received: "
                 f"warmup_steps={warmup_steps}, total_steps={total_steps}"
@@ -158,8 +162,8 @@ class StridedSchedule(keras.optimizers.schedules.LearningRateSchedule):
         start: int = 0,
     ):
         self.schedule = schedule
-        self.every = every
-        self.start = start
+        self.every = check_integer("every", every, 1)
+        self.start = check_integer("start", start, 0)
 
     def __call__(self, update):
         skipped_updates = self.start // self.every

@@ -25,7 +25,7 @@ from keras_larp.training.trainable_model import (
     check_compile_arguments,
     unpack_batch,
 )
-from keras_larp.utils.checks import check_integer
+from keras_larp.utils.checks import check_integer, check_number
 from keras_larp.utils.input_checks import (
     TOLERANCE,
     check_unit_range,
@@ -163,7 +163,16 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             )
         check_kind(adversarial_loss)
         check_integer("discriminator_every", discriminator_every, 1)
+        check_integer("discriminator_start", discriminator_start, 0)
+        check_integer("adversarial_start", adversarial_start, 0)
         check_integer("max_skipped_steps", max_skipped_steps, 1)
+        if total_steps is not None:
+            check_integer("total_steps", total_steps, 1)
+        check_number("lecam_weight", lecam_weight)
+        check_number("gradient_penalty_weight", gradient_penalty_weight)
+        check_number(
+            "prior_learning_rate_multiplier", prior_learning_rate_multiplier
+        )
         _check_discriminator(
             discriminator, self.video_shape, gradient_penalty_weight
         )
@@ -193,6 +202,10 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
                 "such as `pixel_loss_weight`. Received: "
                 f"loss_weights={loss_weights}"
             )
+        for name, weight in weights.items():
+            _check_weight(f"{name}_weight", weight)
+        for name, weight in loss_weights.items():
+            _check_weight(f"loss_weights[{name!r}]", weight)
         self.loss_weights = {**weights, **loss_weights}
         self.custom_terms = list(loss_weights)
         self.discriminator_every = discriminator_every
@@ -646,6 +659,12 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         for name, metric in self.discriminator_metrics.items():
             value = ops.where(finite, outputs.discriminator.terms[name], zero)
             metric.update_state(value, weight)
+
+
+def _check_weight(name, weight):
+    """Checks that a weight is a number or a schedule."""
+    if not callable(weight):
+        check_number(name, weight)
 
 
 def _count_invalid_clips(video):

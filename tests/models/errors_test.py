@@ -97,3 +97,29 @@ def test_prior_of_a_single_token_raises():
         tiny_tokenizer(num_tokens=1)
     video = tiny_tokenizer(num_tokens=1, prior=None).decode([[3]])
     assert video.shape == (1, 4, 16, 16, 3)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("pixel_loss_weight", "1"),
+        ("prior_loss_weight", float("nan")),
+        ("quantizer_loss_weight", -0.1),
+        ("lecam_weight", float("inf")),
+        ("gradient_penalty_weight", -1),
+        ("prior_learning_rate_multiplier", float("nan")),
+        ("discriminator_start", -1),
+        ("adversarial_start", 1.5),
+        ("total_steps", 0),
+    ],
+)
+def test_invalid_training_arguments_are_named(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` must be"):
+        tiny_tokenizer().compile("adam", **{name: value})
+
+
+@pytest.mark.once
+def test_invalid_weights_of_further_terms_are_named():
+    with pytest.raises(ValueError, match="motion_loss.*must be a finite num"):
+        tiny_tokenizer().compile("adam", loss_weights={"motion_loss": "1"})

@@ -62,3 +62,33 @@ def test_a_warm_up_longer_than_the_run_is_rejected():
         WarmupCosine(1e-3, 20, 20)
     with pytest.raises(ValueError, match="num_steps=0"):
         LinearRamp(0.0, 1.0, 0)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "name, arguments",
+    [
+        ("start_value", (float("nan"), 1.0, 10)),
+        ("end_value", (0.0, "1", 10)),
+        ("num_steps", (0.0, 1.0, float("inf"))),
+        ("first_step", (0.0, 1.0, 10, -1)),
+    ],
+)
+def test_invalid_ramps_are_refused(name, arguments):
+    with pytest.raises(ValueError, match=f"`{name}` must be a finite number"):
+        LinearRamp(*arguments)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "name, arguments",
+    [
+        ("peak", (-1e-4, 10)),
+        ("total_steps", (1e-4, float("nan"))),
+        ("warmup_steps", (1e-4, 10, -1)),
+        ("min_lr_ratio", (1e-4, 10, 0, 2.0)),
+    ],
+)
+def test_invalid_warmups_are_refused(name, arguments):
+    with pytest.raises(ValueError, match=f"`{name}` must be a finite number"):
+        WarmupCosine(*arguments)
