@@ -6,6 +6,7 @@ from keras import ops
 from keras_larp.backend.clamp import clamp_min
 from keras_larp.metrics.mean import Mean
 from keras_larp.utils.input_checks import (
+    check_equal_shapes,
     check_floating_point,
     check_unit_range,
 )
@@ -24,8 +25,8 @@ def psnr(videos: Tensor, reconstructions: Tensor) -> Tensor:
         most 120.
 
     Raises:
-        ValueError: If the dtype is not floating-point, or values are those of
-            8-bit video or in [-1, 1].
+        ValueError: If the shapes differ, the dtype is not floating-point, or
+            values are those of 8-bit video or in [-1, 1].
 
     Example:
 
@@ -34,6 +35,7 @@ def psnr(videos: Tensor, reconstructions: Tensor) -> Tensor:
     decibels = keras_larp.metrics.psnr(video, 0.9 * video)  # (2,)
     ```
     """
+    check_equal_shapes(videos, reconstructions)
     check_unit_interval("psnr", videos, reconstructions)
     error = ops.cast(videos, "float32") - ops.cast(reconstructions, "float32")
     axes = tuple(range(1, len(error.shape)))

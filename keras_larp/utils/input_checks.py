@@ -212,7 +212,6 @@ def check_pair(
         ValueError: If a shape is invalid or the shapes differ.
     """
     shape = tuple(videos.shape)
-    other = tuple(reconstructions.shape)
     fits = (
         len(shape) in (4, 5)
         and channels in (shape[-1], "channels")
@@ -224,6 +223,15 @@ def check_pair(
             f"frames (batch, height, width, {channels}), with height and "
             f"width of {min_size} or more. Received: shape={shape}"
         )
+    check_equal_shapes(videos, reconstructions)
+
+
+def check_equal_shapes(videos: Any, reconstructions: Any) -> None:
+    """Raises `ValueError` if the shapes of two tensors differ.
+
+    Unknown dimensions (`None`) equal any other.
+    """
+    shape, other = tuple(videos.shape), tuple(reconstructions.shape)
     if len(shape) != len(other) or any(
         a != b and None not in (a, b) for a, b in zip(shape, other, strict=True)
     ):

@@ -47,3 +47,9 @@ def test_reconstructions_may_overshoot_but_not_be_8_bit(entry):
         video, message = CASES[case]
         with pytest.raises(ValueError, match=message):
             ENTRIES[entry](clips(), video)
+
+
+@pytest.mark.parametrize("entry", ["psnr", "ssim", "PSNR", "SSIM", "lpips"])
+def test_clips_of_unequal_shape_are_refused(entry):
+    with pytest.raises(ValueError, match=r"equal shape.*\(4, 9, 16, 16, 3\) "):
+        ENTRIES[entry](clips((4, 9, 16, 16, 3)), clips((1, 9, 16, 16, 3)))
