@@ -1,7 +1,6 @@
 import contextlib
 import json
 import math
-import pathlib
 import signal
 import sys
 
@@ -15,7 +14,12 @@ from keras_larp.callbacks.checkpoint_files import (
     weights_of_run,
     write_variables,
 )
-from keras_larp.utils.checks import check_choice, check_integer
+from keras_larp.utils.checks import (
+    check_boolean,
+    check_choice,
+    check_integer,
+    check_path,
+)
 from keras_larp.utils.files import (
     atomic_folder,
     atomic_rmtree,
@@ -132,13 +136,13 @@ class Checkpoint(keras.callbacks.Callback):
                 "`keras_larp.data.video_dataset` returns it. "
                 f"Received: {type(dataset).__name__}"
             )
-        self.folder = pathlib.Path(folder)
+        self.folder = check_path("folder", folder)
         self.dataset = dataset
         self.save_every_steps = save_every_steps
         self.keep_last = check_integer("keep_last", keep_last, 1)
         self.monitor = monitor
         self.mode = check_choice("mode", mode, ("min", "max"))
-        self.resume = resume
+        self.resume = check_boolean("resume", resume)
         self._signal = None
         self._is_training = False
 

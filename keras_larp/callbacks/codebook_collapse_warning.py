@@ -2,6 +2,8 @@ import warnings
 
 import keras
 
+from keras_larp.utils.checks import check_number
+
 
 class CodebookCollapseWarning(keras.callbacks.Callback):
     """Warns if a tokenizer uses few of its codes, and suggests remedies.
@@ -33,12 +35,7 @@ class CodebookCollapseWarning(keras.callbacks.Callback):
 
     def __init__(self, minimum=0.1, monitor="codebook_usage"):
         super().__init__()
-        if not 0 < minimum < 1:
-            raise ValueError(
-                "`minimum` must be between 0 and 1. "
-                f"Received: minimum={minimum!r}"
-            )
-        self.minimum = minimum
+        self.minimum = check_number("minimum", minimum, "(0, 1)")
         self.monitor = monitor
         self._warned = False
 

@@ -1,13 +1,14 @@
-import pathlib
+import collections.abc
 
 import keras
 import numpy as np
 
 from keras_larp import data
 from keras_larp.callbacks.averaged_weights import averaged_weights
-from keras_larp.data.video.video_writer import MIN_FPS
+from keras_larp.data.video.video_writer import MIN_FPS, check_suffix
 from keras_larp.utils.arrays import to_numpy
-from keras_larp.utils.checks import check_integer, check_number
+from keras_larp.utils.checks import check_integer, check_number, check_path
+from keras_larp.utils.input_checks import check_tensor, check_unit_range
 
 
 class ReconstructionGrid(keras.callbacks.Callback):
@@ -56,20 +57,19 @@ class ReconstructionGrid(keras.callbacks.Callback):
     ):
         super().__init__()
         if not hasattr(clips, "shape"):
+            if not isinstance(clips, collections.abc.Iterable):
+                clips = [clips]
             batch = next(iter(clips))
             clips = batch[0] if isinstance(batch, tuple | list) else batch
-        if len(clips.shape) != 5:
-            raise ValueError(
-                "`clips` must be of shape (B, T, H, W, 3), or a data set of "
-                f"such batches. Received: shape={tuple(clips.shape)}"
-            )
+        check_tensor("clips", clips, (None, None, None, None, 3))
+        check_unit_range(clips, "ReconstructionGrid")
         num_clips = check_integer("num_clips", num_clips, 1)
         self.clips = to_numpy(clips[:num_clips])
-        self.folder = pathlib.Path(folder)
+        self.folder = check_path("folder", folder)
         self.every = check_integer("every", every, 1)
         self.num_columns = check_integer("num_columns", num_columns, 1)
         self.fps = check_number("fps", fps, f"[{MIN_FPS}, inf)")
-        self.suffix = suffix
+        self.suffix = check_suffix(suffix)
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every:

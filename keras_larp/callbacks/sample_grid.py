@@ -1,11 +1,15 @@
-import pathlib
-
 import keras
 
 from keras_larp import data
 from keras_larp.callbacks.averaged_weights import averaged_weights
-from keras_larp.data.video.video_writer import MIN_FPS
-from keras_larp.utils.checks import check_integer, check_number
+from keras_larp.data.video.video_writer import MIN_FPS, check_suffix
+from keras_larp.models import LARPTokenizer
+from keras_larp.utils.checks import (
+    check_instance,
+    check_integer,
+    check_number,
+    check_path,
+)
 
 
 class SampleGrid(keras.callbacks.Callback):
@@ -62,13 +66,13 @@ class SampleGrid(keras.callbacks.Callback):
     ):
         super().__init__()
         self.condition = condition
-        self.tokenizer = tokenizer
-        self.folder = pathlib.Path(folder)
+        self.tokenizer = check_instance("tokenizer", tokenizer, LARPTokenizer)
+        self.folder = check_path("folder", folder)
         self.every = check_integer("every", every, 1)
         self.num_columns = check_integer("num_columns", num_columns, 1)
         self.fps = check_number("fps", fps, f"[{MIN_FPS}, inf)")
-        self.suffix = suffix
-        self.seed = seed
+        self.suffix = check_suffix(suffix)
+        self.seed = check_integer("seed", seed, 0, 2**64 - 1)
         self.options = options
 
     def on_epoch_end(self, epoch, logs=None):

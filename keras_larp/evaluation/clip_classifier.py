@@ -13,6 +13,7 @@ from keras_larp.evaluation.small_video_network import (
     IMAGE_SIZE,
     SmallVideoNetwork,
 )
+from keras_larp.utils.checks import check_instance, check_integer
 from keras_larp.utils.files import atomic_write
 from keras_larp.utils.fingerprints import model_fingerprint
 from keras_larp.utils.locks import lock_path
@@ -53,8 +54,8 @@ class ClipClassifier(keras.Model):
 
     def __init__(self, num_classes, seed=0, name="clip_classifier"):
         super().__init__(name=name, dtype="float32")
-        self.num_classes = num_classes
-        self.seed = seed
+        self.num_classes = check_integer("num_classes", num_classes, 1)
+        self.seed = check_integer("seed", seed, 0)
         self.network = SmallVideoNetwork(seed)
         self.head = layers.Dense(
             num_classes, kernel_initializer="zeros", dtype="float32"
@@ -186,6 +187,7 @@ def class_features(classifier: ClipClassifier) -> FeatureExtractor:
     extractor(np.zeros((2, 16, 32, 32, 3), "float32")).shape  # (2, 64)
     ```
     """
+    check_instance("classifier", classifier, ClipClassifier)
     name = (
         f"class_features (accuracy {classifier.accuracy}) "
         f"sha256:{model_fingerprint(classifier)}"

@@ -18,15 +18,21 @@ from keras_larp.evaluation.clip_classifier import (
 )
 from keras_larp.evaluation.evaluation_clips import EvaluationClips
 from keras_larp.evaluation.feature_extractor import FeatureExtractor
-from keras_larp.evaluation.shards import write_shard
+from keras_larp.evaluation.shards import check_shard, write_shard
 from keras_larp.evaluation.small_video_network import resize_frames
 from keras_larp.metrics import psnr, ssim
 from keras_larp.metrics.ssim import WINDOW_SIZE
 from keras_larp.models import LPIPS, ARVideoGenerator, LARPTokenizer
 from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.batching import pad_batch
-from keras_larp.utils.checks import check_integer
+from keras_larp.utils.checks import (
+    check_boolean,
+    check_instance,
+    check_integer,
+    check_path,
+)
 from keras_larp.utils.fingerprints import model_fingerprint
+from keras_larp.utils.input_checks import check_ids, to_array
 from keras_larp.version import __version__
 
 
@@ -98,6 +104,7 @@ def evaluate_reconstruction(
     Reference:
         - [LARP](https://arxiv.org/abs/2410.21264), section 4.2
     """
+    _check_arguments(**locals())
     _check_size(clips, tokenizer)
     distance, extractors = None, {}
     if feature_extractor is not None:
@@ -229,11 +236,13 @@ def evaluate_generation(
     Reference:
         - [LARP](https://arxiv.org/abs/2410.21264), section 4.3
     """
+    _check_arguments(**locals())
+    check_instance("generator", generator, ARVideoGenerator)
     _check_size(clips, tokenizer)
     generator.check_tokenizer(tokenizer)
     distance = _distance_name(feature_extractor, "g", tokenizer.num_frames)
     generate_options = {"seed": 0, **(generate_options or {})}
-    labels = to_numpy(labels).astype("<i4")
+    labels = _check_labels(labels, generator.num_classes)
     settings = {
         **_common_settings("generation", batch_size, settings),
         "num_samples": len(labels),
@@ -380,6 +389,8 @@ def evaluate_frame_prediction(
     Reference:
         - [LARP](https://arxiv.org/abs/2410.21264), section 4.3
     """
+    _check_arguments(**locals())
+    check_instance("generator", generator, ARVideoGenerator)
     _check_size(clips, tokenizer)
     generator.check_tokenizer(tokenizer)
     distance = _distance_name(feature_extractor, "", tokenizer.num_frames)
@@ -444,6 +455,50 @@ def evaluate_frame_prediction(
         verbose,
         skipped=lambda: clips.skipped,
     )
+
+
+def _check_arguments(
+    folder,
+    tokenizer,
+    clips,
+    batch_size,
+    shard,
+    save_videos,
+    overwrite,
+    settings,
+    verbose,
+    perceptual_model=None,
+    classifier=None,
+    generate_options=None,
+    compare_size=1,
+    **others,
+):
+    """Checks the arguments that evaluations share."""
+    check_path("folder", folder)
+    check_instance("tokenizer", tokenizer, LARPTokenizer)
+    check_instance("clips", clips, EvaluationClips)
+    for name, value, kind in (
+        ("perceptual_model", perceptual_model, LPIPS),
+        ("classifier", classifier, ClipClassifier),
+        ("settings", settings, dict),
+        ("generate_options", generate_options, dict),
+    ):
+        if value is not None:
+            check_instance(name, value, kind)
+    check_integer("batch_size", batch_size, 1)
+    check_integer("compare_size", compare_size, 1)
+    check_integer("verbose", verbose, 0, 1)
+    check_boolean("save_videos", save_videos)
+    check_boolean("overwrite", overwrite)
+    check_shard(shard)
+
+
+def _check_labels(labels, num_classes):
+    """Returns class ids, -1 for no class, as int32 `(num_samples,)`."""
+    labels = to_array(labels, "labels")
+    has_class = np.where(labels == -1, 0, labels)
+    check_ids(has_class, "labels", num_classes, (None,))
+    return labels.astype("<i4")
 
 
 def _common_settings(kind, batch_size, settings):

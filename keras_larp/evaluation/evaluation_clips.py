@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from keras_larp.data.pipelines.clip_loader import ClipLoader
-from keras_larp.data.sources.video_source import VideoSource
+from keras_larp.data.sources.video_source import VideoSource, check_source
 from keras_larp.data.video.transforms import stack_clips
+from keras_larp.utils.checks import check_boolean, check_integer
 
 # Threads that decode. FFmpeg releases Python's global lock.
 _NUM_THREADS = 4
@@ -73,10 +74,13 @@ class EvaluationClips:
         on_error: str = "raise",
         allow_fewer: bool = False,
     ):
+        check_boolean("allow_fewer", allow_fewer)
+        if num_clips is not None:
+            check_integer("num_clips", num_clips, 1)
         self.loader = ClipLoader(
             source,
-            num_frames,
-            image_size,
+            check_integer("num_frames", num_frames, 1),
+            check_integer("image_size", image_size, 1),
             frame_sampling,
             seed=seed,
             on_error=on_error,
@@ -85,7 +89,7 @@ class EvaluationClips:
         available = len(self.loader)
         if allow_fewer and num_clips is not None:
             num_clips = min(num_clips, available)
-        if num_clips is not None and not 1 <= num_clips <= available:
+        if num_clips is not None and num_clips > available:
             raise ValueError(
                 f"`num_clips` must be at most {available}: there are "
                 f"{len(source)} videos and {available} clips of {num_frames} "
@@ -209,6 +213,8 @@ def overlapping_files(source: VideoSource, training: VideoSource) -> list[str]:
     keras_larp.evaluation.overlapping_files(source, source)  # []
     ```
     """
+    check_source(source)
+    check_source(training)
     training_keys = set()
     for path in _paths(training):
         training_keys |= _identity_keys(path)

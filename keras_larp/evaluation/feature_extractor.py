@@ -10,8 +10,14 @@ from keras_larp.metrics.feature_extraction import extract_features
 from keras_larp.models.i3d import MIN_FRAMES
 from keras_larp.presets import TorchScriptI3D, load_i3d
 from keras_larp.presets.converters import i3d, torchscript_i3d
+from keras_larp.utils.checks import (
+    check_callable,
+    check_instance,
+    check_integer,
+)
 from keras_larp.utils.downloads import fetch_file
 from keras_larp.utils.fingerprints import file_sha256, model_fingerprint
+from keras_larp.utils.input_checks import check_floating_point, check_unit_range
 
 
 class FeatureExtractor:
@@ -33,7 +39,9 @@ class FeatureExtractor:
         float32 NumPy array of shape `(B, D)`.
 
     Raises:
-        ValueError: When called, if `function` returns another shape.
+        ValueError: If an argument is invalid; when called, if clips have
+            another shape, dtype or range, or `function` returns another
+            shape.
 
     Example:
 
@@ -52,10 +60,10 @@ class FeatureExtractor:
         distance: str = "frechet_distance",
         min_frames: int = 1,
     ):
-        self.function = function
-        self.name = name
-        self.distance = distance
-        self.min_frames = min_frames
+        self.function = check_callable("function", function)
+        self.name = check_instance("name", name, str)
+        self.distance = check_instance("distance", distance, str)
+        self.min_frames = check_integer("min_frames", min_frames, 1)
 
     def check(self, num_frames: int) -> None:
         """Raises `ValueError` if clips of `num_frames` are too short."""
@@ -67,6 +75,13 @@ class FeatureExtractor:
             )
 
     def __call__(self, videos: Any) -> np.ndarray:
+        check_floating_point(videos)
+        if len(videos.shape) != 5 or videos.shape[-1] != 3:
+            raise ValueError(
+                "Expected clips of shape (batch, frames, height, width, 3). "
+                f"Received: shape={tuple(videos.shape)}"
+            )
+        check_unit_range(videos, self.name)
         features = extract_features(self.function, self.name, videos)
         return features.astype("float32")
 

@@ -1,6 +1,5 @@
 import json
 import os
-import pathlib
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from keras_larp.metrics import (
     FeatureStatistics,
     frechet_distance,
 )
+from keras_larp.utils.checks import check_path
 from keras_larp.utils.files import atomic_write_text
 
 # Statistics accumulate chunks of rows of this size, whatever the sizes of the
@@ -54,7 +54,7 @@ def merge(folder: str | os.PathLike) -> tuple[dict, dict]:
     results, settings = keras_larp.evaluation.merge("runs/sharded")
     ```
     """
-    folder = pathlib.Path(folder)
+    folder = check_path("folder", folder)
     names, settings = _ordered_shards(folder)
     shards = [read_rows(folder / name) for name in names]
     rows = {}

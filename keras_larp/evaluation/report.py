@@ -1,8 +1,8 @@
 import csv
 import json
 import os
-import pathlib
 
+from keras_larp.utils.checks import check_instance, check_path
 from keras_larp.utils.files import atomic_write
 
 
@@ -27,7 +27,9 @@ def append_to_report(
     keras_larp.evaluation.append_to_report("runs/report", results, settings)
     ```
     """
-    path = pathlib.Path(path)
+    path = check_path("path", path)
+    check_instance("results", results, dict)
+    check_instance("settings", settings, dict)
     path.parent.mkdir(parents=True, exist_ok=True)
     table, page = (
         path.with_name(path.name + ".csv"),

@@ -3,8 +3,8 @@
 import csv
 import math
 import os
-import pathlib
 
+from keras_larp.utils.checks import check_path
 from keras_larp.utils.files import atomic_write
 from keras_larp.utils.optional_imports import require
 
@@ -82,6 +82,8 @@ def plot_run(
     keras_larp.evaluation.plot_run("log.csv", "curves.png")
     ```
     """
+    csv_file = check_path("csv_file", csv_file)
+    output_png = check_path("output_png", output_png)
     epochs, columns = _read_log(csv_file)
     # Without validation data, Keras logs columns of "NA".
     columns = {
@@ -108,7 +110,6 @@ def plot_run(
 
 def _read_log(csv_file):
     """Returns the epochs, counted from 1, and a list of values per column."""
-    csv_file = pathlib.Path(csv_file)
     if not csv_file.is_file():
         raise FileNotFoundError(
             f"The log {csv_file} does not exist. Expected a file that "

@@ -19,6 +19,7 @@ import keras
 import numpy as np
 from absl import logging
 
+from keras_larp.utils.checks import check_integer
 from keras_larp.utils.differences import describe_differences
 from keras_larp.utils.files import atomic_rmtree
 from keras_larp.utils.locks import lock_path
@@ -64,6 +65,23 @@ def parse_shard(text: str) -> tuple[int, int]:
             f"Received: {text!r}"
         )
     return index, count
+
+
+def check_shard(shard: tuple[int, int]) -> tuple[int, int]:
+    """Checks the index of a shard and the number of shards.
+
+    Raises:
+        ValueError: Unless they are integers with `0 <= index < count`.
+    """
+    is_pair = isinstance(shard, list | tuple) and len(shard) == 2
+    index, count = shard if is_pair else (None, None)
+    count = check_integer("shard", count, 1) if is_pair else 0
+    if not is_pair or not 0 <= check_integer("shard", index, 0) < count:
+        raise ValueError(
+            "`shard` must be an index and a number of shards, (index, count), "
+            f"with 0 <= index < count. Received: shard={shard!r}"
+        )
+    return shard
 
 
 def shard_batches(num_batches: int, index: int, count: int) -> range:

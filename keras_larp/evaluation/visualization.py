@@ -9,7 +9,15 @@ import numpy as np
 from keras_larp.data.video.video_writer import video_grid
 from keras_larp.models import ARVideoGenerator, LARPTokenizer
 from keras_larp.utils.arrays import to_numpy
+from keras_larp.utils.checks import (
+    check_instance,
+    check_integer,
+    check_names,
+    check_path,
+    check_sequence,
+)
 from keras_larp.utils.files import atomic_write
+from keras_larp.utils.input_checks import check_ids, to_array
 from keras_larp.utils.optional_imports import require
 
 
@@ -43,16 +51,13 @@ def codebook_usage_by_position(
     usage.shape  # (4, 8)
     ```
     """
-    token_ids = to_numpy(token_ids)
-    if token_ids.ndim != 2 or not token_ids.size:
+    check_integer("codebook_size", codebook_size, 2)
+    check_integer("num_bins", num_bins, 1)
+    token_ids = check_ids(token_ids, "token ids", codebook_size, (None, None))
+    if not token_ids.size:
         raise ValueError(
-            "Expected token ids of shape (batch, num_tokens), not empty. "
+            "Expected token ids of at least one clip. "
             f"Received: shape={token_ids.shape}"
-        )
-    if token_ids.min() < 0 or token_ids.max() >= codebook_size:
-        raise ValueError(
-            f"Token ids must be in [0, {codebook_size}). Received: ids from "
-            f"{token_ids.min()} to {token_ids.max()}"
         )
     counts = np.bincount(token_ids.ravel(), minlength=codebook_size)
     rank = np.empty(codebook_size, int)
@@ -88,6 +93,7 @@ def write_codebook_usage(
     keras_larp.evaluation.write_codebook_usage("usage.png", token_ids, 8)
     ```
     """
+    path = check_path("path", path)
     figures = require("matplotlib.figure", "viz")
     usage = codebook_usage_by_position(token_ids, codebook_size, num_bins)
     token_ids = to_numpy(token_ids)
@@ -156,7 +162,14 @@ def resample_suffix(
     clips.shape  # (2, 2, 16, 32, 32, 3)
     ```
     """
-    token_ids = to_numpy(token_ids)
+    check_instance("generator", generator, ARVideoGenerator)
+    check_instance("tokenizer", tokenizer, LARPTokenizer)
+    shape = (None, generator.num_tokens)
+    token_ids = check_ids(token_ids, "tokens", generator.vocab_size, shape)
+    counts = [
+        check_integer("counts", count, 0, generator.num_tokens)
+        for count in check_sequence("counts", counts)
+    ]
     positions = np.arange(token_ids.shape[1])
     clips = [
         generator.generate(
@@ -200,8 +213,20 @@ def truncation_video(
     video.shape[0]  # 8 frames
     ```
     """
-    clips = to_numpy(clips)
-    originals = to_numpy(originals)
+    clips = to_array(clips, "clips")
+    originals = to_array(originals, "originals")
+    names = check_names("names", names)
+    counts = [
+        check_integer("counts", count, 0)
+        for count in check_sequence("counts", counts)
+    ]
+    shape = (len(counts), *originals.shape)
+    if originals.ndim != 5 or clips.shape != shape:
+        raise ValueError(
+            "Expected clips of shape (counts, batch, frames, height, width, "
+            f"3) for originals of shape {originals.shape}. Received: "
+            f"clips of shape {clips.shape} and {len(counts)} counts"
+        )
     max_count = max(*counts, 1)
     parts = []
     for count, samples in zip(counts, clips, strict=True):

@@ -8,6 +8,7 @@ from keras_larp.layers.attention import (
     write_cache,
 )
 from keras_larp.utils.arguments import check_arguments
+from keras_larp.utils.input_checks import check_tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
@@ -133,12 +134,13 @@ class CausalTransformerBlock(layers.Layer):
         self.path_dropout = make_dropout(drop_path)
 
     def build(self, input_shape):
-        self.attention_norm.build(input_shape)
-        self.qkv.build(input_shape)
-        self.projection.build(input_shape)
-        self.mlp_norm.build(input_shape)
-        self.mlp_in.build(input_shape)
-        self.mlp_out.build((*input_shape[:-1], self.mlp_dim))
+        shape = (None, None, self.hidden_dim)
+        self.attention_norm.build(shape)
+        self.qkv.build(shape)
+        self.projection.build(shape)
+        self.mlp_norm.build(shape)
+        self.mlp_in.build(shape)
+        self.mlp_out.build((None, None, self.mlp_dim))
 
     def empty_cache(self, batch_size, length):
         """Returns zero keys and values for `length` positions."""
@@ -176,6 +178,7 @@ class CausalTransformerBlock(layers.Layer):
                 return matmul(x, kernels[name])
             return getattr(self, name)(x)
 
+        check_tensor("tokens", tokens, (None, None, self.hidden_dim))
         length = tokens.shape[1]
         heads = dense("qkv", self.attention_norm(tokens))
         # `qkv` may have its own dtype policy; the cache has the block's.

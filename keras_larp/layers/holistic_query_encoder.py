@@ -5,6 +5,7 @@ from keras_larp.backend.execution import apply_block
 from keras_larp.layers.position_table import SequencePositions
 from keras_larp.layers.transformer_block import TransformerBlock
 from keras_larp.utils.arguments import check_arguments
+from keras_larp.utils.input_checks import check_tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
@@ -118,6 +119,7 @@ class HolisticQueryEncoder(layers.Layer):
             block.build((None, None, self.hidden_dim))
 
     def call(self, patches, training=False):
+        check_tensor("patches", patches, (None, None, self.hidden_dim))
         checkpoint = training and self.gradient_checkpointing
         shape = (ops.shape(patches)[0], self.num_tokens, self.hidden_dim)
         queries = ops.broadcast_to(self.queries.values(), shape)

@@ -2,10 +2,11 @@ import keras
 from keras import layers, ops
 
 from keras_larp.backend.execution import apply_block
-from keras_larp.layers.patches import check_patch_size, patch_grid, unpatchify
+from keras_larp.layers.patches import patch_grid, unpatchify
 from keras_larp.layers.position_table import GridPositions, SequencePositions
 from keras_larp.layers.transformer_block import TransformerBlock
 from keras_larp.utils.arguments import check_arguments
+from keras_larp.utils.input_checks import check_tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
@@ -84,6 +85,8 @@ class PatchQueryDecoder(layers.Layer):
     ):
         super().__init__(**kwargs)
         check_arguments(
+            video_size=video_size,
+            patch_size=patch_size,
             num_tokens=num_tokens,
             hidden_dim=hidden_dim,
             num_layers=num_layers,
@@ -98,7 +101,7 @@ class PatchQueryDecoder(layers.Layer):
         )
         self.num_tokens = num_tokens
         self.video_size = tuple(video_size)
-        self.patch_size = check_patch_size(patch_size)
+        self.patch_size = tuple(patch_size)
         self.hidden_dim = hidden_dim
         self.num_layers = num_layers
         self.num_heads = num_heads
@@ -159,6 +162,9 @@ class PatchQueryDecoder(layers.Layer):
         self.pixels.build(shape)
 
     def call(self, latents, training=False):
+        check_tensor(
+            "latents", latents, (None, self.num_tokens, self.hidden_dim)
+        )
         checkpoint = training and self.gradient_checkpointing
         shape = (ops.shape(latents)[0], self.num_patches, self.hidden_dim)
         queries = ops.broadcast_to(self.patch_queries.values(), shape)

@@ -1,25 +1,6 @@
 """Splitting video into patches and back."""
 
-import numbers
-
 from keras import ops
-
-
-def check_patch_size(patch_size):
-    """Returns a patch size `(frames, height, width)` as a tuple.
-
-    Raises:
-        ValueError: If it is not a sequence of three integers.
-    """
-    sizes = tuple(patch_size) if isinstance(patch_size, list | tuple) else ()
-    if len(sizes) != 3 or not all(
-        isinstance(size, numbers.Integral) for size in sizes
-    ):
-        raise ValueError(
-            "`patch_size` must be three integers, (frames, height, width), "
-            f"such as (4, 8, 8). Received: patch_size={patch_size!r}"
-        )
-    return sizes
 
 
 def patch_grid(video_size, patch_size):

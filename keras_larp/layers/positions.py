@@ -3,6 +3,13 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from keras_larp.utils.checks import (
+    check_integer,
+    check_integers,
+    check_number,
+)
+from keras_larp.utils.input_checks import check_finite
+
 
 def sincos_1d(
     positions: int | ArrayLike, dim: int, max_wavelength: float = 10000.0
@@ -21,7 +28,8 @@ def sincos_1d(
         float32 array `(n, dim)`.
 
     Raises:
-        ValueError: If `dim` is not even and positive.
+        ValueError: If `dim` is not even and positive, or another argument is
+            invalid.
 
     Example:
 
@@ -29,14 +37,22 @@ def sincos_1d(
     table = keras_larp.layers.sincos_1d(1024, 768)  # (1024, 768)
     ```
     """
-    if dim < 2 or dim % 2:
+    dim = check_integer("dim", dim, 2)
+    max_wavelength = check_number("max_wavelength", max_wavelength, "(0, inf)")
+    if dim % 2:
         raise ValueError(
             "`dim` must be positive and even for a 1D sine-cosine embedding. "
             f"Received: dim={dim}"
         )
-    indices = np.asarray(positions, "float64")
-    if indices.ndim == 0:
-        indices = np.arange(indices.item())
+    if np.ndim(positions) == 0:
+        positions = np.arange(check_integer("positions", positions, 1))
+    indices = np.asarray(positions)
+    if indices.ndim != 1 or indices.dtype.kind not in "iuf":
+        raise ValueError(
+            "`positions` must be an integer or a one-dimensional array of "
+            f"numbers. Received: shape={indices.shape}, dtype={indices.dtype}"
+        )
+    check_finite("positions", indices)
     frequencies = max_wavelength ** (-np.arange(dim // 2) / (dim / 2))
     angles = np.outer(indices, frequencies)
     return np.concatenate([np.sin(angles), np.cos(angles)], 1).astype("float32")
@@ -57,7 +73,8 @@ def sincos_3d(grid: tuple[int, int, int], dim: int) -> NDArray[np.float32]:
         column.
 
     Raises:
-        ValueError: If `dim` is not positive and divisible by 4.
+        ValueError: If `dim` is not positive and divisible by 4, or `grid` is
+            not three positive integers.
 
     Example:
 
@@ -65,12 +82,13 @@ def sincos_3d(grid: tuple[int, int, int], dim: int) -> NDArray[np.float32]:
     table = keras_larp.layers.sincos_3d((4, 16, 16), 768)  # (1024, 768)
     ```
     """
-    if dim < 4 or dim % 4:
+    frames, rows, columns = check_integers("grid", grid, 3)
+    dim = check_integer("dim", dim, 4)
+    if dim % 4:
         raise ValueError(
             "`dim` must be positive and divisible by 4 for a 3D sine-cosine "
             f"embedding. Received: dim={dim}"
         )
-    frames, rows, columns = grid
     column = sincos_1d(columns, dim // 2)[None, None, :, :]
     row = sincos_1d(rows, dim // 2)[None, :, None, :]
     time = sincos_1d(frames, dim)[:, None, None, :]

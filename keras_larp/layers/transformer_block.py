@@ -8,6 +8,8 @@ from keras_larp.layers.attention import (
     split_heads,
 )
 from keras_larp.utils.arguments import check_arguments
+from keras_larp.utils.checks import check_integer
+from keras_larp.utils.input_checks import check_tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
@@ -108,15 +110,19 @@ class TransformerBlock(layers.Layer):
         self.residual_dropout = layers.Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, input_shape):
-        self.attention_norm.build(input_shape)
-        self.qkv.build(input_shape)
-        self.projection.build(input_shape)
-        self.mlp_norm.build(input_shape)
-        self.mlp_in.build(input_shape)
-        self.mlp_out.build((*input_shape[:-1], self.mlp_dim))
+        shape = (None, None, self.hidden_dim)
+        self.attention_norm.build(shape)
+        self.qkv.build(shape)
+        self.projection.build(shape)
+        self.mlp_norm.build(shape)
+        self.mlp_in.build(shape)
+        self.mlp_out.build((None, None, self.mlp_dim))
 
     def call(self, tokens, num_outputs=None, training=False):
+        check_tensor("tokens", tokens, (None, None, self.hidden_dim))
         length = tokens.shape[1]
+        if num_outputs is not None:
+            check_integer("num_outputs", num_outputs, 1, length)
         mask, causal = None, self.causal
         query, key, value = split_heads(
             self.qkv(self.attention_norm(tokens)), self.num_heads

@@ -7,6 +7,14 @@ from keras_larp.backend.seed_generator import SeedGenerator
 from keras_larp.backend.weighted_mean import weighted_mean
 from keras_larp.layers.sampling import draw_from_logits
 from keras_larp.utils.arguments import check_arguments
+from keras_larp.utils.input_checks import (
+    check_finite,
+    check_id_range,
+    check_sample_weight,
+    check_scalar,
+    check_tensor,
+    checks_values,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
@@ -111,6 +119,7 @@ class VectorQuantizer(layers.Layer):
             entropy_temperature=entropy_temperature,
             ema_decay=ema_decay,
             reset_unused_after=reset_unused_after,
+            seed=seed,
         )
         if stochastic and not normalize:
             raise ValueError(
@@ -169,12 +178,24 @@ class VectorQuantizer(layers.Layer):
         return unit_length(codes) if self.normalize else codes
 
     def lookup(self, token_ids):
-        """Maps token ids, int `(...)`, to codes, float32 `(..., code_dim)`."""
+        """Maps token ids, int `(...)`, to codes, float32 `(..., code_dim)`.
+
+        Raises:
+            ValueError: If `token_ids` are not integers in [0, codebook_size).
+        """
+        check_tensor("token_ids", token_ids, (...,), "int")
+        check_id_range(
+            token_ids, "token ids", self.codebook_size, "VectorQuantizer.lookup"
+        )
         return ops.take(self.codebook(), token_ids, axis=0)
 
     def call(
         self, latents, training=False, temperature=None, sample_weight=None
     ):
+        check_tensor("latents", latents, (None, None, self.code_dim))
+        check_sample_weight(sample_weight, latents.shape[0])
+        if temperature is not None:
+            check_scalar("temperature", temperature, "(0, inf)")
         latents = ops.cast(latents, "float32")
         if self.normalize:
             latents = unit_length(latents)
@@ -250,6 +271,13 @@ class VectorQuantizer(layers.Layer):
         """
         if self.ema_decay is None and self.reset_unused_after is None:
             return
+        check_tensor("latents", latents, (None, None, self.code_dim))
+        shape = latents.shape[:2]
+        check_tensor("token_ids", token_ids, shape, "int")
+        check_id_range(
+            token_ids, "token ids", self.codebook_size, "VectorQuantizer.update"
+        )
+        check_sample_weight(sample_weight, shape[0])
         latents = ops.stop_gradient(ops.convert_to_tensor(latents))
         weights = ops.ones_like(latents[..., 0])  # (B, N)
         if sample_weight is not None:
@@ -303,7 +331,14 @@ class VectorQuantizer(layers.Layer):
 
         Args:
             codes: Float array `(codebook_size, code_dim)`.
+
+        Raises:
+            ValueError: If the shape or dtype differs, or a value is NaN or
+                infinite.
         """
+        check_tensor("codes", codes, (self.codebook_size, self.code_dim))
+        if checks_values(codes, "VectorQuantizer.set_codes"):
+            check_finite("codes", codes)
         self.embeddings.assign(codes)
         if self.ema_decay is not None:
             self._initialize_averages()

@@ -1,9 +1,10 @@
 import keras
 from keras import layers
 
-from keras_larp.layers.patches import check_patch_size, patch_grid, patchify
+from keras_larp.layers.patches import patch_grid, patchify
 from keras_larp.layers.position_table import GridPositions
 from keras_larp.utils.arguments import check_arguments
+from keras_larp.utils.input_checks import check_tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
@@ -57,12 +58,14 @@ class VideoPatchEmbedding(layers.Layer):
     ):
         super().__init__(**kwargs)
         check_arguments(
+            video_size=video_size,
+            patch_size=patch_size,
             hidden_dim=hidden_dim,
             learned_positions=learned_positions,
             use_type_embedding=use_type_embedding,
         )
         self.video_size = tuple(video_size)
-        self.patch_size = check_patch_size(patch_size)
+        self.patch_size = tuple(patch_size)
         self.hidden_dim = hidden_dim
         self.learned_positions = learned_positions
         self.use_type_embedding = use_type_embedding
@@ -84,6 +87,7 @@ class VideoPatchEmbedding(layers.Layer):
         self.projection.build((None, None, pt * ph * pw * input_shape[-1]))
 
     def call(self, video):
+        check_tensor("video", video, (None, *self.video_size, None))
         return (
             self.projection(patchify(video, self.patch_size))
             + self.positions.values()

@@ -4,6 +4,8 @@ from keras import ops
 
 from keras_larp.backend.clamp import clamp_max
 from keras_larp.backend.weighted_mean import weighted_mean
+from keras_larp.utils.checks import check_choice
+from keras_larp.utils.input_checks import check_sample_weight, check_tensor
 from keras_larp.utils.typing import Tensor
 
 ADVERSARIAL_LOSSES = ("non_saturating_smooth", "non_saturating", "hinge")
@@ -36,7 +38,7 @@ def discriminator_loss(
         float32 scalar.
 
     Raises:
-        ValueError: If `kind` is unknown.
+        ValueError: If `kind` is unknown, or a shape or dtype is invalid.
 
     Example:
 
@@ -49,6 +51,9 @@ def discriminator_loss(
         - [LARP](https://arxiv.org/abs/2410.21264), section 3.1
     """
     check_kind(kind)
+    _check_logits(logits_real=logits_real, logits_fake=logits_fake)
+    for logits in (logits_real, logits_fake):
+        check_sample_weight(sample_weight, logits.shape[0])
     real, fake = _float32(logits_real), _float32(logits_fake)
     if kind == "hinge":
         losses = ops.relu(1.0 - real) + ops.relu(1.0 + fake)
@@ -81,7 +86,7 @@ def adversarial_loss(
         `-mean(logits_fake)` for `"hinge"`.
 
     Raises:
-        ValueError: If `kind` is unknown.
+        ValueError: If `kind` is unknown, or a shape or dtype is invalid.
 
     Example:
 
@@ -93,6 +98,8 @@ def adversarial_loss(
         - [LARP](https://arxiv.org/abs/2410.21264), section 3.1
     """
     check_kind(kind)
+    _check_logits(logits_fake=logits_fake)
+    check_sample_weight(sample_weight, logits_fake.shape[0])
     logits = _float32(logits_fake)
     if kind == "hinge":
         return -weighted_mean(logits, sample_weight)
@@ -132,6 +139,9 @@ def lecam_penalty(
     Reference:
         - [LeCam regularization](https://arxiv.org/abs/2104.03310)
     """
+    _check_logits(logits_real=logits_real, logits_fake=logits_fake)
+    for logits in (logits_real, logits_fake):
+        check_sample_weight(sample_weight, logits.shape[0])
     real = weighted_mean(_float32(logits_real), sample_weight, normalize=True)
     fake = weighted_mean(_float32(logits_fake), sample_weight, normalize=True)
     return (
@@ -141,11 +151,12 @@ def lecam_penalty(
 
 def check_kind(kind):
     """Raises `ValueError` if `kind` is not a known adversarial loss."""
-    if kind not in ADVERSARIAL_LOSSES:
-        raise ValueError(
-            "Expected the adversarial loss to be one of "
-            f"{', '.join(ADVERSARIAL_LOSSES)}. Received: {kind!r}"
-        )
+    check_choice("kind", kind, ADVERSARIAL_LOSSES)
+
+
+def _check_logits(**logits):
+    for name, x in logits.items():
+        check_tensor(name, x, (None, 1))
 
 
 def _cross_entropy(logits, targets, sample_weight):

@@ -1,6 +1,11 @@
 from keras import ops
 
 from keras_larp.backend.weighted_mean import weighted_mean
+from keras_larp.utils.input_checks import (
+    check_id_range,
+    check_sample_weight,
+    check_tensor,
+)
 from keras_larp.utils.typing import Tensor
 
 
@@ -20,6 +25,9 @@ def token_cross_entropy(
         Tuple of three float32 scalars: the mean cross-entropy in nats, and
         the top-1 and top-5 accuracies in [0, 1].
 
+    Raises:
+        ValueError: If a shape or dtype is invalid, or an id is out of range.
+
     Example:
 
     ```python
@@ -28,6 +36,12 @@ def token_cross_entropy(
     )
     ```
     """
+    check_tensor("logits", logits, (..., None))
+    check_tensor("token_ids", token_ids, tuple(logits.shape[:-1]), "int")
+    check_id_range(
+        token_ids, "token ids", logits.shape[-1], "token_cross_entropy"
+    )
+    check_sample_weight(sample_weight, logits.shape[0])
     logits = ops.cast(logits, "float32")
     target_logits = ops.take_along_axis(logits, token_ids[..., None], axis=-1)
     losses = ops.logsumexp(logits, -1) - ops.squeeze(target_logits, -1)

@@ -4,6 +4,8 @@ import keras
 from keras import ops
 
 from keras_larp.backend.clamp import clamp_min
+from keras_larp.utils.checks import check_integer
+from keras_larp.utils.input_checks import check_id_range, check_tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
@@ -38,12 +40,16 @@ class CodeStatistics(keras.metrics.Metric):
 
     def __init__(self, codebook_size, name="codes", dtype=None):
         super().__init__(name=name, dtype=dtype)
-        self.codebook_size = codebook_size
+        self.codebook_size = check_integer("codebook_size", codebook_size, 2)
         self.counts = self.add_variable(
             shape=(codebook_size,), initializer="zeros", name="counts"
         )
 
     def update_state(self, token_ids):
+        check_tensor("token_ids", token_ids, (...,), "int")
+        check_id_range(
+            token_ids, "token ids", self.codebook_size, "CodeStatistics"
+        )
         ids = ops.reshape(token_ids, (-1,))
         counts = ops.segment_sum(
             ops.ones_like(ids, dtype=self.counts.dtype),

@@ -7,7 +7,7 @@ from keras_larp.backend.clamp import clamp_min
 from keras_larp.metrics.mean import Mean
 from keras_larp.utils.input_checks import (
     check_equal_shapes,
-    check_floating_point,
+    check_sample_weight,
     check_unit_range,
 )
 from keras_larp.utils.typing import Tensor
@@ -44,9 +44,8 @@ def psnr(videos: Tensor, reconstructions: Tensor) -> Tensor:
 
 
 def check_unit_interval(entry, videos, reconstructions):
-    """Checks that clips and reconstructions are floats in [0, 1]."""
+    """Checks that the values of clips and reconstructions are in [0, 1]."""
     for name, x in (("videos", videos), ("reconstructions", reconstructions)):
-        check_floating_point(x, name)
         check_unit_range(x, f"{entry} of {name}", name, name != "videos")
 
 
@@ -77,7 +76,9 @@ class PSNR(Mean):
         super().__init__(name=name, dtype=dtype)
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        return super().update_state(psnr(y_true, y_pred), sample_weight)
+        values = psnr(y_true, y_pred)
+        check_sample_weight(sample_weight, values.shape[0])
+        return super().update_state(values, sample_weight)
 
     def get_config(self):
         return {"name": self.name, "dtype": self.dtype}

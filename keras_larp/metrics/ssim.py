@@ -4,7 +4,7 @@ from keras import ops
 
 from keras_larp.metrics.mean import Mean
 from keras_larp.metrics.psnr import check_unit_interval
-from keras_larp.utils.input_checks import check_pair
+from keras_larp.utils.input_checks import check_pair, check_sample_weight
 from keras_larp.utils.typing import Tensor
 
 WINDOW_SIZE, SIGMA = 11, 1.5
@@ -94,7 +94,9 @@ class SSIM(Mean):
         super().__init__(name=name, dtype=dtype)
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        return super().update_state(ssim(y_true, y_pred), sample_weight)
+        values = ssim(y_true, y_pred)
+        check_sample_weight(sample_weight, values.shape[0])
+        return super().update_state(values, sample_weight)
 
     def get_config(self):
         return {"name": self.name, "dtype": self.dtype}

@@ -7,6 +7,7 @@ from keras_larp.layers.transformer_block import TransformerBlock
 from keras_larp.layers.vector_quantizer import unit_length
 from keras_larp.models.sizes import Size, SizesMixin
 from keras_larp.utils.arguments import check_arguments
+from keras_larp.utils.input_checks import check_tensor
 
 SIZES = {
     "gptc-tiny": Size(num_layers=1, num_heads=4, hidden_dim=64),
@@ -138,6 +139,7 @@ class ARPrior(SizesMixin, keras.Model):
         self.built = True
 
     def call(self, latents, training=False):
+        check_tensor("latents", latents, (None, None, self.code_dim))
         length = latents.shape[1]
         if length > self.max_length:
             raise ValueError(

@@ -14,7 +14,8 @@ from keras_larp.models.sizes import Size, SizesMixin
 from keras_larp.models.video_generation import VideoGeneration
 from keras_larp.training.generator_training import GeneratorTraining
 from keras_larp.utils.arguments import check_arguments
-from keras_larp.utils.input_checks import checks_values
+from keras_larp.utils.checks import check_names
+from keras_larp.utils.input_checks import check_tensor, checks_values
 
 SIZES = {
     "llama-abs-tiny": Size(num_layers=3, num_heads=4, hidden_dim=128),
@@ -148,7 +149,7 @@ class ARVideoGenerator(
         **kwargs,
     ):
         if class_names is not None:
-            class_names = list(class_names)
+            class_names = list(check_names("class_names", class_names))
         self._options = {
             name: value
             for name, value in locals().items()
@@ -253,7 +254,17 @@ class ARVideoGenerator(
         return list(range(self.num_classes))
 
     def check_tokenizer(self, tokenizer):
-        """Raises `ValueError` if a tokenizer's tokens have other sizes."""
+        """Raises an error if a tokenizer's tokens have other sizes.
+
+        Raises:
+            TypeError: If `tokenizer` is no tokenizer.
+            ValueError: If its number of tokens or codes differs.
+        """
+        if not hasattr(tokenizer, "codebook_size"):
+            raise TypeError(
+                "`tokenizer` must be a `LARPTokenizer`. Received: "
+                f"tokenizer={tokenizer!r}"[:200]
+            )
         expected = self.num_tokens, self.vocab_size
         received = tokenizer.num_tokens, tokenizer.codebook_size
         if received != expected:
@@ -304,11 +315,7 @@ class ARVideoGenerator(
     def call(self, inputs, training=False):
         token_ids = inputs["token_ids"]
         condition = inputs[self.condition_name]
-        if len(token_ids.shape) != 2 or token_ids.shape[1] != self.num_tokens:
-            raise ValueError(
-                f"Expected token ids of shape (batch, {self.num_tokens}). "
-                f"Received: shape={tuple(token_ids.shape)}"
-            )
+        check_tensor("token_ids", token_ids, (None, self.num_tokens), "int")
         if checks_values(token_ids, "ARVideoGenerator.call"):
             self.check_batch(inputs, None)
         x = ops.concatenate(

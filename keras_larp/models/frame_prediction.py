@@ -2,9 +2,9 @@ import numpy as np
 from keras import ops
 
 from keras_larp.layers.frame_condition import repeat_last_frame, with_separator
-from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.batching import pad_batch
 from keras_larp.utils.checks import check_integer
+from keras_larp.utils.input_checks import check_floating_point, to_array
 
 
 class FramePrediction:
@@ -107,11 +107,18 @@ class FramePrediction:
             )
         self.check_tokenizer(tokenizer)
         if isinstance(video, list | tuple):
-            video = to_numpy(video)
+            video = to_array(video, "clips")
+        check_floating_point(video)
+        if len(video.shape) != 5:
+            raise ValueError(
+                "Expected clips of shape (batch, frames, height, width, "
+                f"channels). Received: shape={tuple(video.shape)}"
+            )
         num_known = num_condition_frames
         if num_known is None:
             num_known = self.num_condition_frames
-        if not 0 < num_known <= min(video.shape[1], tokenizer.num_frames):
+        check_integer("num_condition_frames", num_known, 1)
+        if num_known > min(video.shape[1], tokenizer.num_frames):
             raise ValueError(
                 "`num_condition_frames` must be at least 1 and at most the "
                 "number of frames of the clips and of the tokenizer. "
@@ -119,12 +126,10 @@ class FramePrediction:
                 f"with {video.shape[1]} frames, and a tokenizer of "
                 f"{tokenizer.num_frames}"
             )
+        if not len(video):
+            raise ValueError("Expected at least one clip. Received: no clips")
         batch_size = len(video) if batch_size is None else batch_size
-        if min(len(video), batch_size) < 1:
-            raise ValueError(
-                "Expected at least one clip and batch_size >= 1. Received: "
-                f"{len(video)} clips, batch_size={batch_size}"
-            )
+        batch_size = check_integer("batch_size", batch_size, 1)
 
         def encode_batch(start):
             batch = ops.convert_to_tensor(video[start : start + batch_size])

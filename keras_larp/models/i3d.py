@@ -185,6 +185,7 @@ class _Unit(keras.layers.Layer):
 
 def check_clips(videos):
     """Raises `ValueError` if clips are not valid inputs of I3D."""
+    check_floating_point(videos)
     shape = tuple(videos.shape)
     if len(shape) != 5 or shape[-1] != 3:
         raise ValueError(
@@ -196,7 +197,6 @@ def check_clips(videos):
             f"I3D needs clips of at least {MIN_FRAMES} frames (FVD commonly "
             f"has 16). Received: {shape[1]} frames, shape={shape}"
         )
-    check_floating_point(videos)
     check_unit_range(videos, "I3D")
 
 

@@ -14,6 +14,7 @@ from keras_larp.models.preset_mixin import PresetMixin
 from keras_larp.training.tokenizer_training import TokenizerTraining
 from keras_larp.utils.arguments import check_arguments
 from keras_larp.utils.arrays import to_numpy
+from keras_larp.utils.checks import check_instance
 from keras_larp.utils.input_checks import (
     check_ids,
     check_unit_range,
@@ -207,6 +208,10 @@ class LARPTokenizer(
         }
         super().__init__(**kwargs)
         check_arguments(**self._options)
+        if quantizer is not None:
+            check_instance("quantizer", quantizer, dict)
+        if prior is not None and not isinstance(prior, str):
+            check_instance("prior", prior, dict, ", the name of a size or None")
         if prior is not None and num_tokens == 1:
             raise ValueError(
                 "The prior predicts each token from the preceding ones, so "

@@ -7,7 +7,6 @@ from keras import ops
 from keras_larp.models.preset_mixin import PresetMixin
 from keras_larp.utils.arguments import check_arguments
 from keras_larp.utils.input_checks import (
-    check_floating_point,
     check_pair,
     check_unit_range,
 )
@@ -75,7 +74,7 @@ class LPIPS(PresetMixin, keras.Model):
     def __init__(self, chunk_size=16, seed=None, **kwargs):
         # No autocast: colors are normalized in float32.
         super().__init__(trainable=False, autocast=False, **kwargs)
-        check_arguments(chunk_size=chunk_size)
+        check_arguments(chunk_size=chunk_size, seed=seed)
         self.chunk_size = chunk_size
         self.seed = seed
         self.build()
@@ -123,8 +122,6 @@ class LPIPS(PresetMixin, keras.Model):
 
     def call(self, videos, reconstructions):
         check_pair(videos, reconstructions, min_size=16, channels=3)
-        for x in (videos, reconstructions):
-            check_floating_point(x)
         check_unit_range(videos, "LPIPS of videos")
         check_unit_range(
             reconstructions, "LPIPS of reconstructions", unclipped=True

@@ -12,10 +12,13 @@ from keras_larp.backend import (
 )
 from keras_larp.layers.attention import grow_cache
 from keras_larp.layers.sampling import draw_categorical, filtered_probabilities
-from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.batching import pad_batch
-from keras_larp.utils.checks import check_integer, check_number
-from keras_larp.utils.input_checks import check_ids, has_values
+from keras_larp.utils.checks import (
+    check_boolean,
+    check_integer,
+    check_number,
+)
+from keras_larp.utils.input_checks import check_ids, has_values, to_array
 from keras_larp.utils.suggestions import did_you_mean
 
 # Minimum number of sampling steps between two growths of the key-value cache.
@@ -119,6 +122,7 @@ class VideoGeneration:
             seed = int(np.random.SeedSequence().entropy % 2**63)
         seed = check_integer("seed", seed, 0, 2**64 - 1)
         sample_offset = check_integer("sample_offset", sample_offset, 0)
+        check_boolean("stream", stream)
         if tokenizer is not None:
             self.check_tokenizer(tokenizer)
         count = condition.shape[0]
@@ -339,14 +343,15 @@ class VideoGeneration:
         class_ids = self._ids_from_names(class_ids)
         if not has_values(class_ids):
             return check_ids(class_ids, "class ids", self.num_classes, (None,))
-        class_ids = to_numpy(class_ids)
-        if (class_ids < 0).any() and not self.class_dropout:
+        class_ids = to_array(class_ids, "class ids")
+        unlabeled = class_ids == -1
+        if unlabeled.any() and not self.class_dropout:
             raise ValueError(
                 "Generation without a class needs a generator with "
-                "class_dropout above 0. Received: a negative class id and "
+                "class_dropout above 0. Received: class id -1 and "
                 f"class_dropout={self.class_dropout}"
             )
-        non_negative = np.where(class_ids < 0, 0, class_ids)
+        non_negative = np.where(unlabeled, 0, class_ids)
         check_ids(non_negative, "class ids", self.num_classes, (None,))
         return class_ids.astype("int32")
 
@@ -356,6 +361,11 @@ class VideoGeneration:
             class_ids = [class_ids]
         if hasattr(class_ids, "dtype"):
             return class_ids
+        if not isinstance(class_ids, list | tuple | range):
+            raise ValueError(
+                "`class_ids` must be a list or an array of class ids or class "
+                f"names. Received: class_ids={class_ids!r}"
+            )
         names = self.class_names or []
         unknown = [
             value
@@ -385,7 +395,7 @@ class VideoGeneration:
             return check_ids(
                 known_tokens, "known tokens", self.vocab_size, shape
             )
-        known_tokens = to_numpy(known_tokens)
+        known_tokens = to_array(known_tokens, "known tokens")
         non_negative = np.where(known_tokens == -1, 0, known_tokens)
         check_ids(non_negative, "known tokens", self.vocab_size, shape)
         return known_tokens.astype("int32")

@@ -15,6 +15,7 @@ from keras_larp.presets.converters.larp_weights import load_larp_checkpoint
 from keras_larp.presets.converters.vgg16 import is_vgg16_config, load_lpips
 from keras_larp.presets.finite_weights import check_finite_weights
 from keras_larp.presets.registry import resolve
+from keras_larp.utils.checks import check_path
 from keras_larp.utils.differences import describe_mismatch
 from keras_larp.utils.setting_names import to_current_names
 
@@ -67,6 +68,7 @@ def load(
     token_ids.shape  # (1, 64)
     ```
     """
+    check_path("preset", preset)
     if str(preset).endswith(".safetensors"):
         model = load_lpips(preset, **kwargs)
     elif str(preset).endswith(".keras"):

@@ -7,7 +7,12 @@ import keras
 from keras_larp.backend.compat import flatten_layers
 from keras_larp.presets.finite_weights import check_finite_weights
 from keras_larp.presets.half_precision import WEIGHT_DTYPES, cast_matrices
-from keras_larp.utils.checks import check_choice
+from keras_larp.utils.checks import (
+    check_boolean,
+    check_choice,
+    check_instance,
+    check_path,
+)
 from keras_larp.utils.files import atomic_folder, check_free_space
 from keras_larp.utils.locks import lock_path
 from keras_larp.version import __version__
@@ -50,9 +55,11 @@ def save(
     keras_larp.presets.save(tokenizer, "half", weights_dtype="float16")
     ```
     """
+    check_instance("model", model, keras.Model)
     check_choice("weights_dtype", weights_dtype, WEIGHT_DTYPES)
+    check_boolean("overwrite", overwrite)
+    folder = check_path("folder", folder)
     check_finite_weights(model, "save")
-    folder = pathlib.Path(folder)
     with lock_path(folder), atomic_folder(folder, overwrite) as temporary:
         check_free_space(temporary, model.weights)
         copy = _copy_without_training_state(model)

@@ -10,7 +10,9 @@ import numpy as np
 from keras import ops
 
 from keras_larp.data import VideoDecodeError, VideoSource
+from keras_larp.data.sources.video_source import check_source
 from keras_larp.models import LARPTokenizer
+from keras_larp.utils.checks import check_instance, check_integer
 
 # Number of videos whose size and length are read.
 _NUM_INSPECTED = 12
@@ -64,6 +66,7 @@ def choose_tokenizer_recipe(source: VideoSource) -> RecipeChoice:
     recipe = keras_larp.recipes.RECIPES[choice.name](**choice.settings)
     ```
     """
+    check_source(source)
     side, frames = _inspect_videos(source)
     reasons = [
         f"{len(source)} videos, shorter side about {side} pixels, about "
@@ -119,6 +122,7 @@ def choose_generator_recipe(num_clips: int) -> RecipeChoice:
     Returns:
         A `RecipeChoice`.
     """
+    check_integer("num_clips", num_clips, 1)
     accelerator = _accelerator()
     if accelerator and num_clips >= _MANY_VIDEOS:
         reasons = [
@@ -192,6 +196,8 @@ def estimate_training_cost(
     seconds, memory = keras_larp.recipes.estimate_training_cost(tokenizer, 16)
     ```
     """
+    check_instance("tokenizer", tokenizer, LARPTokenizer)
+    check_integer("batch_size", batch_size, 1)
     encoder, decoder = tokenizer.encoder, tokenizer.decoder
     patches = math.prod(tokenizer.patch_embedding.grid)
     parts = [

@@ -5,7 +5,8 @@ import keras
 
 from keras_larp import models
 from keras_larp.recipes import setting
-from keras_larp.recipes.recipe import Recipe
+from keras_larp.recipes.recipe import Dtype, Recipe
+from keras_larp.utils.checks import check_choice
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,7 @@ class GeneratorRecipe(Recipe):
         "linearly from 0 in the first.",
         "drop_path_rate = 0",
     )
-    dtype: str = setting.override(
+    dtype: Dtype = setting.override(
         Recipe,
         "dtype",
         "mixed_bfloat16",
@@ -113,6 +114,10 @@ class GeneratorRecipe(Recipe):
         4.0,
         "optimizer.warmup_epoch = 4 (frame prediction: 1)",
     )
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_choice("size", self.size, models.ARVideoGenerator.sizes)
 
     def build(
         self,

@@ -9,6 +9,7 @@ from keras_larp.training.schedules import WarmupCosine
 from keras_larp.utils.checks import check_integer
 from keras_larp.utils.suggestions import did_you_mean
 
+Dtype = typing.Literal["float32", "mixed_float16", "mixed_bfloat16"]
 # Muon is for matrices that map one space to another. Embedding tables, vectors
 # and the output layer of a prior or generator are trained with Adam, at this
 # ratio of the learning rate.
@@ -42,7 +43,7 @@ class Recipe:
     )
 
     num_tokens: int = setting.model(REQUIRED, "Tokens per clip.")
-    dtype: str = setting.model(
+    dtype: Dtype = setting.model(
         REQUIRED,
         "Keras dtype policy: float32, mixed_float16 or mixed_bfloat16.",
     )

@@ -10,7 +10,14 @@ import re
 import types
 import typing
 
-from keras_larp.utils.checks import check_choice, check_integer, check_number
+from keras_larp.utils.checks import (
+    check_boolean,
+    check_choice,
+    check_instance,
+    check_integer,
+    check_integers,
+    check_number,
+)
 
 _NOT_NEGATIVE = "[0, inf)"
 _INTERVAL = re.compile(r"\bin ([\[(][\d.]+, [\d.]+[\])])")
@@ -60,9 +67,12 @@ class Setting:
         if typing.get_origin(kind) is typing.Literal:
             check_choice(self.name, value, typing.get_args(kind))
         elif typing.get_origin(kind) is tuple:
-            _check_integers(self.name, value, len(typing.get_args(kind)))
+            check_integers(self.name, value, len(typing.get_args(kind)))
+        elif kind is str:
+            if not isinstance(value, tuple(kinds)):
+                check_instance(self.name, value, str)
         elif kind is bool:
-            check_choice(self.name, value, (True, False))
+            check_boolean(self.name, value)
         elif kind is int:
             check_integer(self.name, value, 1)
         elif kind is float:
@@ -70,15 +80,6 @@ class Setting:
             check_number(
                 self.name, value, interval[1] if interval else _NOT_NEGATIVE
             )
-
-
-def _check_integers(name, values, count):
-    if not isinstance(values, list | tuple) or len(values) != count:
-        raise ValueError(
-            f"`{name}` must be {count} integers. Received: {name}={values!r}"
-        )
-    for value in values:
-        check_integer(name, value, 1)
 
 
 def _setting(group, default, description, reference=None):
@@ -150,6 +151,11 @@ def settings_table(recipe: typing.Any) -> str:
     print(keras_larp.recipes.settings_table(keras_larp.recipes.TokenizerRecipe))
     ```
     """
+    if not dataclasses.is_dataclass(recipe):
+        raise TypeError(
+            "`recipe` must be a recipe, such as `TokenizerRecipe`, or an "
+            f"instance of it. Received: recipe={recipe!r}"[:200]
+        )
     lines, group = [], None
     for setting in list_settings(recipe):
         if setting.group != group:

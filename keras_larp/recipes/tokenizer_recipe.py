@@ -5,8 +5,9 @@ import keras
 
 from keras_larp import models, presets
 from keras_larp.recipes import setting
-from keras_larp.recipes.recipe import Recipe
+from keras_larp.recipes.recipe import Dtype, Recipe
 from keras_larp.training.schedules import LinearRamp, StridedSchedule
+from keras_larp.utils.checks import check_choice
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,7 +94,7 @@ class TokenizerRecipe(Recipe):
         "-B or -L. None trains without a prior.",
         "prior_model.name = gptc-S",
     )
-    dtype: str = setting.override(
+    dtype: Dtype = setting.override(
         Recipe,
         "dtype",
         "mixed_float16",
@@ -295,6 +296,11 @@ class TokenizerRecipe(Recipe):
         "turns off the discriminator's gradient checkpointing.",
         "loss.args.r1_gp_weight = 0",
     )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.prior is not None:
+            check_choice("prior", self.prior, models.ARPrior.sizes)
 
     def build(self, clips: typing.Any = None) -> models.LARPTokenizer:
         """Returns a compiled `LARPTokenizer`.

@@ -11,11 +11,11 @@ from keras_larp.training.trainable_model import (
     METRICS_REMEDY,
     TrainableModel,
     check_compile_arguments,
+    get_optimizer,
     unpack_batch,
 )
-from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.checks import check_integer
-from keras_larp.utils.input_checks import check_ids
+from keras_larp.utils.input_checks import check_ids, to_array
 
 REMEDIES = {
     "loss": "The loss of a generator is the cross-entropy of its tokens.",
@@ -58,7 +58,7 @@ class GeneratorTraining(TrainableModel):
         """
         check_compile_arguments(kwargs, REMEDIES)
         check_integer("max_skipped_steps", max_skipped_steps, 1)
-        optimizer = keras.optimizers.get(optimizer)
+        optimizer = get_optimizer("optimizer", optimizer)
         self._own_compile_config = {
             "optimizer": keras.saving.serialize_keras_object(optimizer),
             "max_skipped_steps": max_skipped_steps,
@@ -148,9 +148,10 @@ class GeneratorTraining(TrainableModel):
                 x.get("token_ids"),
                 x.get(self.condition_name),
             )
-            if token_ids is not None:
-                shape = (None, self.num_tokens)
-                check_ids(token_ids, "token ids", self.vocab_size, shape)
+            if token_ids is None or condition is None:
+                self._raise_for_names(x)
+            shape = (None, self.num_tokens)
+            check_ids(token_ids, "token ids", self.vocab_size, shape)
         else:
             condition = y
             tokenizer = self.frozen_model()
@@ -167,9 +168,9 @@ class GeneratorTraining(TrainableModel):
 
     def check_class_ids(self, class_ids):
         """Checks labels, and that those without a class can be embedded."""
-        class_ids = to_numpy(class_ids)
+        class_ids = to_array(class_ids, "class ids")
         if np.issubdtype(class_ids.dtype, np.integer):
-            unlabeled = class_ids < 0
+            unlabeled = class_ids == -1
             if unlabeled.any() and not self.class_dropout:
                 raise ValueError(
                     "The data contain clips without a class (label -1), which "
@@ -241,11 +242,7 @@ class GeneratorTraining(TrainableModel):
             data = self._tokenize(data, labels)
         names = {"token_ids", self.condition_name}
         if not isinstance(data, dict) or set(data) != names:
-            raise ValueError(
-                f"Expected a dictionary of {sorted(names)}, or "
-                "clips and labels with `fit(..., tokenizer=...)`. Received: "
-                f"{sorted(data) if isinstance(data, dict) else type(data)}"
-            )
+            self._raise_for_names(data)
         token_ids, valid_tokens = _wrap_ids(data["token_ids"], self.vocab_size)
         condition, valid_condition = self._wrap_condition(
             data[self.condition_name]
@@ -276,13 +273,24 @@ class GeneratorTraining(TrainableModel):
             invalid_clips=ops.sum(ops.cast(invalid, "float32")),
         )
 
+    def _raise_for_names(self, data):
+        received = type(data).__name__
+        if isinstance(data, dict):
+            given = sorted(n for n, value in data.items() if value is not None)
+            received = f"a dictionary of {given}"
+        raise ValueError(
+            f"Expected a dictionary of {self.condition_name!r} and "
+            "'token_ids', or clips and labels with `fit(..., tokenizer=...)`. "
+            f"Received: {received}"
+        )
+
     def _wrap_condition(self, condition):
         """`_wrap_ids` of labels or condition ids; see `fit`."""
         if self.conditioning == "frames":
             return _wrap_ids(condition, self.vocab_size + 1)
         class_ids, valid = _wrap_ids(condition, self.num_classes)
-        if self.class_dropout:  # Negative labels mean "no class".
-            unlabeled = condition < 0
+        if self.class_dropout:  # -1 means "no class".
+            unlabeled = ops.equal(condition, -1)
             class_ids = ops.where(unlabeled, condition, class_ids)
             valid = valid | unlabeled
         return class_ids, valid

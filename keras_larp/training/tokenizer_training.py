@@ -3,7 +3,7 @@ from keras import ops
 
 from keras_larp.backend.clamp import clamp
 from keras_larp.backend.weighted_mean import weighted_mean
-from keras_larp.losses.adversarial import check_kind
+from keras_larp.losses.adversarial import ADVERSARIAL_LOSSES
 from keras_larp.metrics import PSNR, SSIM, CodeStatistics
 from keras_larp.metrics.mean import Mean
 from keras_larp.training.adversarial_terms import AdversarialTerms
@@ -23,9 +23,16 @@ from keras_larp.training.trainable_model import (
     METRICS_REMEDY,
     TrainableModel,
     check_compile_arguments,
+    get_optimizer,
     unpack_batch,
 )
-from keras_larp.utils.checks import check_integer, check_number
+from keras_larp.utils.checks import (
+    check_callable,
+    check_choice,
+    check_instance,
+    check_integer,
+    check_number,
+)
 from keras_larp.utils.input_checks import (
     TOLERANCE,
     check_unit_range,
@@ -156,12 +163,8 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             if name not in ("self", "kwargs", "__class__")
         }
         check_compile_arguments(kwargs, REMEDIES)
-        if pixel_loss not in PIXEL_LOSSES:
-            raise ValueError(
-                f"`pixel_loss` must be one of {', '.join(PIXEL_LOSSES)}. "
-                f"Received: pixel_loss={pixel_loss!r}"
-            )
-        check_kind(adversarial_loss)
+        check_choice("pixel_loss", pixel_loss, PIXEL_LOSSES)
+        check_choice("adversarial_loss", adversarial_loss, ADVERSARIAL_LOSSES)
         check_integer("discriminator_every", discriminator_every, 1)
         check_integer("discriminator_start", discriminator_start, 0)
         check_integer("adversarial_start", adversarial_start, 0)
@@ -176,17 +179,10 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         _check_discriminator(
             discriminator, self.video_shape, gradient_penalty_weight
         )
-        optimizer = keras.optimizers.get(optimizer)
-        if discriminator is None:
-            discriminator_optimizer = None
-        discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
-        arguments |= {
-            "optimizer": optimizer,
-            "discriminator_optimizer": discriminator_optimizer,
-        }
-        self._own_compile_config = {**_serialize(arguments), **kwargs}
-
-        self.pixel_loss = pixel_loss
+        if perceptual_model is not None:
+            check_callable("perceptual_model", perceptual_model)
+        if temperature_schedule is not None:
+            check_callable("temperature_schedule", temperature_schedule)
         weights = {
             "pixel_loss": pixel_loss_weight,
             "perceptual_loss": perceptual_loss_weight,
@@ -206,6 +202,21 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             _check_weight(f"{name}_weight", weight)
         for name, weight in loss_weights.items():
             _check_weight(f"loss_weights[{name!r}]", weight)
+        optimizer = get_optimizer("optimizer", optimizer)
+        discriminator_optimizer = (
+            None
+            if discriminator is None
+            else get_optimizer(
+                "discriminator_optimizer", discriminator_optimizer
+            )
+        )
+        arguments |= {
+            "optimizer": optimizer,
+            "discriminator_optimizer": discriminator_optimizer,
+        }
+        self._own_compile_config = {**_serialize(arguments), **kwargs}
+
+        self.pixel_loss = pixel_loss
         self.loss_weights = {**weights, **loss_weights}
         self.custom_terms = list(loss_weights)
         self.discriminator_every = discriminator_every
@@ -663,7 +674,10 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
 
 def _check_weight(name, weight):
     """Checks that a weight is a number or a schedule."""
-    if not callable(weight):
+    is_schedule = isinstance(
+        weight, keras.optimizers.schedules.LearningRateSchedule
+    )
+    if not is_schedule:
         check_number(name, weight)
 
 
@@ -701,6 +715,8 @@ def _serialize(arguments):
 
 
 def _check_discriminator(discriminator, video_shape, penalty_weight):
+    if discriminator is not None:
+        check_instance("discriminator", discriminator, keras.layers.Layer)
     expected = getattr(discriminator, "video_shape", video_shape)
     if tuple(expected) != tuple(video_shape):
         raise ValueError(

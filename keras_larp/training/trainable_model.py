@@ -248,6 +248,7 @@ class TrainableModel(TrainStep, keras.Model):
             ValueError: if the model was not compiled, or the data set ends
                 before the last epoch.
         """
+        _check_given(x)
         y = self._labels(x, y, sample_weight, class_weight)
         if isinstance(validation_data, tuple | list):
             parts = keras.utils.unpack_x_y_sample_weight(validation_data)
@@ -325,6 +326,7 @@ class TrainableModel(TrainStep, keras.Model):
         `TokenDataset`. Loss weights are those of the next training step:
         terms that have not started yet do not count.
         """
+        _check_given(x)
         # `fit` has already checked its validation data.
         if not kwargs.get("_use_cached_eval_dataset"):
             x = self.check_data(x, y)
@@ -390,6 +392,28 @@ def check_compile_arguments(arguments, remedies):
             )
 
 
+def get_optimizer(name, optimizer):
+    """Returns an optimizer from an argument of `compile`.
+
+    Args:
+        name: String, the name of the argument.
+        optimizer: A `keras.optimizers.Optimizer`, its name or its config.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    try:
+        found = keras.optimizers.get(optimizer)
+    except (KeyError, TypeError, ValueError):
+        found = None
+    if found is None:
+        raise ValueError(
+            f"`{name}` must be a `keras.optimizers.Optimizer` or the name of "
+            f"one, such as 'adam'. Received: {name}={optimizer!r}"
+        )
+    return found
+
+
 def unpack_batch(data):
     """The inputs, labels and sample weights of a batch.
 
@@ -441,6 +465,14 @@ def _peek(x):
     return x, next(iter(x), None)
 
 
+def _check_given(x):
+    if x is None:
+        raise ValueError(
+            "`x` must be the data: clips, tokens or a data set. Received: "
+            "x=None"
+        )
+
+
 def _steps_per_epoch(data):
     """Number of batches of one pass, if the data set knows it, or `None`."""
     return getattr(data, "steps_per_epoch", None)
@@ -467,7 +499,8 @@ def count_steps(
         elif hasattr(x, "cardinality"):  # tf.data.Dataset
             steps_per_epoch = int(x.cardinality())
         elif _is_arrays(x):
-            count = len(keras.tree.flatten(x)[0])
+            shape = np.shape(keras.tree.flatten(x)[0])
+            count = shape[0] if shape else 0
             count = int(count * (1.0 - validation_split))
             steps_per_epoch = -(-count // (batch_size or 32))
         elif hasattr(x, "__len__"):  # Grain, PyTorch DataLoader

@@ -6,7 +6,13 @@ rule.
 
 from typing import Any
 
-from keras_larp.utils.checks import check_choice, check_integer, check_number
+from keras_larp.utils.checks import (
+    check_boolean,
+    check_choice,
+    check_integer,
+    check_integers,
+    check_number,
+)
 
 # Integers, and their smallest valid values.
 _INTEGERS = {
@@ -38,6 +44,7 @@ _INTEGERS = {
         ],
         1,
     ),
+    "seed": 0,
 }
 # Numbers, and their intervals.
 _NUMBERS = {
@@ -47,7 +54,7 @@ _NUMBERS = {
     "commitment_weight": "[0, inf)",
     "drop_path": "[0, 1)",
     "dropout": "[0, 1)",
-    "ema_decay": "[0, 1)",
+    "ema_decay": "(0, 1)",
     "entropy_temperature": "(0, inf)",
     "entropy_weight": "[0, inf)",
     "epsilon": "(0, inf)",
@@ -90,15 +97,19 @@ _CHOICES = {
     "latent_norm": ("none", "layer", "layer_joint", "batch", "batch_joint"),
     "query_initializer": ("normal", "sincos"),
 }
+# Three integers: (frames, height, width).
+_SIZES = {"decoder_patch_size", "patch_size", "video_size"}
 # `None` selects a default or disables a feature.
 _OPTIONAL = {
     "chunk_size",
     "decoder_hidden_dim",
     "decoder_num_heads",
+    "decoder_patch_size",
     "ema_decay",
     "mlp_dim",
     "num_kv_heads",
     "reset_unused_after",
+    "seed",
 }
 
 
@@ -126,6 +137,8 @@ def check_arguments(**values: Any) -> None:
         elif name in _NUMBERS:
             check_number(name, value, _NUMBERS[name])
         elif name in _BOOLEANS:
-            check_choice(name, value, (True, False))
+            check_boolean(name, value)
+        elif name in _SIZES:
+            check_integers(name, value, 3)
         elif name in _CHOICES:
             check_choice(name, value, _CHOICES[name])

@@ -3,7 +3,9 @@
 import math
 import numbers
 import operator
-from collections.abc import Collection
+import os
+import pathlib
+from collections.abc import Collection, Iterable
 from typing import Any
 
 
@@ -39,7 +41,8 @@ def check_integer(
         if maximum is not None:
             bounds = f"from {minimum} to {maximum}"
         raise ValueError(
-            f"`{name}` must be an integer {bounds}. Received: {name}={value!r}"
+            f"`{name}` must be an integer {bounds}. "
+            f"Received: {name}={_short(value)}"
         )
     return integer
 
@@ -77,7 +80,7 @@ def check_number(name: str, value: Any, interval: str = "[0, inf)") -> float:
     if not valid:
         raise ValueError(
             f"`{name}` must be a finite number in {interval}. "
-            f"Received: {name}={value!r}"
+            f"Received: {name}={_short(value)}"
         )
     return number
 
@@ -88,10 +91,13 @@ def check_choice(name: str, value: Any, choices: Collection) -> Any:
     Raises:
         ValueError: If it is not.
     """
-    if value not in choices:
+    # Identity, since the comparison of arrays is no boolean.
+    if not any(value is choice for choice in choices) and not (
+        isinstance(value, str | int | float) and value in choices
+    ):
         raise ValueError(
             f"`{name}` must be one of {list(choices)}. "
-            f"Received: {name}={value!r}"
+            f"Received: {name}={_short(value)}"
         )
     return value
 
@@ -113,7 +119,8 @@ def check_range(
         ValueError: If it is not such a pair.
     """
     try:
-        low, high = map(float, value)
+        low, high = value
+        low, high = check_number(name, low), check_number(name, high)
         valid = 0.0 < low <= high and (maximum is None or high <= maximum)
     except (TypeError, ValueError):
         valid = False
@@ -121,6 +128,128 @@ def check_range(
         bound = "" if maximum is None else f" <= {maximum}"
         raise ValueError(
             f"`{name}` must be a pair of numbers (low, high) with "
-            f"0 < low <= high{bound}. Received: {name}={value!r}"
+            f"0 < low <= high{bound}. Received: {name}={_short(value)}"
         )
     return low, high
+
+
+def check_integers(name: str, values: Any, count: int) -> tuple[int, ...]:
+    """Checks that an argument is a sequence of `count` positive integers.
+
+    Returns:
+        The integers as a tuple.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if not isinstance(values, list | tuple) or len(values) != count:
+        raise ValueError(
+            f"`{name}` must be {count} integers. "
+            f"Received: {name}={_short(values)}"
+        )
+    return tuple(check_integer(name, value, 1) for value in values)
+
+
+def check_boolean(name: str, value: Any) -> bool:
+    """Checks that an argument is `True` or `False` and returns it.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    return check_choice(name, value, (True, False))
+
+
+def check_instance(name: str, value: Any, kind: type, hint: str = "") -> Any:
+    """Checks that an argument is an object of a class and returns it.
+
+    Args:
+        name: String, the name of the argument.
+        value: The value.
+        kind: The class.
+        hint: String, how to create an object. Defaults to `""`.
+
+    Raises:
+        TypeError: If it is not.
+    """
+    if not isinstance(value, kind):
+        raise TypeError(
+            f"`{name}` must be a `{kind.__name__}`{hint}. "
+            f"Received: {name}={_short(value)} of type {type(value).__name__}"
+        )
+    return value
+
+
+def check_callable(name: str, value: Any) -> Any:
+    """Checks that an argument is callable and returns it.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if not callable(value):
+        raise ValueError(
+            f"`{name}` must be callable. Received: {name}={_short(value)}"
+        )
+    return value
+
+
+def check_path(name: str, value: Any) -> pathlib.Path:
+    """Checks that an argument is a path and returns it as a `pathlib.Path`.
+
+    Raises:
+        TypeError: If it is neither a string nor a path.
+        ValueError: If it is empty or has a null character.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(
+            f"`{name}` must be a string or a path. "
+            f"Received: {name}={_short(value)} of type {type(value).__name__}"
+        )
+    text = os.fspath(value)
+    if not text or "\0" in str(text):
+        raise ValueError(
+            f"`{name}` must not be empty or have null characters. "
+            f"Received: {name}={text!r}"
+        )
+    return pathlib.Path(text)
+
+
+def check_names(name: str, values: Any) -> tuple[str, ...]:
+    """Checks that an argument is a sequence of strings.
+
+    Returns:
+        The strings as a tuple.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    names = tuple(check_sequence(name, values))
+    if not all(isinstance(n, str) for n in names):
+        raise ValueError(
+            f"`{name}` must be a list of strings. "
+            f"Received: {name}={_short(values)}"
+        )
+    return names
+
+
+def check_sequence(name: str, values: Any) -> list:
+    """Checks that an argument is an iterable, but no text or dictionary.
+
+    Returns:
+        Its items as a list.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if not isinstance(values, Iterable) or isinstance(
+        values, str | bytes | dict
+    ):
+        raise ValueError(
+            f"`{name}` must be a list. Received: {name}={_short(values)}"
+        )
+    return list(values)
+
+
+def _short(value):
+    """The representation of a value, without the middle if it is long."""
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:60]} ... {text[-30:]}"

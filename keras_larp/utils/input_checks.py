@@ -2,13 +2,14 @@
 
 import contextlib
 import contextvars
+import numbers
 from collections.abc import Iterator
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_larp.utils.arrays import to_numpy
+from keras_larp.utils.checks import check_number
 
 # Classes of tensors without values: those of a trace, or symbolic ones.
 _SYMBOLIC = {"Tracer", "SymbolicTensor", "KerasTensor", "FakeTensor"}
@@ -55,18 +56,101 @@ def checks_values(x: Any, entry: str) -> bool:
     return is_first
 
 
+def check_tensor(
+    name: str, x: Any, shape: tuple[int | None, ...], dtype: str = "float"
+) -> None:
+    """Checks that an argument is a tensor of a shape and a kind of dtype.
+
+    Args:
+        name: String, the name of the argument.
+        x: The argument.
+        shape: Tuple. `None`, and unknown dimensions of `x`, match any. A
+            leading `...` matches any number of dimensions.
+        dtype: String. `"float"`, `"int"`, or `"number"` for both. Defaults to
+            `"float"`.
+
+    Raises:
+        ValueError: If it is not; the message names the argument.
+    """
+    kinds = ("float", "int") if dtype == "number" else (dtype,)
+    is_tensor = hasattr(x, "shape") and hasattr(x, "dtype")
+    if (
+        is_tensor
+        and any(kind in str(x.dtype) for kind in kinds)
+        and _matches(tuple(x.shape), shape)
+    ):
+        return
+    if is_tensor:
+        received = f"shape={tuple(x.shape)}, dtype={_dtype_name(x)}"
+    else:
+        received = f"{name}={x!r}"[:100]
+    kind = {"float": "a floating-point", "int": "an integer"}.get(dtype, "a")
+    raise ValueError(
+        f"`{name}` must be {kind} tensor of shape {_describe(shape)}. "
+        f"Received: {received}"
+    )
+
+
+def _matches(received, shape):
+    """Whether a shape has the dimensions of `shape`; see `check_tensor`."""
+    if shape and shape[0] is ...:
+        shape = shape[1:]
+        received = received[max(len(received) - len(shape), 0) :]
+    return len(received) == len(shape) and all(
+        size is None or other is None or size == other
+        for size, other in zip(shape, received, strict=True)
+    )
+
+
+def _dtype_name(x):
+    return getattr(x.dtype, "name", str(x.dtype).removeprefix("torch."))
+
+
+def check_scalar(name: str, value: Any, interval: str) -> None:
+    """Checks a number or a scalar tensor.
+
+    Args:
+        name: String, the name of the argument.
+        value: Number or tensor; see `checks_values`.
+        interval: String; see `check_number`.
+
+    Raises:
+        ValueError: If it is neither, or is not in the interval.
+    """
+    if hasattr(value, "shape") and not isinstance(value, numbers.Real):
+        check_tensor(name, value, (), "number")
+        if checks_values(value, name):
+            check_number(name, to_numpy(value).item(), interval)
+    else:
+        check_number(name, value, interval)
+
+
+def check_sample_weight(sample_weight: Any, batch_size: int | None) -> None:
+    """Checks that the weights of a batch are numbers, one per clip."""
+    if sample_weight is not None:
+        check_tensor("sample_weight", sample_weight, (batch_size,), "number")
+
+
 def check_floating_point(video: Any, name: str = "clips") -> None:
-    """Raises `ValueError` if the dtype of clips is not floating-point."""
-    dtype = keras.backend.standardize_dtype(video.dtype)
-    if "float" not in dtype:
+    """Raises `ValueError` if clips are not a floating-point tensor."""
+    if not (hasattr(video, "shape") and hasattr(video, "dtype")):
+        raise ValueError(
+            f"Expected {name} as a floating-point tensor or array with values "
+            f"in [0, 1]. Received: {video!r}"[:200]
+        )
+    if "float" not in str(video.dtype):
         raise ValueError(
             f"Expected floating-point {name} with values in [0, 1]. Received: "
-            f"dtype={dtype}. Divide 8-bit video by 255."
+            f"dtype={_dtype_name(video)}. Divide 8-bit video by 255."
         )
 
 
 def check_unit_range(
-    video: Any, entry: str, name: str = "clips", unclipped: bool = False
+    video: Any,
+    entry: str,
+    name: str = "clips",
+    unclipped: bool = False,
+    tolerance: float = TOLERANCE,
 ) -> None:
     """Checks that the values of clips are in [0, 1].
 
@@ -77,22 +161,24 @@ def check_unit_range(
             `"clips"`.
         unclipped: Boolean. Whether the values may exceed [0, 1] as far as a
             model's reconstructions do. Defaults to `False`.
+        tolerance: Float, how far the values may exceed [0, 1]. Defaults to
+            the overshoot of bicubic interpolation.
 
     Raises:
-        ValueError: If the values are those of 8-bit video or in [-1, 1].
+        ValueError: If a value is NaN or infinite, or if the values are those
+            of 8-bit video or in [-1, 1].
     """
     if not checks_values(video, entry):
         return
     values = to_numpy(video)
     if not values.size:
         return
-    # The train step reports non-finite values.
-    low, high = np.nan_to_num(
-        [values.min(), values.max()], posinf=0.0, neginf=0.0
-    ).tolist()
-    if high > (10.0 if unclipped else 1.0 + TOLERANCE):
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite([low, high]).all():
+        check_finite(name, values)
+    if high > (10.0 if unclipped else 1.0 + tolerance):
         hint = " Divide video in 0..255 by 255." if high > 2.0 else ""
-    elif low < -TOLERANCE and not unclipped:
+    elif low < -tolerance and not unclipped:
         hint = ""
         if low >= -1.0 - TOLERANCE:
             hint = " Map video in [-1, 1] to [0, 1]: `(video + 1) / 2`."
@@ -102,6 +188,22 @@ def check_unit_range(
         f"Expected {name} with values in [0, 1]. Received: values from "
         f"{low:.4g} to {high:.4g}.{hint}"
     )
+
+
+def check_finite(name: str, x: Any) -> None:
+    """Raises `ValueError` if an array or tensor has NaN or infinity.
+
+    Args:
+        name: String, what the values are called in the error message.
+        x: Array or tensor.
+    """
+    values = to_numpy(x)
+    num_bad = values.size - np.count_nonzero(np.isfinite(values))
+    if num_bad:
+        raise ValueError(
+            f"Expected finite values in {name}. Received: NaN or infinity in "
+            f"{num_bad} of {values.size} values"
+        )
 
 
 def _in_host_memory(x: Any) -> bool:
@@ -123,6 +225,7 @@ def check_video(video: Any, shape: tuple[int, ...]) -> None:
     Raises:
         ValueError: If the shape or the dtype differs.
     """
+    check_floating_point(video)
     received = tuple(video.shape)
     expected = f"(batch, {', '.join(map(str, shape))})"
     if len(received) != 5 or received[1:] != tuple(shape):
@@ -137,7 +240,6 @@ def check_video(video: Any, shape: tuple[int, ...]) -> None:
             f"Expected clips of shape {expected}, (batch, frames, height, "
             f"width, channels). Received: shape={received}.{hint}"
         )
-    check_floating_point(video)
 
 
 def check_ids(
@@ -160,7 +262,7 @@ def check_ids(
     """
     is_traced = not has_values(ids)
     if not is_traced:
-        ids = to_numpy(ids)
+        ids = to_array(ids, name)
     if len(ids.shape) == len(shape) + 1 and ids.shape[-1] == size:
         raise ValueError(
             f"Expected {name} of shape {_describe(shape)}. Received: "
@@ -190,8 +292,48 @@ def check_ids(
     return ids.astype("int32")
 
 
-def _describe(shape: tuple) -> tuple:
-    return tuple("batch" if size is None else size for size in shape)
+def to_array(x: Any, name: str) -> np.ndarray:
+    """Converts nested lists or a tensor to a NumPy array.
+
+    Args:
+        x: Tensor, array or nested lists of numbers.
+        name: String, what the values are called in the error message.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    try:
+        array = to_numpy(x)
+    except ValueError:  # Ragged lists.
+        array = None
+    if array is None or array.dtype == object:
+        raise ValueError(
+            f"Expected {name} as an array or nested lists of integers. "
+            f"Received: {x!r}"[:200]
+        )
+    return array
+
+
+def check_id_range(ids: Any, name: str, size: int, entry: str) -> None:
+    """Checks that integer ids are in [0, size), unless in a trace.
+
+    Args:
+        ids: Integer tensor or array; see `checks_values`.
+        name: String, what the ids are called in error messages.
+        size: Integer, the number of valid ids.
+        entry: String. The function or method that the ids are passed to.
+
+    Raises:
+        ValueError: If an id is out of range.
+    """
+    if checks_values(ids, entry):
+        check_ids(ids, name, size, tuple(ids.shape))
+
+
+def _describe(shape: tuple) -> str:
+    special = {None: "batch", ...: "..."}
+    names = [special.get(size, str(size)) for size in shape]
+    return f"({', '.join(names)}{',' * (len(names) == 1)})"
 
 
 def check_pair(
@@ -211,6 +353,7 @@ def check_pair(
     Raises:
         ValueError: If a shape is invalid or the shapes differ.
     """
+    check_equal_shapes(videos, reconstructions)
     shape = tuple(videos.shape)
     fits = (
         len(shape) in (4, 5)
@@ -223,7 +366,6 @@ def check_pair(
             f"frames (batch, height, width, {channels}), with height and "
             f"width of {min_size} or more. Received: shape={shape}"
         )
-    check_equal_shapes(videos, reconstructions)
 
 
 def check_equal_shapes(videos: Any, reconstructions: Any) -> None:
@@ -231,6 +373,8 @@ def check_equal_shapes(videos: Any, reconstructions: Any) -> None:
 
     Unknown dimensions (`None`) equal any other.
     """
+    check_floating_point(videos, "videos")
+    check_floating_point(reconstructions, "reconstructions")
     shape, other = tuple(videos.shape), tuple(reconstructions.shape)
     if len(shape) != len(other) or any(
         a != b and None not in (a, b) for a, b in zip(shape, other, strict=True)

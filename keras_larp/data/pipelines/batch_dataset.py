@@ -2,7 +2,7 @@ import collections.abc
 
 from absl import flags
 
-from keras_larp.utils.checks import check_integer
+from keras_larp.utils.checks import check_boolean, check_integer
 from keras_larp.utils.differences import describe_differences
 from keras_larp.utils.optional_imports import require
 
@@ -42,6 +42,9 @@ class ItemStream:
     ):
         check_integer("batch_size", batch_size, 1)
         check_integer("seed", seed, 0)
+        check_boolean("shuffle", shuffle)
+        check_boolean("repeat", repeat)
+        check_boolean("drop_remainder", drop_remainder)
         check_integer("shard_count", shard_count, 1, count)
         check_integer("shard_index", shard_index, 0, shard_count - 1)
         indices = grain.MapDataset.range(count)

@@ -17,7 +17,12 @@ from keras_larp.data.video.transforms import (
 )
 from keras_larp.data.video.video_decode_error import VideoDecodeError
 from keras_larp.utils.arrays import to_numpy
-from keras_larp.utils.checks import check_choice, check_integer, check_range
+from keras_larp.utils.checks import (
+    check_boolean,
+    check_choice,
+    check_integer,
+    check_range,
+)
 
 
 class ClipLoader:
@@ -76,7 +81,7 @@ class ClipLoader:
         self.on_error = check_choice("on_error", on_error, ("raise", "skip"))
         if not len(source):
             raise ValueError("The source has no videos.")
-        if horizontal_flip:
+        if check_boolean("horizontal_flip", horizontal_flip):
             check_flip(source)
         self.horizontal_flip = horizontal_flip
         self.crop_scale = crop_scale

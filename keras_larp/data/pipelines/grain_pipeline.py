@@ -5,13 +5,14 @@ import signal
 from keras_larp.data.pipelines.batch_dataset import BatchDataset, ItemStream
 from keras_larp.data.pipelines.clip_loader import ClipLoader, batch_clips
 from keras_larp.data.sources.video_source import VideoSource
-from keras_larp.utils.checks import check_integer
+from keras_larp.utils.checks import check_boolean, check_integer
 from keras_larp.utils.freed_memory import reuse_freed_memory
 from keras_larp.utils.optional_imports import require
 
 grain = require("grain")
 
 # Decoding threads: FFmpeg releases Python's global interpreter lock.
+MAX_WORKERS = 1024
 _NUM_THREADS = min(4, os.cpu_count() or 1)
 # Workers send several clips per message: each message wakes the process that
 # trains.
@@ -135,7 +136,8 @@ def video_dataset(
         seed,
         on_error,
     )
-    check_integer("num_workers", num_workers, 0)
+    check_integer("num_workers", num_workers, 0, MAX_WORKERS)
+    check_boolean("with_labels", with_labels)
     stream = ItemStream(
         len(loader),
         batch_size,

@@ -7,7 +7,7 @@ from keras_larp.data.pipelines.clip_loader import ClipLoader
 from keras_larp.data.sources.tfio_reader import TfioReader
 from keras_larp.data.sources.video_source import VideoSource
 from keras_larp.data.video.transforms import to_unit_range
-from keras_larp.utils.checks import check_choice, check_integer
+from keras_larp.utils.checks import check_boolean, check_choice, check_integer
 from keras_larp.utils.optional_imports import require
 
 
@@ -105,6 +105,13 @@ def tf_video_dataset(
         on_error,
     )
     check_integer("batch_size", batch_size, 1)
+    for name, value in (
+        ("shuffle", shuffle),
+        ("repeat", repeat),
+        ("drop_remainder", drop_remainder),
+        ("with_labels", with_labels),
+    ):
+        check_boolean(name, value)
     size = loader.image_size
     shape = (loader.num_frames, size, size, 3)
 

@@ -7,7 +7,7 @@ import numpy as np
 from keras_larp.data.sources.atari_emulator import AtariEmulator, game_names
 from keras_larp.data.sources.computed_source import ComputedSource
 from keras_larp.data.video.transforms import resize_frame, to_unit_range
-from keras_larp.utils.checks import check_choice, check_integer
+from keras_larp.utils.checks import check_choice, check_integer, check_names
 from keras_larp.utils.suggestions import did_you_mean
 
 SPLITS = ("train", "test")
@@ -153,12 +153,12 @@ def _check_games(games):
     known = game_names()
     if games is None:
         return known
-    if isinstance(games, str) or not games:
+    games = check_names("games", games)
+    if not games:
         raise ValueError(
-            "`games` must be a list of names, or None for all games. "
-            f"Received: games={games!r}"
+            "`games` must not be empty; None selects all games. "
+            "Received: games=[]"
         )
-    games = tuple(games)
     for game in games:
         if game not in known:
             raise ValueError(

@@ -5,6 +5,9 @@ import numpy as np
 from keras_larp.data.sources.video_source import VideoSource
 from keras_larp.utils.checks import check_integer
 
+# The shuffled order of the clips is kept in memory.
+MAX_CLIPS = 100_000_000
+
 
 class ComputedSource(VideoSource):
     """Base class of sources that compute their clips from a seed.
@@ -12,7 +15,7 @@ class ComputedSource(VideoSource):
     All clips have the same size. Clip `i` has class `i % len(class_names)`.
 
     Args:
-        num_clips: Integer. Number of clips.
+        num_clips: Integer. Number of clips, at most 100 million.
         num_frames: Integer. Number of frames per clip.
         image_size: Integer. Height and width in pixels, at least 8.
         seed: Integer. Clips of different seeds differ.
@@ -23,7 +26,7 @@ class ComputedSource(VideoSource):
     def __init__(
         self, num_clips: int, num_frames: int, image_size: int, seed: int
     ):
-        self.num_clips = check_integer("num_clips", num_clips, 1)
+        self.num_clips = check_integer("num_clips", num_clips, 1, MAX_CLIPS)
         self.image_size = check_integer("image_size", image_size, 8)
         self.seed = check_integer("seed", seed, 0)
         self.default_num_frames = check_integer("num_frames", num_frames, 1)
@@ -51,6 +54,7 @@ class ComputedSource(VideoSource):
         return self.num_clips
 
     def name(self, index: int) -> str:
+        index = self.check_index(index)
         settings = ",".join(
             f"{name}={value}" for name, value in self.settings().items()
         )

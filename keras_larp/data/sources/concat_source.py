@@ -3,7 +3,7 @@ import collections.abc
 import numpy as np
 
 from keras_larp.data.sources.video_source import VideoSource, check_source
-from keras_larp.utils.checks import check_integer
+from keras_larp.utils.checks import check_integer, check_sequence
 
 
 class ConcatSource(VideoSource):
@@ -51,8 +51,12 @@ class ConcatSource(VideoSource):
         sources: collections.abc.Iterable[VideoSource],
         repeats: collections.abc.Iterable[int] | None = None,
     ):
+        if not isinstance(sources, collections.abc.Iterable):
+            sources = [sources]
         self.sources = [check_source(source) for source in sources]
-        repeats = [1] * len(self.sources) if repeats is None else list(repeats)
+        if repeats is None:
+            repeats = [1] * len(self.sources)
+        repeats = check_sequence("repeats", repeats)
         if not self.sources or len(repeats) != len(self.sources):
             raise ValueError(
                 "`sources` must hold at least one source, and `repeats` one "

@@ -15,8 +15,16 @@ from keras_larp.data.video.video_reader import (
     count_frames,
     read_frames,
 )
-from keras_larp.utils.checks import check_choice
+from keras_larp.utils.checks import (
+    check_choice,
+    check_instance,
+    check_integer,
+    check_names,
+    check_path,
+)
 
+# Largest class id: each class has a name and an embedding.
+MAX_LABEL = 999_999
 # Lengths of the lists in summaries.
 _MAX_CLASSES, _MAX_EXAMPLES = 10, 3
 
@@ -28,10 +36,18 @@ class VideoFile:
     Args:
         path: String. Path of the file.
         label: Integer. The class id, -1 for no class. Defaults to -1.
+
+    Raises:
+        TypeError: If `path` is not a string or path.
+        ValueError: If `label` is not an integer from -1 to 999,999.
     """
 
     path: str
     label: int = -1
+
+    def __post_init__(self):
+        check_path("path", self.path)
+        check_integer("label", self.label, -1, MAX_LABEL)
 
 
 class FileSource(VideoSource):
@@ -84,7 +100,9 @@ class FileSource(VideoSource):
         skipped: collections.abc.Iterable[SkippedFile] = (),
         geometry: str = "display",
     ):
-        self.files = list(files)
+        if not isinstance(files, collections.abc.Iterable):
+            files = [files]
+        self.files = [check_instance("files", f, VideoFile) for f in files]
         self.skipped = list(skipped)
         if not self.files:
             raise ValueError(
@@ -97,8 +115,8 @@ class FileSource(VideoSource):
                     for file in self.files
                 ]
             )
-        self.root = os.path.abspath(root)
-        self.class_names = tuple(class_names)
+        self.root = os.path.abspath(check_path("root", root))
+        self.class_names = check_names("class_names", class_names)
         self.geometry: str = check_choice("geometry", geometry, GEOMETRIES)
         logging.info("%s: %s", self.root, self.summary())
 

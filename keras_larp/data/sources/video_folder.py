@@ -1,11 +1,11 @@
 import collections.abc
 import os
-import pathlib
 
 from absl import logging
 
 from keras_larp.data.sources.file_source import FileSource, VideoFile
 from keras_larp.data.sources.video_files import EXTENSIONS, list_videos
+from keras_larp.utils.checks import check_names, check_path
 
 
 class VideoFolder(FileSource):
@@ -56,7 +56,9 @@ class VideoFolder(FileSource):
         class_names: collections.abc.Iterable[str] | None = None,
         geometry: str = "display",
     ):
-        root = pathlib.Path(root)
+        root = check_path("root", root)
+        if class_names is not None:
+            class_names = check_names("class_names", class_names)
         if not root.is_dir():
             raise FileNotFoundError(f"The folder {root} does not exist.")
         paths, skipped = list_videos(root)

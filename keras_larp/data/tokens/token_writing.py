@@ -10,7 +10,10 @@ from keras_larp.data.pipelines.clip_loader import (
     batch_clips,
     check_flip,
 )
-from keras_larp.data.pipelines.grain_pipeline import decode_in_workers
+from keras_larp.data.pipelines.grain_pipeline import (
+    MAX_WORKERS,
+    decode_in_workers,
+)
 from keras_larp.data.sources.video_source import VideoSource
 from keras_larp.data.tokens.source_fingerprint import (
     path_fingerprint,
@@ -25,7 +28,7 @@ from keras_larp.data.tokens.token_records import (
 )
 from keras_larp.data.tokens.token_source import TokenSource
 from keras_larp.layers.frame_condition import repeat_last_frame
-from keras_larp.utils.checks import check_integer
+from keras_larp.utils.checks import check_boolean, check_integer, check_path
 from keras_larp.utils.differences import describe_differences
 from keras_larp.utils.files import atomic_write, remove_temporary_files
 from keras_larp.utils.fingerprints import model_fingerprint
@@ -102,7 +105,14 @@ def write_token_dataset(
     """
     check_integer("batch_size", batch_size, 1)
     check_integer("clips_per_shard", clips_per_shard, 1)
-    check_integer("num_workers", num_workers, 0)
+    check_integer("num_workers", num_workers, 0, MAX_WORKERS)
+    check_boolean("include_flips", include_flips)
+    folder = check_path("folder", folder)
+    if not hasattr(tokenizer, "codebook_size"):
+        raise TypeError(
+            "`tokenizer` must be a `LARPTokenizer`. Received: "
+            f"tokenizer={tokenizer!r}"[:200]
+        )
     if num_condition_frames is not None:
         check_integer(
             "num_condition_frames",

@@ -1,6 +1,6 @@
 import numpy as np
 
-from keras_larp.utils.checks import check_choice, check_integer
+from keras_larp.utils.checks import check_choice, check_instance, check_integer
 
 SAMPLINGS = ("random", "first", "center", "uniform", "windows")
 
@@ -53,6 +53,7 @@ def frame_indices(
                 '`frame_sampling="random"` needs a `generator`, such as '
                 "`np.random.default_rng(0)`. Received: generator=None"
             )
+        check_instance("generator", generator, np.random.Generator)
         start = int(generator.integers(max_start + 1))
     return np.minimum(start + steps, total - 1)
 

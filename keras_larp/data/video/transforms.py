@@ -2,11 +2,17 @@
 
 import collections.abc
 import math
+import operator
 
 import numpy as np
 
-from keras_larp.utils.arrays import to_numpy
-from keras_larp.utils.checks import check_integer
+from keras_larp.utils.checks import (
+    check_boolean,
+    check_instance,
+    check_integer,
+    check_range,
+)
+from keras_larp.utils.input_checks import check_finite, to_array
 from keras_larp.utils.optional_imports import require
 
 
@@ -101,6 +107,10 @@ def random_crop_box(
         Four integers: top, left, height and width of the crop. If ten draws
         exceed the frame, the largest center crop with an allowed aspect ratio.
 
+    Raises:
+        TypeError: If `generator` is not a generator.
+        ValueError: If another argument is out of range.
+
     Example:
 
     ```python
@@ -108,6 +118,11 @@ def random_crop_box(
     keras_larp.data.random_crop_box(240, 320, (0.5, 1.0), (1, 1), generator)
     ```
     """
+    check_integer("height", height, 1)
+    check_integer("width", width, 1)
+    scale = check_range("scale", scale, 1.0)
+    ratio = check_range("ratio", ratio)
+    check_instance("generator", generator, np.random.Generator)
     for _ in range(10):
         area = height * width * generator.uniform(*scale)
         shape = math.exp(generator.uniform(*np.log(ratio)))
@@ -137,9 +152,14 @@ def resized_crop(
     Returns:
         uint8 array `(T, image_size, image_size, 3)`, or float32 for float
         input.
+
+    Raises:
+        ValueError: If `video` has another shape or dtype, `box` exceeds the
+            frames, or `image_size` is not positive.
     """
     video = check_video(video)
-    top, left, height, width = box
+    image_size = check_integer("image_size", image_size, 1)
+    top, left, height, width = _check_box(box, *video.shape[1:3])
     video = video[:, top : top + height, left : left + width]
     return _resize(video, (image_size, image_size))
 
@@ -180,7 +200,30 @@ def preprocess_clip(
     clip.shape  # (16, 128, 128, 3)
     ```
     """
+    check_boolean("horizontal_flip", horizontal_flip)
     return to_unit_range(fit_clip(video, image_size, horizontal_flip, crop_box))
+
+
+def _check_box(box, height, width):
+    """Returns a crop box as integers, or raises `ValueError`."""
+    try:
+        sizes = [operator.index(size) for size in box]
+        top, left, rows, columns = sizes
+        inside = (
+            min(top, left) >= 0
+            and min(rows, columns) >= 1
+            and top + rows <= height
+            and left + columns <= width
+        )
+    except (TypeError, ValueError):
+        inside = False
+    if not inside or any(isinstance(size, bool) for size in box):
+        raise ValueError(
+            "A crop box must be four integers, (top, left, height, width), "
+            f"inside of the frames of {height} by {width} pixels. Received: "
+            f"box={box!r}"
+        )
+    return sizes
 
 
 def fit_clip(
@@ -217,7 +260,7 @@ def stack_clips(videos: collections.abc.Sequence[np.ndarray]) -> np.ndarray:
 
 def check_video(video: np.ndarray) -> np.ndarray:
     """Returns `video` as an array, or raises `ValueError`."""
-    video = to_numpy(video)
+    video = to_array(video, "video")
     if (
         video.ndim != 4
         or video.shape[-1] != 3
@@ -228,6 +271,8 @@ def check_video(video: np.ndarray) -> np.ndarray:
             "A video must be a non-empty uint8 or float array of shape "
             f"(T, H, W, 3). Received: dtype={video.dtype}, shape={video.shape}"
         )
+    if video.dtype.kind == "f":
+        check_finite("video", video)
     return video
 
 

@@ -3,15 +3,28 @@
 import collections.abc
 import fractions
 import os
+import re
 import typing
 
 import numpy as np
 
-from keras_larp.utils.arrays import to_numpy
-from keras_larp.utils.checks import check_integer, check_number
+from keras_larp.utils.checks import (
+    check_integer,
+    check_names,
+    check_number,
+    check_path,
+)
 from keras_larp.utils.files import atomic_write
+from keras_larp.utils.input_checks import (
+    check_floating_point,
+    check_unit_range,
+    to_array,
+)
 from keras_larp.utils.optional_imports import require
 
+# Floats may exceed [0, 1] by this much, and are clipped.
+CLIPPED = 0.5
+_SUFFIX = re.compile(r"\.\w+")
 # Smallest frame rate of `write_video`.
 MIN_FPS = 0.01
 
@@ -26,7 +39,7 @@ def video_grid(
 
     Args:
         videos: uint8, or floats in [0, 1], `(B, T, H, W, 3)`. Array or tensor
-            of any backend. Floats are clipped.
+            of any backend. Slightly larger or smaller floats are clipped.
         num_columns: Integer. Number of clips per row.
         padding: Integer. Width in pixels of the white border around clips.
             Defaults to 2.
@@ -65,6 +78,7 @@ def video_grid(
         grid[:, top : top + height, left : left + width] = video
     if row_names is None:
         return grid
+    row_names = check_names("row_names", row_names)
     if len(row_names) != num_rows:
         raise ValueError(
             f"Expected one name for each of {num_rows} rows. "
@@ -98,7 +112,7 @@ def film_strips(
 
     Args:
         videos: uint8, or floats in [0, 1], `(B, T, H, W, 3)`. Array or tensor
-            of any backend. Floats are clipped.
+            of any backend. Slightly larger or smaller floats are clipped.
         num_frames: Integer. Number of frames per clip, evenly spaced from the
             first to the last. Defaults to 4.
         padding: Integer. Width in pixels of the white border around frames.
@@ -123,6 +137,7 @@ def film_strips(
     """
     videos = _to_uint8(videos, 5)
     num_frames = check_integer("num_frames", num_frames, 1)
+    num_columns = check_integer("num_columns", num_columns, 1)
     indices = np.linspace(0, videos.shape[1] - 1, num_frames)
     indices = indices.round().astype(int)
     frames = videos[:, indices].reshape(-1, 1, *videos.shape[2:])
@@ -138,15 +153,15 @@ def write_video(
         path: String or path, ending in `.gif` or in the extension of a
             container that FFmpeg can write H.264 to, such as `.mp4`.
         video: uint8, or floats in [0, 1], `(T, H, W, 3)`. Array or tensor of
-            any backend. Floats are clipped.
+            any backend. Slightly larger or smaller floats are clipped.
         fps: Float. Frames per second, such as 29.97. GIF files round the
             duration of a frame to 10 ms, and store consecutive equal frames
             as one longer frame; use `.mp4` if the number of frames matters.
             Defaults to 8.
 
     Raises:
-        ValueError: If `video` has another shape, `fps` is not positive, or
-            the extension is unknown.
+        ValueError: If `video` has another shape, dtype or range, `fps` is not
+            positive, or the extension is unknown.
 
     Example:
 
@@ -156,6 +171,7 @@ def write_video(
     """
     video = _to_uint8(video, 4)
     fps = check_number("fps", fps, f"[{MIN_FPS}, inf)")
+    path = check_path("path", path)
     with atomic_write(path) as temporary:
         if temporary.suffix.lower() == ".gif":
             _write_gif(temporary, video, fps)
@@ -182,13 +198,28 @@ def write_image(path: str | os.PathLike, image: typing.Any) -> None:
     keras_larp.data.write_image("noise.png", np.random.rand(32, 32, 3))
     ```
     """
+    path = check_path("path", path)
     pil_image = require("PIL.Image", "viz").fromarray(_to_uint8(image, 3))
     with atomic_write(path) as temporary:
         pil_image.save(temporary)
 
 
+def check_suffix(suffix: str) -> str:
+    """Checks the extension of video files and returns it.
+
+    Raises:
+        ValueError: If it does not begin with a dot.
+    """
+    if not isinstance(suffix, str) or not _SUFFIX.fullmatch(suffix):
+        raise ValueError(
+            "`suffix` must be the extension of video files, such as '.mp4' or "
+            f"'.gif'. Received: suffix={suffix!r}"
+        )
+    return suffix
+
+
 def _to_uint8(pixels, rank):
-    pixels = to_numpy(pixels)
+    pixels = to_array(pixels, "video")
     if pixels.ndim != rank or pixels.shape[-1] != 3 or not pixels.size:
         raise ValueError(
             f"Expected a non-empty array with {rank} axes, the last one of "
@@ -196,6 +227,8 @@ def _to_uint8(pixels, rank):
         )
     if pixels.dtype == np.uint8:
         return pixels
+    check_floating_point(pixels, "video")
+    check_unit_range(pixels, "write_video", "video", tolerance=CLIPPED)
     return np.round(np.clip(pixels, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 

@@ -1,0 +1,158 @@
+"""Entries of `keras_larp.losses` and `keras_larp.metrics`."""
+
+import numpy as np
+from fuzz.bad_values import (
+    choice,
+    floats,
+    function,
+    ids,
+    instance,
+    integer,
+    path,
+)
+from fuzz.entries.layers import ONES, WEIGHTS, B, N, random_floats, random_ids
+from fuzz.entry import Entry
+
+from keras_larp import losses, metrics
+
+K = 8
+SHAPE = (B, 2, 16, 16, 3)
+LOSSES = ("non_saturating_smooth", "non_saturating", "hinge")
+
+
+def _logits():
+    return random_floats(B, 1)
+
+
+def _mean_colors(videos):
+    return np.asarray(videos).mean(axis=(1, 2, 3))
+
+
+def _statistics(features=None):
+    statistics = metrics.FeatureStatistics("colors")
+    statistics.update(random_floats(8, 3) if features is None else features)
+    return statistics
+
+
+def entries():
+    logits = floats(B, 1, mentions=("sample_weight",))
+    pair = {"logits_real": _logits(), "logits_fake": _logits()}
+    weighted = {"sample_weight": ONES}
+    yield Entry(
+        "losses.discriminator_loss",
+        losses.discriminator_loss,
+        lambda: {**pair, **weighted, "kind": "hinge"},
+        {
+            "logits_real": logits,
+            "logits_fake": logits,
+            "kind": choice(*LOSSES, mentions=("adversarial loss",)),
+            "sample_weight": WEIGHTS,
+        },
+    )
+    yield Entry(
+        "losses.adversarial_loss",
+        losses.adversarial_loss,
+        lambda: {"logits_fake": _logits(), **weighted},
+        {
+            "logits_fake": logits,
+            "kind": choice(*LOSSES, mentions=("adversarial loss",)),
+            "sample_weight": WEIGHTS,
+        },
+    )
+    yield Entry(
+        "losses.lecam_penalty",
+        losses.lecam_penalty,
+        lambda: {**pair, **weighted, "average_real": 0.5, "average_fake": 0.1},
+        {
+            "logits_real": logits,
+            "logits_fake": logits,
+            "sample_weight": WEIGHTS,
+        },
+    )
+    yield Entry(
+        "losses.token_cross_entropy",
+        losses.token_cross_entropy,
+        lambda: {
+            "logits": random_floats(B, N, K),
+            "token_ids": random_ids(K, B, N),
+            **weighted,
+        },
+        {
+            "logits": floats(B, N, None, mentions=("token_ids",)),
+            "token_ids": ids(K, B, N, mentions=("ids",)),
+            "sample_weight": WEIGHTS,
+        },
+    )
+    videos = {
+        "videos": random_floats(*SHAPE),
+        "reconstructions": random_floats(*SHAPE),
+    }
+    video = floats(*SHAPE, unit=True, mentions=("video", "frames"))
+    unclipped = floats(*SHAPE, unclipped=True, mentions=("reconstructions",))
+    for name in ("psnr", "ssim"):
+        yield Entry(
+            f"metrics.{name}",
+            getattr(metrics, name),
+            lambda: videos,
+            {"videos": video, "reconstructions": unclipped},
+        )
+        cls = getattr(metrics, name.upper())
+        yield Entry(
+            f"metrics.{name.upper()}.update_state",
+            lambda cls=cls, **kwargs: cls().update_state(**kwargs),
+            lambda: {
+                "y_true": videos["videos"],
+                "y_pred": videos["reconstructions"],
+                **weighted,
+            },
+            {
+                "y_true": video,
+                "y_pred": unclipped,
+                "sample_weight": WEIGHTS,
+            },
+        )
+    yield Entry(
+        "metrics.CodeStatistics",
+        metrics.CodeStatistics,
+        lambda: {"codebook_size": K},
+        {"codebook_size": integer(2)},
+    )
+    yield Entry(
+        "metrics.CodeStatistics.update_state",
+        lambda token_ids: metrics.CodeStatistics(K).update_state(token_ids),
+        lambda: {"token_ids": random_ids(K, B, N)},
+        {"token_ids": ids(K, any_rank=True, mentions=("ids",))},
+    )
+    yield Entry(
+        "metrics.FeatureStatistics.update",
+        lambda features: _statistics(random_floats(4, 3)).update(features),
+        lambda: {"features": random_floats(8, 3)},
+        {"features": floats(None, 3, finite=True, or_integers=True)},
+    )
+    yield Entry(
+        "metrics.FeatureStatistics.save",
+        lambda path: _statistics().save(path),
+        lambda: {"path": "/tmp/keras_larp_fuzz_statistics.npz"},
+        {"path": path()},
+    )
+    yield Entry(
+        "metrics.FeatureStatistics.load",
+        metrics.FeatureStatistics.load,
+        lambda: {"path": "/tmp/keras_larp_fuzz_statistics.npz"},
+        {"path": path()},
+    )
+    yield Entry(
+        "metrics.FrechetVideoDistance",
+        metrics.FrechetVideoDistance,
+        lambda: {"feature_extractor": _mean_colors},
+        {"feature_extractor": function()},
+    )
+    yield Entry(
+        "metrics.frechet_distance",
+        metrics.frechet_distance,
+        lambda: {"first": _statistics(), "second": _statistics()},
+        {
+            "first": instance("FeatureStatistics"),
+            "second": instance("FeatureStatistics"),
+        },
+    )
