@@ -1,4 +1,5 @@
 import logging
+import math
 import sys
 import textwrap
 import types
@@ -45,6 +46,7 @@ def run(
         except flags.Error as error:
             message = "; ".join(str(error).splitlines())
             raise UsageError(f"{message}. See {name} --help.") from error
+        _check_finite(command.FLAGS, name)
         if len(rest) == 2 and hasattr(command, "POSITIONAL"):
             command.FLAGS[command.POSITIONAL].parse(rest.pop())
         if len(rest) > 1:
@@ -67,6 +69,17 @@ def run(
         argv=[name, *arguments],
         flags_parser=parse,
     )
+
+
+def _check_finite(values, name):
+    """Raises `UsageError` for NaN and infinity, which pass all bounds."""
+    for flag in values:
+        value = values[flag].value
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(
+                f"--{flag} must be a finite number. Received: {value}. See "
+                f"{name} --help."
+            )
 
 
 def require(values: flags.FlagValues, *names: str) -> None:

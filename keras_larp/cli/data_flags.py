@@ -242,6 +242,8 @@ def make_source(
             f"--data_format={values.data_format} is computed and cannot be "
             f"used with --data. Received: --data={','.join(values.data)}"
         )
+    for entry in values.test_data or []:
+        _check_test_data(values, entry)
     if format_ in COMPUTED:
         if num_clips is None:
             num_clips = _NUM_TEST_CLIPS
@@ -272,6 +274,17 @@ def make_source(
         return sources[0]
     _print_datasets(repeats, sources)
     return data.ConcatSource(sources, list(repeats.values()))
+
+
+def _check_test_data(values, entry):
+    if not values.data:
+        raise ValueError(
+            "--test_data needs --data, the training videos. Received: "
+            f"--test_data={entry} alone"
+        )
+    path = _format_and_path(values, entry)[1]
+    if not pathlib.Path(path).exists():
+        raise FileNotFoundError(f"--test_data={entry} does not exist.")
 
 
 def _with_train_classes(values, entries, sources):

@@ -45,7 +45,11 @@ def define(
         **options,
     )
     flags.DEFINE_float(
-        "i3d_epsilon", 1e-5, "Epsilon of I3D's batch normalization.", **options
+        "i3d_epsilon",
+        1e-5,
+        "Epsilon of I3D's batch normalization.",
+        1e-12,
+        **options,
     )
     flags.DEFINE_string(
         "i3d_sha256", None, "SHA-256 checksum of --i3d to verify.", **options

@@ -103,7 +103,7 @@ def _class_name(label, class_names):
 def _counts(flag, num_tokens):
     if flag is None:
         return sorted({num_tokens * i // 8 for i in range(9)})
-    counts = [int(count) for count in flag]
+    counts = [int(count) if count.isdecimal() else -1 for count in flag]
     if min(counts) < 0 or max(counts) > num_tokens:
         raise ValueError(
             f"--kept_tokens must be from 0 to {num_tokens}, the number of "

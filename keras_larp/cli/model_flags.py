@@ -8,6 +8,7 @@ import keras_larp
 from keras_larp import data
 from keras_larp.cli.command import require
 from keras_larp.data.video.video_writer import MIN_FPS
+from keras_larp.utils.checks import check_number
 
 
 def define_tokenizer(values: flags.FlagValues) -> None:
@@ -134,6 +135,7 @@ def sampling_options(
     values: flags.FlagValues, seed: str = "sampling_seed"
 ) -> dict:
     """Returns arguments of `generate` or `predict_frames`."""
+    check_number("top_p", values.top_p, "(0, 1]")
     names = ("temperature", "top_k", "top_p", "guidance_scale")
     options = {
         name: values[name].value

@@ -76,6 +76,11 @@ def _train(values, run):
             "Pass --tokens, a folder that `keras-larp tokenize` wrote, or "
             "--tokenizer to train on videos. Received: neither"
         )
+    if values.test_tokens and not values.tokens:
+        raise ValueError(
+            "--test_tokens needs --tokens, the training tokens. Received: "
+            f"--test_tokens={values.test_tokens} alone"
+        )
     keras.utils.set_random_seed(values.seed)
     tokenizer = None
     if values.tokenizer:

@@ -3,6 +3,7 @@
 import copy
 import functools
 import importlib
+import itertools
 
 from absl import flags
 from fuzz.bad_values import Kind
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from keras_larp.cli import main
 
+_NUMBERS = itertools.count()
 _TEXTS = st.text("abcxyz_-. 0123456789", max_size=10)
 _MISSING = st.sampled_from(
     ["/nonexistent/a", "/nonexistent/b/c", "/dev/null", "/proc/self/mem"]
@@ -101,7 +103,8 @@ def _presets():
 def _arguments(command):
     """Valid arguments, with which the command takes a moment."""
     preset = _presets()
-    output = f"--output={folder() / 'commands' / command.replace(' ', '_')}"
+    # A new folder for each call, in case that one is not refused.
+    output = f"--output={folder() / 'commands' / str(next(_NUMBERS))}"
     tokenizer_ = f"--tokenizer={preset['tokenizer']}"
     generator_ = f"--generator={preset['generator']}"
     frames = f"--generator={preset['frames']}"
