@@ -5,8 +5,8 @@ WORKERS ?= 2
 VENV = .venv
 BIN = $(VENV)/bin
 
-.PHONY: env demo docs test test-lowest test-tfio test-cv lint vocabulary format \
-  dist clean
+.PHONY: env demo docs test test-lowest test-tfio test-cv fuzz lint vocabulary \
+  format dist clean
 
 env: $(VENV)/installed
 
@@ -87,6 +87,16 @@ test-tfio: $(TFIO)/installed
 test-cv: $(TFIO)/installed
 	$(TFIO_ENV) KERAS_LARP_REQUIRE_CV=1 \
 	  $(TFIO)/bin/python -m pytest tests/data/pipelines/augmentation_test.py
+
+# Calls the public interface with many invalid arguments and prints a table of
+# the outcomes: `make fuzz BACKEND=jax CASES=10000`. `make test` has a quick
+# part of it.
+CASES ?= 5000
+fuzz: env
+	@for backend in $(BACKENDS); do \
+	  KERAS_BACKEND=$$backend $(TEST_ENV) PYTHONPATH=.:tests \
+	    $(BIN)/python -m fuzz.run --cases=$(CASES) || exit 1; \
+	done
 
 lint: env
 	$(BIN)/ruff check .

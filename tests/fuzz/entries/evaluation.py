@@ -34,6 +34,8 @@ from hypothesis import strategies as st
 
 from keras_larp import evaluation
 
+_ORIGINALS = (1, 4, 16, 16, 3)
+_PIXELS = {"unit": True, "or_uint8": True, "mentions": ("video",)}
 _SHARDS = Kind(
     lambda valid: st.one_of(
         integers(2, minimum=0).bad(valid),
@@ -269,20 +271,8 @@ def entries():
             "names": ["a"],
         },
         {
-            "clips": floats(
-                2,
-                1,
-                4,
-                16,
-                16,
-                3,
-                unit=True,
-                or_uint8=True,
-                mentions=("video",),
-            ),
-            "originals": floats(
-                1, 4, 16, 16, 3, unit=True, or_uint8=True, mentions=("video",)
-            ),
+            "clips": floats(2, *_ORIGINALS, **_PIXELS),
+            "originals": floats(*_ORIGINALS, **_PIXELS),
             "counts": integers(2, minimum=0),
             "names": names(),
         },

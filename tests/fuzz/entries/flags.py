@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from keras_larp.cli import main
 
+_WORDS = ("preset", "such file")
 _NUMBERS = itertools.count()
 _TEXTS = st.text("abcxyz_-. 0123456789", max_size=10)
 _MISSING = st.sampled_from(
@@ -192,7 +193,7 @@ def entries():
         for name in module.FLAGS:
             texts = _bad_texts(name, module.FLAGS[name])
             if texts is not None:
-                kinds[name] = Kind(lambda valid, texts=texts: texts)
+                kinds[name] = Kind(lambda valid, texts=texts: texts, _WORDS)
         yield Entry(
             f"keras-larp {command}",
             functools.partial(_run, command),

@@ -167,6 +167,15 @@ def generator():
 
 
 @functools.cache
+def _trained_models():
+    """Models whose weights may change."""
+    models_ = tiny_tokenizer(), tiny_generator()
+    for model in models_:
+        model.compile()
+    return models_
+
+
+@functools.cache
 def frame_generator():
     return tiny_generator(conditioning="frames", num_condition_frames=2)
 
@@ -189,12 +198,6 @@ def _discriminator():
 @functools.cache
 def _prior():
     return models.ARPrior(4, 1, 2, 16, max_length=6)
-
-
-def _compiled(model):
-    if not model.compiled:
-        model.compile()
-    return model
 
 
 def _constructors():
@@ -245,7 +248,7 @@ def _calls():
 
 def _fit(x, model, method="fit", **kwargs):
     verbose = {"verbose": 0, "batch_size": 2}
-    getattr(_compiled(model), method)(x, **verbose, **kwargs)
+    getattr(model, method)(x, **verbose, **kwargs)
 
 
 def entries():
@@ -353,7 +356,7 @@ def entries():
     for method in ("fit", "evaluate"):
         yield Entry(
             f"models.LARPTokenizer.{method}",
-            lambda x, m=method: _fit(x, tokenizer(), m),
+            lambda x, m=method: _fit(x, _trained_models()[0], m),
             lambda: {"x": clips(2)},
             {
                 "x": floats(
@@ -363,7 +366,7 @@ def entries():
         )
         yield Entry(
             f"models.ARVideoGenerator.{method}",
-            lambda m=method, **x: _fit(x, generator(), m),
+            lambda m=method, **x: _fit(x, _trained_models()[1], m),
             lambda: {
                 "token_ids": random_ids(32, 2, 6),
                 "class_ids": random_ids(3, 2),
