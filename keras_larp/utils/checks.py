@@ -249,7 +249,7 @@ def check_sequence(name: str, values: Any) -> list:
     return list(values)
 
 
-def _short(value):
+def _short(value: Any) -> str:
     """The representation of a value, without the middle if it is long."""
     text = repr(value)
     return text if len(text) <= 100 else f"{text[:60]} ... {text[-30:]}"

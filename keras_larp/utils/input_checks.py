@@ -56,9 +56,7 @@ def checks_values(x: Any, entry: str) -> bool:
     return is_first
 
 
-def check_tensor(
-    name: str, x: Any, shape: tuple[int | None, ...], dtype: str = "float"
-) -> None:
+def check_tensor(name: str, x: Any, shape: tuple, dtype: str = "float") -> None:
     """Checks that an argument is a tensor of a shape and a kind of dtype.
 
     Args:
@@ -91,7 +89,7 @@ def check_tensor(
     )
 
 
-def _matches(received, shape):
+def _matches(received: tuple, shape: tuple) -> bool:
     """Whether a shape has the dimensions of `shape`; see `check_tensor`."""
     if shape and shape[0] is ...:
         shape = shape[1:]
@@ -102,7 +100,7 @@ def _matches(received, shape):
     )
 
 
-def _dtype_name(x):
+def _dtype_name(x: Any) -> str:
     return getattr(x.dtype, "name", str(x.dtype).removeprefix("torch."))
 
 
