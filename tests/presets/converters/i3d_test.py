@@ -134,7 +134,7 @@ def test_invalid_state_dicts_are_rejected(content, tmp_path, capsys):
 def test_web_page_instead_of_safetensors(tmp_path):
     file = tmp_path / "i3d.safetensors"
     file.write_text("<!DOCTYPE html><title>not found</title>")
-    with pytest.raises(ValueError, match="`.safetensors` file. Received"):
+    with pytest.raises(ValueError, match="cannot be read.*`.safetensors` file"):
         presets.load_i3d(file)
 
 
