@@ -248,7 +248,7 @@ def _epoch(row, log):
     if not re.fullmatch(r"\d{1,15}", text, re.ASCII):
         raise ValueError(
             f"{log} is damaged: a row starts with {text[:40]!r}, not with the "
-            "number of an epoch. Correct or remove the file."
+            "index of an epoch. Correct or remove the file."
         )
     return int(text)
 

@@ -21,6 +21,9 @@ from keras_larp.utils.arguments import check_arguments
 # Values of all fixed position tables of a model, which no file stores: 512 MiB
 # in float32. Attention over as many positions is out of reach.
 _MAX_TABLE_VALUES = 2**27
+# Smaller mismatches are found after building, where the message names each
+# weight.
+_MAX_RATIO = 4
 
 
 def check_sizes(
@@ -41,7 +44,7 @@ def check_sizes(
         source: String. The file of the configuration, for error messages.
 
     Raises:
-        ValueError: If the model has more weights than are stored, or too
+        ValueError: If the model has far more weights than are stored, or too
             large position tables.
     """
     count = _COUNTS.get(model_class)
@@ -50,17 +53,18 @@ def check_sizes(
     config = {**_defaults(model_class), **config}
     check_arguments(**config)
     num_weights, num_table_values = count(config)
-    if num_weights > num_stored:
+    if num_weights > _MAX_RATIO * num_stored:
         raise ValueError(
-            f"{source} describes a {model_class.__name__} with at least "
-            f"{num_weights:,} weights, and its weight file holds "
+            f"{source} describes the model {model_class.__name__} with at "
+            f"least {num_weights:,} weights, and its weight file holds "
             f"{num_stored:,}. One of the two files is damaged or belongs to "
             "another model; download or copy the preset again."
         )
     if num_table_values > _MAX_TABLE_VALUES:
         raise ValueError(
-            f"{source} describes a {model_class.__name__} whose position "
-            f"tables have {num_table_values:,} values, more than "
+            f"{source} describes the model {model_class.__name__} whose "
+            "position tables have "
+            f"{num_table_values:,} values, more than "
             f"{_MAX_TABLE_VALUES:,}. The file is damaged; download or copy the "
             "preset again."
         )

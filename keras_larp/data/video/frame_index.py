@@ -161,9 +161,10 @@ def check_decoding_cost(
 def decode_error(path: str | os.PathLike, reason: str) -> VideoDecodeError:
     """Returns the error to raise for a file that cannot be read."""
     return VideoDecodeError(
-        f"Cannot read the video {path}: {reason}. Replace the file or remove "
-        'it from the dataset, or skip such files with `on_error="skip"` in '
-        "`video_dataset` or `--on_error=skip` on the command line."
+        f"Cannot read the video {path}: {reason.rstrip('.')}. Replace the file "
+        "or remove it from the dataset, or skip such files with "
+        '`on_error="skip"` in `video_dataset` or `--on_error=skip` on the '
+        "command line."
     )
 
 

@@ -217,6 +217,17 @@ def test_torchscript_rejects_short_clips(torchscript):
         extractor(np.zeros((1, 8, 4, 4, 3), "float32"))
 
 
+def test_torchscript_without_a_checksum_is_not_run(tmp_path, monkeypatch):
+    path = tmp_path / "i3d_torchscript.pt"
+    path.write_bytes(b"a program")
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.jit, "load", None)
+    with pytest.raises(
+        ValueError, match="is a program.*checksum.*sha256=None.*script.pt"
+    ):
+        presets.TorchScriptI3D(path, sha256=None)
+
+
 def test_only_the_published_torchscript_file_is_run_by_default(torchscript):
     with pytest.raises(ValueError, match="SHA-256 bec6519f.*dropbox.com"):
         presets.TorchScriptI3D(torchscript)
