@@ -8,8 +8,10 @@ import keras
 
 from keras_larp.backend import compat
 from keras_larp.callbacks.checkpoint_files import (
+    STATE,
     checkpoint_name,
     list_checkpoints,
+    read_state,
     read_variables,
     weights_of_run,
     write_variables,
@@ -323,7 +325,7 @@ class Checkpoint(keras.callbacks.Callback):
         with atomic_folder(path, overwrite=True) as temporary:
             write_variables(self.model, temporary)
             text = json.dumps(state, indent=2) + "\n"
-            (temporary / "state.json").write_text(text)
+            (temporary / STATE).write_text(text)
         self._saved_step = self._step
         best = checkpoint_name(self._best["step"]) if self._best else None
         for path in list_checkpoints(self.folder)[: -self.keep_last]:
@@ -331,7 +333,7 @@ class Checkpoint(keras.callbacks.Callback):
                 atomic_rmtree(path)
 
     def _restore(self, checkpoint):
-        state = json.loads((checkpoint / "state.json").read_text())
+        state = read_state(checkpoint)
         if self.dataset is None and state["data"] is not None:
             raise ValueError(
                 f"The checkpoint {checkpoint} holds a position in a data set. "
@@ -347,7 +349,7 @@ class Checkpoint(keras.callbacks.Callback):
             )
         self._metrics = read_variables(self.model, checkpoint)
         if state["data"] is not None:
-            self.dataset.set_state(state["data"])
+            self._restore_position(checkpoint, state["data"])
         self._epoch = state["epoch"]
         compat.set_initial_epoch(self.model, self._epoch)
         self._epoch_step = self._first_step = state["epoch_step"]
@@ -357,3 +359,12 @@ class Checkpoint(keras.callbacks.Callback):
             best = checkpoint_name(self._best["step"])
             if (self.folder / best).is_dir():
                 replace_symlink(self.folder / "best", best)
+
+    def _restore_position(self, checkpoint, state):
+        try:
+            self.dataset.set_state(state)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"The position in the data that {checkpoint / STATE} holds "
+                f"cannot be restored: {error}"
+            ) from error

@@ -3,14 +3,38 @@
 import pathlib
 import tempfile
 
-import h5py
 import numpy as np
 from keras import ops
 
+from keras_larp.utils.array_files import (
+    explain_damage,
+    hdf5_shapes,
+    npz_shapes,
+    read_npz,
+)
 from keras_larp.utils.differences import describe_mismatch
+from keras_larp.utils.json_files import (
+    fields,
+    integer,
+    mapping,
+    number,
+    optional,
+    read_json,
+    text,
+)
 
 WEIGHTS = "model.weights.h5"
 METRICS = "metrics.npz"
+STATE = "state.json"
+_STATE_SCHEMA = {
+    "epoch": integer(),
+    "epoch_step": integer(),
+    "steps_per_epoch": optional(integer(1)),
+    "step": integer(),
+    "data": optional(mapping),
+    "monitor": optional(text),
+    "best": optional(fields({"value": number, "step": integer()})),
+}
 
 
 def checkpoint_name(step):
@@ -21,6 +45,21 @@ def list_checkpoints(folder):
     """Returns the paths of the checkpoints in a folder, oldest first."""
     paths = pathlib.Path(folder).glob("step_*")
     return sorted(path for path in paths if path.is_dir())
+
+
+def read_state(folder):
+    """Returns the content of the `state.json` of a checkpoint.
+
+    Raises:
+        ValueError: If the file is missing or damaged.
+    """
+    remedy = _remedy(folder)
+    try:
+        return read_json(folder / STATE, _STATE_SCHEMA, remedy)
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"The checkpoint {folder} has no {STATE}. {remedy}"
+        ) from error
 
 
 def weights_of_run(model):
@@ -78,12 +117,16 @@ def read_variables(model, folder):
             "Build and compile the model as in the run that saved it, or "
             "choose another folder."
         )
-    model.load_weights(folder / WEIGHTS)
-    with np.load(folder / METRICS, allow_pickle=False) as arrays:
-        return [
-            arrays[_metric_key(i, variable)]
-            for i, variable in enumerate(model.metrics_variables)
-        ]
+    remedy = _remedy(folder)
+    # Other errors, such as a lack of memory, are not those of the file.
+    errors = (KeyError, OSError, ValueError)
+    with explain_damage(folder / WEIGHTS, remedy, errors):
+        model.load_weights(folder / WEIGHTS)
+    arrays = read_npz(folder / METRICS, remedy)
+    return [
+        arrays[_metric_key(i, variable)]
+        for i, variable in enumerate(model.metrics_variables)
+    ]
 
 
 def _metric_key(index, variable):
@@ -92,20 +135,17 @@ def _metric_key(index, variable):
 
 def _shapes(folder):
     """Shapes of all arrays of a checkpoint, by name."""
-    shapes = {}
-
-    def visit(name, entry):
-        if isinstance(entry, h5py.Dataset):
-            shapes[name.replace("/vars/", "/")] = entry.shape
-
+    remedy = _remedy(folder)
     try:
-        with h5py.File(folder / WEIGHTS) as content:
-            content.visititems(visit)
-        with np.load(folder / METRICS, allow_pickle=False) as arrays:
-            shapes.update({name: arrays[name].shape for name in arrays.files})
-    except (OSError, ValueError) as error:
+        return {
+            **hdf5_shapes(folder / WEIGHTS, remedy),
+            **npz_shapes(folder / METRICS, remedy),
+        }
+    except FileNotFoundError as error:
         raise ValueError(
-            f"The checkpoint {folder} cannot be read ({error}). Remove this "
-            "folder to resume from the previous checkpoint."
+            f"The checkpoint {folder} is incomplete: {error}. {remedy}"
         ) from error
-    return shapes
+
+
+def _remedy(folder):
+    return f"Remove the folder {folder} to resume from the previous checkpoint."

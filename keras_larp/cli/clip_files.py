@@ -13,6 +13,7 @@ from keras_larp.cli import lazy_keras as keras
 from keras_larp.cli import model_flags
 from keras_larp.utils.differences import describe_differences
 from keras_larp.utils.files import atomic_write_text
+from keras_larp.utils.json_files import read_json
 
 # Maximum number of clips in the grid, and of clips per row.
 GRID_CLIPS, ROW_CLIPS = 64, 8
@@ -154,7 +155,8 @@ class ClipFiles:
             atomic_write_text(path, text)
             return set()
         differences = describe_differences(
-            stored=json.loads(path.read_text()), requested=json.loads(text)
+            stored=read_json(path, {}, f"Delete {self.output}."),
+            requested=json.loads(text),
         )
         if differences:
             raise ValueError(

@@ -12,6 +12,7 @@ from keras_larp.cli import lazy_keras as keras
 from keras_larp.data.sources.video_files import is_hidden
 from keras_larp.data.sources.video_source import VideoSource
 from keras_larp.data.video.video_reader import GEOMETRIES
+from keras_larp.utils.json_files import read_text
 
 COMPUTED = ["moving_shapes", "atari"]
 FILES = ["ucf101", "kinetics600", "folder", "csv"]
@@ -86,6 +87,22 @@ def define(values: flags.FlagValues, batch_size: int | None = None) -> None:
         GEOMETRIES,
         "How to read frames of video files: as a player shows them, or as they "
         "are stored, without rotation, mirroring and sample aspect ratio.",
+        **options,
+    )
+    flags.DEFINE_integer(
+        "max_frame_pixels",
+        None,
+        "Largest number of pixels per frame of a video file; larger files are "
+        "errors. Default: 35389440 (8192 x 4320).",
+        1,
+        **options,
+    )
+    flags.DEFINE_integer(
+        "max_decoded_pixels",
+        None,
+        "Largest number of pixels to decode for one clip of a video file; see "
+        "set_video_limits. Default: 100 billion.",
+        1,
         **options,
     )
     is_training = batch_size is None
@@ -166,7 +183,7 @@ def load_class_names(name_or_path: str) -> list[str]:
         return list(data.MovingShapes.class_names)
     if name_or_path == "atari":  # depends on the installed games
         return list(data.AtariGameplay(1).class_names)
-    return pathlib.Path(name_or_path).read_text().splitlines()
+    return read_text(name_or_path).splitlines()
 
 
 def data_format(values: flags.FlagValues) -> str:
@@ -360,6 +377,7 @@ def kept(
 def _make_files(values, entry, split, class_names=None):
     """Creates the source of an entry of --data."""
     format_, path = _format_and_path(values, entry)
+    data.set_video_limits(values.max_frame_pixels, values.max_decoded_pixels)
     geometry, on_error = values.geometry, values.on_error
     if format_ == "folder":
         return data.VideoFolder(path, class_names, geometry)

@@ -3,6 +3,7 @@ import importlib.metadata
 import json
 import pathlib
 import platform
+import re
 import shutil
 
 import keras
@@ -11,14 +12,28 @@ from absl import flags
 from keras_larp.callbacks import Checkpoint, Throughput
 from keras_larp.callbacks.checkpoint_files import (
     list_checkpoints,
+    read_state,
     read_variables,
 )
 from keras_larp.evaluation.run_plots import plot_run
 from keras_larp.utils.files import atomic_write_text, remove_temporary_files
+from keras_larp.utils.json_files import (
+    integer,
+    mapping,
+    optional,
+    read_json,
+    read_text,
+)
 from keras_larp.utils.locks import lock_folder
 from keras_larp.utils.optional_imports import require
 from keras_larp.utils.suggestions import did_you_mean
 from keras_larp.version import __version__
+
+_CONFIG_SCHEMA = {"flags": mapping, "steps_per_epoch": optional(integer(1))}
+_CONFIG_REMEDY = (
+    "Restore it, or the latest config_*.json next to it, or start a new run "
+    "in another --output."
+)
 
 
 class RunFolder:
@@ -103,14 +118,16 @@ class RunFolder:
             )
 
     def _saves_each_epoch(self):
-        config = json.loads(self.config.read_text())
-        return config["flags"].get("save_every_steps") is None
+        return self._read_config()["flags"].get("save_every_steps") is None
+
+    def _read_config(self):
+        return read_json(self.config, _CONFIG_SCHEMA, _CONFIG_REMEDY)
 
     def _restore_flags(self, values):
-        config = json.loads(self.config.read_text())
+        config = self._read_config()
         stored = {
             **config["flags"],
-            "steps_per_epoch": config["steps_per_epoch"],
+            "steps_per_epoch": config.get("steps_per_epoch"),
         }
         changed = []
         for name, old in stored.items():
@@ -118,13 +135,23 @@ class RunFolder:
                 continue
             new = values[name].value
             if not values[name].present:
-                values[name].value = old
+                values[name].value = self._parse_flag(values[name], old)
             elif new != old:
                 changed.append(f"--{name}: from {old!r} to {new!r}")
         if changed:
             print("\n".join(["Flags changed since the run started:", *changed]))
             count = len(list(self.path.glob("config_*.json")))
             shutil.copy(self.config, self.path / f"config_{count + 1}.json")
+
+    def _parse_flag(self, flag, value):
+        """Returns the stored value of a flag after checking it."""
+        try:
+            return None if value is None else flag.parser.parse(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(
+                f"{self.config} is damaged: the flag --{flag.name} cannot "
+                f"have the value {value!r} ({error}). {_CONFIG_REMEDY}"
+            ) from error
 
     def write_config(self, values, recipe):
         """Writes `config.json`."""
@@ -180,12 +207,12 @@ class RunFolder:
             return
         epoch = 0
         if found:
-            epoch = json.loads((found[-1] / "state.json").read_text())["epoch"]
+            epoch = read_state(found[-1])["epoch"]
         # A process that is killed may leave an incomplete last line.
-        lines = log.read_text().splitlines(keepends=True)
+        lines = read_text(log).splitlines(keepends=True)
         lines = [line for line in lines if line.endswith("\n")]
         kept = lines[:1] + [
-            row for row in lines[1:] if int(row.split(",")[0]) < epoch
+            row for row in lines[1:] if _epoch(row, log) < epoch
         ]
         atomic_write_text(log, "".join(kept))
 
@@ -213,6 +240,17 @@ class RunFolder:
         model.save_to_preset(self.path / "preset", overwrite=True)
         plot_run(self.path / "log.csv", self.path / "curves.png")
         print(f"Saved to {self.path / 'preset'}")
+
+
+def _epoch(row, log):
+    """The epoch of a row of the log."""
+    text = row.split(",")[0]
+    if not re.fullmatch(r"\d{1,15}", text, re.ASCII):
+        raise ValueError(
+            f"{log} is damaged: a row starts with {text[:40]!r}, not with the "
+            "index of an epoch. Correct or remove the file."
+        )
+    return int(text)
 
 
 def _check_tensorboard(values):

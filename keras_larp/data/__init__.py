@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         resized_crop,
     )
     from keras_larp.data.video.video_decode_error import VideoDecodeError
+    from keras_larp.data.video.video_limits import set_video_limits
     from keras_larp.data.video.video_reader import (
         count_frames,
         read_clip,
@@ -92,6 +93,7 @@ _MODULES = {
     "resized_crop": "keras_larp.data.video.transforms",
     "reuse_freed_memory": "keras_larp.utils.freed_memory",
     "tf_video_dataset": "keras_larp.data.pipelines.tf_pipeline",
+    "set_video_limits": "keras_larp.data.video.video_limits",
     "token_dataset": "keras_larp.data.tokens.token_pipeline",
     "video_dataset": "keras_larp.data.pipelines.grain_pipeline",
     "video_grid": "keras_larp.data.video.video_writer",
@@ -134,6 +136,7 @@ __all__ = [
     "resize_shorter_side",
     "resized_crop",
     "reuse_freed_memory",
+    "set_video_limits",
     "tf_video_dataset",
     "token_dataset",
     "video_dataset",

@@ -159,5 +159,6 @@ def _is_torchscript(path):
     try:
         with zipfile.ZipFile(path) as file:
             return any("/code/" in name for name in file.namelist())
-    except zipfile.BadZipFile:
-        return False  # `load_i3d` reports the error.
+    # A damaged zip file raises many types of errors; `load_i3d` reports them.
+    except Exception:
+        return False

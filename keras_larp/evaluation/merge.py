@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 
@@ -21,6 +22,8 @@ from keras_larp.utils.files import atomic_write_text
 # Statistics accumulate chunks of rows of this size, whatever the sizes of the
 # shards, so that rounding does not depend on the split.
 _CHUNK_SIZE = 1024
+# Length of the list of missing shards in an error message.
+_MAX_NAMES = 100
 
 
 def merge(folder: str | os.PathLike) -> tuple[dict, dict]:
@@ -56,11 +59,12 @@ def merge(folder: str | os.PathLike) -> tuple[dict, dict]:
     """
     folder = check_path("folder", folder)
     names, settings = _ordered_shards(folder)
-    shards = [read_rows(folder / name) for name in names]
+    shards = {name: read_rows(folder / name, settings) for name in names}
     rows = {}
-    for key in dict.fromkeys(key for shard in shards for key in shard):
-        arrays = [shard[key] for shard in shards if key in shard]
-        rows[key] = np.concatenate(arrays)
+    for key in dict.fromkeys(k for shard in shards.values() for k in shard):
+        arrays = {n: shard[key] for n, shard in shards.items() if key in shard}
+        _check_row_shapes(folder, key, arrays)
+        rows[key] = np.concatenate(list(arrays.values()))
     results = _results(folder, rows, settings)
     descriptions = read_descriptions(folder)
     results["num_skipped_clips"] = sum(
@@ -69,6 +73,18 @@ def merge(folder: str | os.PathLike) -> tuple[dict, dict]:
     text = json.dumps({"results": results, "settings": settings}, indent=2)
     atomic_write_text(folder / "results.json", text + "\n")
     return results, settings
+
+
+def _check_row_shapes(folder, key, arrays):
+    """Checks that the rows of an array are equally long in all shards."""
+    first, *others = arrays
+    for name in others:
+        if arrays[name].shape[1:] != arrays[first].shape[1:]:
+            raise ValueError(
+                f"The shards {first} and {name} in {folder} do not match: "
+                f"`{key}` has shapes {arrays[first].shape} and "
+                f"{arrays[name].shape}. Delete one of them and run it again."
+            )
 
 
 def _ordered_shards(folder):
@@ -109,14 +125,19 @@ def _missing_names(folder, names):
     if len(counts) > 1:
         return f", which has {', '.join(names)}"
     count = counts.pop()
-    missing = [shard_name(i, count) for i in range(count)]
+    missing = (
+        name
+        for i in range(count)
+        if (name := shard_name(i, count)) not in names
+    )
     texts = [
         f"{name} (started, not finished)"
         if partial_path(folder / name).exists()
         else name
-        for name in missing
-        if name not in names
+        for name in itertools.islice(missing, _MAX_NAMES)
     ]
+    if count > len(names) + _MAX_NAMES:
+        texts.append("...")
     return f": {', '.join(texts)}"
 
 
@@ -134,6 +155,12 @@ def _results(folder, rows, settings):
     for distance, extractor_name in settings.get("extractors", {}).items():
         pair = []
         for kind in ("real", "generated"):
+            if f"{kind}_{distance}" not in rows:
+                raise ValueError(
+                    f"The shards in {folder} have no `{kind}_{distance}`, the "
+                    f"features of the {distance}. Delete the shards and run "
+                    "them again."
+                )
             features = rows[f"{kind}_{distance}"]
             statistics = FeatureStatistics(extractor_name)
             for start in range(0, len(features), _CHUNK_SIZE):

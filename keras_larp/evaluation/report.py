@@ -3,6 +3,7 @@ import json
 import os
 
 from keras_larp.utils.checks import check_instance, check_path
+from keras_larp.utils.csv_files import read_csv
 from keras_larp.utils.files import atomic_write
 
 
@@ -43,8 +44,7 @@ def append_to_report(
     }
     rows = []
     if table.exists():
-        with table.open(newline="") as file:
-            rows = list(csv.DictReader(file))
+        _, rows = read_csv(table)
     if any(_without_empty(old) == _without_empty(row) for old in rows):
         return
     rows.append(row)

@@ -1,10 +1,10 @@
 """Plots of the training curves of a run."""
 
-import csv
 import math
 import os
 
 from keras_larp.utils.checks import check_path
+from keras_larp.utils.csv_files import read_csv
 from keras_larp.utils.files import atomic_write
 from keras_larp.utils.optional_imports import require
 
@@ -110,15 +110,13 @@ def plot_run(
 
 def _read_log(csv_file):
     """Returns the epochs, counted from 1, and a list of values per column."""
-    if not csv_file.is_file():
+    if not csv_file.exists():
         raise FileNotFoundError(
             f"The log {csv_file} does not exist. Expected a file that "
             "`keras.callbacks.CSVLogger` wrote."
         )
-    with csv_file.open(newline="") as file:
-        reader = csv.DictReader(file)
-        rows = {row.get("epoch") or i: row for i, row in enumerate(reader)}
-        names = reader.fieldnames or []
+    names, rows = read_csv(csv_file)
+    rows = {row.get("epoch") or i: row for i, row in enumerate(rows)}
     if not rows:
         raise ValueError(
             f"The log {csv_file} has no rows yet: one is written at the end of "

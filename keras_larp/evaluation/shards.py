@@ -19,20 +19,34 @@ import keras
 import numpy as np
 from absl import logging
 
+from keras_larp.utils.array_files import read_npz
 from keras_larp.utils.checks import check_integer
 from keras_larp.utils.differences import describe_differences
 from keras_larp.utils.files import atomic_rmtree
+from keras_larp.utils.json_files import (
+    fields,
+    integer,
+    mapping_of,
+    optional,
+    read_json,
+    text,
+)
 from keras_larp.utils.locks import lock_path
 
 DESCRIPTION, ROWS = "shard.json", "rows.npz"
 # Setting that holds paths, which may differ between shards.
 PATHS = "paths"
-_DESCRIPTION_TYPES = {
-    "settings": dict,
-    "first_batch": int,
-    "stop_batch": int,
-    "num_batches": int,
-    "skipped": dict,
+_SCHEMA = {
+    "settings": fields(
+        {
+            "codebook_size": optional(integer(1, 2**31)),
+            "extractors": optional(mapping_of(text)),
+        }
+    ),
+    "first_batch": integer(),
+    "stop_batch": integer(1),
+    "num_batches": integer(1),
+    "skipped": mapping_of(integer()),
 }
 _NAME = re.compile(r"shard_\d{4,}_of_\d{4,}")
 
@@ -208,24 +222,29 @@ def read_descriptions(folder: str | os.PathLike) -> dict[str, dict]:
     for path in sorted(pathlib.Path(folder).glob("shard_*")):
         if not _NAME.fullmatch(path.name):
             continue
-        try:
-            description = json.loads((path / DESCRIPTION).read_text())
-            _check_types(description)
-        except (OSError, ValueError) as error:
-            raise ValueError(
-                f"{path} is not a complete shard: its {DESCRIPTION} cannot be "
-                f"read ({error}). Delete the shard and run it again."
-            ) from error
-        found[path.name] = description
+        found[path.name] = _read_description(path)
     return found
 
 
-def _check_types(description):
-    if not isinstance(description, dict):
-        raise ValueError(f"a {type(description).__name__}, not a dictionary")
-    for name, kind in _DESCRIPTION_TYPES.items():
-        if not isinstance(description.get(name), kind):
-            raise ValueError(f"{name!r} is missing or not a {kind.__name__}")
+def _read_description(path):
+    remedy = f"Delete the shard {path} and run it again."
+    try:
+        description = read_json(path / DESCRIPTION, _SCHEMA, remedy)
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"{path} is not a complete shard: it has no {DESCRIPTION}. {remedy}"
+        ) from error
+    first, stop, count = (
+        description[name]
+        for name in ("first_batch", "stop_batch", "num_batches")
+    )
+    if not first < stop <= count:
+        raise ValueError(
+            f"{path / DESCRIPTION} is damaged: expected `first_batch` < "
+            f"`stop_batch` <= `num_batches`. Received: {first}, {stop} and "
+            f"{count}. {remedy}"
+        )
+    return description
 
 
 def check_equal_settings(descriptions: dict[str, dict]) -> None:
@@ -253,18 +272,50 @@ def _without_paths(settings):
     return {key: value for key, value in settings.items() if key != PATHS}
 
 
-def read_rows(path: pathlib.Path) -> dict[str, np.ndarray]:
+def read_rows(path: pathlib.Path, settings: dict) -> dict[str, np.ndarray]:
     """Returns the arrays of a shard, by name.
 
+    Args:
+        path: Path of the shard.
+        settings: Dictionary of the settings in its description.
+
     Raises:
-        ValueError: If the file cannot be read. The message names it.
+        ValueError: If the file is missing, damaged, or does not match the
+            settings. The message names it.
     """
+    remedy = f"Delete the shard {path} and run it again."
+    file = path / ROWS
     try:
-        with np.load(path / ROWS, allow_pickle=False) as arrays:
-            return dict(arrays)
-    # A corrupt zip file raises many types of errors.
-    except Exception as error:
+        rows = read_npz(file, remedy)
+    except FileNotFoundError as error:
         raise ValueError(
-            f"{path / ROWS} cannot be read ({error}). Delete the shard and "
-            "run it again."
+            f"{path} is not a complete shard: it has no {ROWS}. {remedy}"
         ) from error
+    features = {
+        f"{kind}_{distance}"
+        for distance in settings.get("extractors") or {}
+        for kind in ("real", "generated")
+    }
+    for name, array in rows.items():
+        rank = 2 if name in features or name == "token_ids" else None
+        kinds = "iu" if name == "token_ids" else "biuf"
+        if (
+            array.ndim != (rank or max(1, array.ndim))
+            or array.dtype.kind not in kinds
+        ):
+            problem = f"has shape {array.shape} and dtype {array.dtype}"
+        elif name in features and not np.isfinite(array).all():
+            problem = "has values that are not finite"
+        elif name == "token_ids" and not _are_codes(array, settings):
+            problem = f"has codes from {array.min()} to {array.max()}"
+        else:
+            continue
+        raise ValueError(f"{file} is damaged: `{name}` {problem}. {remedy}")
+    return rows
+
+
+def _are_codes(token_ids, settings):
+    size = settings.get("codebook_size")
+    return size is not None and (
+        not token_ids.size or 0 <= token_ids.min() <= token_ids.max() < size
+    )

@@ -1,7 +1,21 @@
 import numpy as np
 
+from keras_larp.utils.array_files import read_npz
 from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.files import atomic_write
+
+# Kinds of dtype, and ranks, of the arrays in a file.
+_ARRAYS = {
+    "extractor": ("U", 0),
+    "count": ("iu", 0),
+    "sum": ("f", 1),
+    "sum_of_products": ("f", 2),
+}
+_RELATIVE_TOLERANCE = 1e-6
+_REMEDY = (
+    "Pass a file that `FeatureStatistics.save` wrote, or compute the "
+    "statistics again."
+)
 
 
 class FeatureStatistics:
@@ -146,27 +160,51 @@ class FeatureStatistics:
 
         Raises:
             FileNotFoundError: If the file does not exist.
-            ValueError: If the file is damaged or of another kind.
+            ValueError: If the file is damaged or of another kind, or its
+                numbers are no statistics, such as a negative count.
         """
-        statistics = cls()
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                statistics.extractor = str(arrays["extractor"])
-                statistics.count = int(arrays["count"])
-                statistics.sum = arrays["sum"]
-                statistics.sum_of_products = arrays["sum_of_products"]
-            size = statistics.num_features
-            if statistics.sum_of_products.shape != (size, size):
-                raise ValueError("the shapes of its arrays do not match")
-        except FileNotFoundError:
-            raise
-        # A damaged zip file raises many types of errors.
-        except Exception as error:
+        arrays = read_npz(path, _REMEDY)
+        problem = _find_problem(arrays)
+        if problem:
             raise ValueError(
-                "Expected a file that `FeatureStatistics.save` wrote. "
-                f"Received: {path} ({error})"
-            ) from error
+                f"{path} does not hold statistics: {problem}. {_REMEDY}"
+            )
+        statistics = cls(str(arrays["extractor"]))
+        statistics.count = int(arrays["count"])
+        statistics.sum = arrays["sum"].astype("float64")
+        statistics.sum_of_products = arrays["sum_of_products"].astype("float64")
         return statistics
+
+
+def _find_problem(arrays):
+    """Returns what is wrong with the arrays of a file, or `None`."""
+    for name, (kinds, rank) in _ARRAYS.items():
+        if name not in arrays:
+            return f"`{name}` is missing"
+        array = arrays[name]
+        if array.dtype.kind not in kinds or array.ndim != rank:
+            return f"`{name}` has shape {array.shape} and dtype {array.dtype}"
+    count, total, products = (
+        arrays[name] for name in ("count", "sum", "sum_of_products")
+    )
+    if count < 1:
+        return f"`count` is {count}, not a positive number"
+    if not total.size or products.shape != 2 * total.shape:
+        return (
+            f"the shapes of its arrays do not match: `sum` has {total.shape}, "
+            f"`sum_of_products` {products.shape}"
+        )
+    for name, array in (("sum", total), ("sum_of_products", products)):
+        if not np.isfinite(array).all():
+            return f"`{name}` has values that are not finite"
+    squares = np.diagonal(products)
+    # Bounds of rounding errors, with which `update` adds products.
+    tolerance = _RELATIVE_TOLERANCE * squares.max()
+    if np.abs(products - products.T).max() > tolerance:
+        return "`sum_of_products` is not symmetric"
+    if (squares + tolerance < total**2 / count).any():
+        return "variances are negative"
+    return None
 
 
 def check_comparable(first, second):

@@ -1,4 +1,4 @@
-import json
+import contextlib
 import math
 import os
 import pathlib
@@ -6,7 +6,6 @@ import tempfile
 import zipfile
 from typing import Any
 
-import h5py
 import keras
 
 from keras_larp import models
@@ -15,9 +14,17 @@ from keras_larp.presets.converters.larp_weights import load_larp_checkpoint
 from keras_larp.presets.converters.vgg16 import is_vgg16_config, load_lpips
 from keras_larp.presets.finite_weights import check_finite_weights
 from keras_larp.presets.registry import resolve
+from keras_larp.presets.size_checks import check_sizes, explain_config
+from keras_larp.utils.array_files import explain_damage, hdf5_shapes
 from keras_larp.utils.checks import check_path
 from keras_larp.utils.differences import describe_mismatch
+from keras_larp.utils.json_files import mapping, read_json, text
 from keras_larp.utils.setting_names import to_current_names
+
+_SCHEMA = {"class_name": text, "config": mapping}
+_REMEDY = "Download or copy the preset again."
+# Other errors, such as a lack of memory, are not those of the file.
+_LOADING_ERRORS = (KeyError, OSError, ValueError)
 
 
 def load(
@@ -55,8 +62,9 @@ def load(
         A model of `keras_larp.models`.
 
     Raises:
-        ValueError: If the preset is unknown, or weights do not match the
-            configuration.
+        ValueError: If the preset is unknown, a file is damaged, or weights do
+            not match the configuration. Sizes are compared before the model
+            is built.
         ImportError: If the hub's library is not installed.
         ConnectionError: If the download fails.
 
@@ -92,20 +100,36 @@ def load(
 def _load_keras_file(file, overrides):
     """Loads a model of this package. Unlike `keras.saving.load_model`, it
     imports no classes that the file names."""
-    try:
-        with (
-            zipfile.ZipFile(file) as archive,
-            tempfile.TemporaryDirectory() as folder,
-        ):
-            config = json.loads(archive.read("config.json"))
-            model = _build_model(file, _with_tuples(config), overrides)
-            model.load_weights(archive.extract("model.weights.h5", folder))
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise ValueError(
-            f"Expected a `.keras` file. Received: {file}, which has another "
-            f"format or is incomplete ({error})."
-        ) from error
+    with tempfile.TemporaryDirectory() as folder:
+        with explain_damage(file, _REMEDY), zipfile.ZipFile(file) as archive:
+            names = ("config.json", "model.weights.h5")
+            size = sum(archive.getinfo(name).file_size for name in names)
+            if size > os.path.getsize(file):
+                raise ValueError(
+                    f"its content takes {size:,} bytes: it is compressed, and "
+                    "`.keras` files are not"
+                )
+            config, weights = (
+                pathlib.Path(archive.extract(name, folder)) for name in names
+            )
+        # Errors must not name the temporary files.
+        with _renamed(folder, f"{file}:"):
+            config = _with_tuples(read_json(config, _SCHEMA, _REMEDY))
+            shapes = _read_shapes(weights)
+            model = _build_model(file, config, overrides, shapes)
+            with explain_damage(weights, _REMEDY, _LOADING_ERRORS):
+                model.load_weights(weights)
     return model
+
+
+@contextlib.contextmanager
+def _renamed(folder, name):
+    """Context in which error messages have a name instead of a folder."""
+    try:
+        yield
+    except ValueError as error:
+        message = str(error).replace(os.path.join(folder, ""), name)
+        raise ValueError(message) from error
 
 
 def _with_tuples(config):
@@ -120,44 +144,60 @@ def _with_tuples(config):
 
 
 def _load_folder(folder, overrides):
-    config = _read_config(folder)
+    file = folder / "config.json"
+    if not file.exists():
+        raise ValueError(
+            f"Expected a preset folder with a `config.json`. Received: {folder}"
+        )
+    config = read_json(file, {}, _REMEDY)
     if is_larp_config(config):
         return load_larp_checkpoint(folder, config, **overrides)
     if is_vgg16_config(config):
         return load_lpips(folder / "model.safetensors", **overrides)
-    model = _build_model(folder, config, overrides)
-    _load_weights(model, folder / "model.weights.h5")
+    config = read_json(file, _SCHEMA, _REMEDY)
+    weights = folder / "model.weights.h5"
+    if not weights.exists():
+        raise ValueError(
+            "Expected a preset folder with a `model.weights.h5`. "
+            f"Received: {folder}"
+        )
+    shapes = _read_shapes(weights)
+    model = _build_model(file, config, overrides, shapes)
+    _load_weights(model, weights, shapes)
     return model
 
 
-def _read_config(folder):
-    file = folder / "config.json"
-    if not file.is_file():
-        raise ValueError(
-            f"Expected a preset folder with a `config.json`. Received: {folder}"
-        )
-    return json.loads(file.read_text())
+def _build_model(file, config, overrides, shapes):
+    """Builds the model of a configuration.
 
-
-def _build_model(folder, config, overrides):
+    Args:
+        file: Path of the configuration, for error messages.
+        config: Dictionary.
+        overrides: Dictionary of arguments that replace the configuration.
+        shapes: Dictionary of the shapes of the stored weights.
+    """
     classes = {name: getattr(models, name) for name in models.__all__}
-    if config.get("class_name") not in classes:
+    if config["class_name"] not in classes:
         raise ValueError(
             f"Expected a preset of one of: {', '.join(classes)}. "
-            f"Received: {config.get('class_name')!r} in {folder}"
+            f"Received: {config['class_name']!r} in {file}"
         )
-    arguments = {**to_current_names(config["config"]), **overrides}
-    return classes[config["class_name"]].from_config(arguments)
+    model_class = classes[config["class_name"]]
+    with explain_config(file):
+        arguments = {**to_current_names(config["config"]), **overrides}
+        num_stored = sum(map(math.prod, shapes.values()))
+        check_sizes(model_class, arguments, num_stored, str(file))
+        return model_class.from_config(arguments)
 
 
-def _load_weights(model, file):
-    """Loads weights, or raises an error that lists all mismatches."""
-    if not file.is_file():
-        raise ValueError(
-            "Expected a preset folder with a `model.weights.h5`. "
-            f"Received: {file.parent}"
-        )
-    stored = _read_shapes(file)
+def _load_weights(model, file, stored):
+    """Loads weights, or raises an error that lists all mismatches.
+
+    Args:
+        model: The model.
+        file: Path of the HDF5 file.
+        stored: Dictionary of the shapes of the weights in the file.
+    """
     num_parameters = sum(math.prod(shape) for shape in stored.values())
     try:
         # Keras ignores weights that are in the file but not in the model.
@@ -167,7 +207,7 @@ def _load_weights(model, file):
                 f"{model.count_params()}."
             )
         model.load_weights(file)
-    except ValueError as error:
+    except _LOADING_ERRORS as error:
         problems = describe_mismatch(stored, _saved_shapes(model))
         raise ValueError(
             f"The weights of {file} do not match the model.\n"
@@ -185,12 +225,5 @@ def _saved_shapes(model):
 
 def _read_shapes(file):
     """Shapes of the weights in an HDF5 file, by name."""
-    shapes = {}
-
-    def visit(name, entry):
-        if isinstance(entry, h5py.Dataset) and "seed" not in name:
-            shapes[name.replace("/vars/", "/")] = entry.shape
-
-    with h5py.File(file) as content:
-        content.visititems(visit)
-    return shapes
+    shapes = hdf5_shapes(file, _REMEDY)
+    return {n: shape for n, shape in shapes.items() if "seed" not in n}

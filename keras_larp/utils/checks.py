@@ -71,7 +71,10 @@ def check_number(name: str, value: Any, interval: str = "[0, inf)") -> float:
     low, high = map(float, interval[1:-1].split(","))
     valid = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if valid:
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
         valid = (
             math.isfinite(number)
             and (number >= low if interval[0] == "[" else number > low)

@@ -1,4 +1,7 @@
-"""Atomic writes: a path holds complete content or does not exist."""
+"""Atomic writes, and checks of paths.
+
+With atomic writes a path holds complete content or does not exist.
+"""
 
 import contextlib
 import errno
@@ -9,6 +12,7 @@ import re
 import secrets
 import shutil
 import socket
+import stat
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -19,6 +23,8 @@ _PREFIX = ".part-"
 _FILE_OVERHEAD = 2**20
 # ".part-PROCESS@HOST-RANDOM-NAME"
 _TEMPORARY_NAME = re.compile(r"\.part-(\d+)@(.+)-[0-9a-f]{8}-(.+)", re.DOTALL)
+
+_SPECIAL_FILES = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}
 
 
 @contextlib.contextmanager
@@ -143,6 +149,35 @@ def check_free_space(folder: Path, variables: Iterable[Any]) -> None:
             f"Saving needs {needed / 2**20:,.0f} MiB, and the file system has "
             f"{free / 2**20:,.0f} MiB left. Free some space",
             os.fspath(folder),
+        )
+
+
+def check_regular_file(path: Path) -> None:
+    """Checks that a path is a file with content.
+
+    Opening a named pipe would wait for a writer.
+
+    Raises:
+        FileNotFoundError: If it does not exist.
+        IsADirectoryError: If it is a folder.
+        ValueError: If it is a named pipe, a socket or a device.
+    """
+    path = os.fspath(path)
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            errno.ENOENT, "The file does not exist", path
+        ) from None
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(
+            errno.EISDIR, "Expected a file. Received a folder", path
+        )
+    if not stat.S_ISREG(mode):
+        kind = _SPECIAL_FILES.get(stat.S_IFMT(mode), "device")
+        raise ValueError(
+            f"Expected a regular file. Received: {path}, which is a {kind}. "
+            "Copy its content to a file."
         )
 
 

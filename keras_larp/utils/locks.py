@@ -117,6 +117,6 @@ def _describe_owner(descriptor: int) -> str:
     try:
         owner = json.loads(os.pread(descriptor, 4096, 0))
         process, host, since = (owner[k] for k in ("process", "host", "since"))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "another process"  # It has not written its name yet.
     return f"process {process} on {host} since {since}"

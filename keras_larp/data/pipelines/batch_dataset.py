@@ -179,7 +179,10 @@ class BatchDataset(grain.IterDataset):
         settings, position = dict(state), state["position"]
         del settings["position"]
         differences = describe_differences(settings, self._settings)
-        if not differences and not 0 <= position <= len(self._items):
+        is_position = isinstance(position, int) and (
+            0 <= position <= len(self._items)
+        )
+        if not differences and not is_position:
             differences = f"position {position} of {len(self._items)} items"
         if differences:
             raise ValueError(

@@ -5,8 +5,10 @@ import numpy as np
 from keras_larp.data.sources.video_source import VideoSource
 from keras_larp.utils.checks import check_integer
 
-# The shuffled order of the clips is kept in memory.
-MAX_CLIPS = 100_000_000
+# Pipelines and fingerprints loop over the clips of a source.
+_MAX_CLIPS = 10**8
+# Values of one clip; 4 GiB in float32.
+_MAX_CLIP_VALUES = 2**30
 
 
 class ComputedSource(VideoSource):
@@ -26,11 +28,17 @@ class ComputedSource(VideoSource):
     def __init__(
         self, num_clips: int, num_frames: int, image_size: int, seed: int
     ):
-        self.num_clips = check_integer("num_clips", num_clips, 1, MAX_CLIPS)
+        self.num_clips = check_integer("num_clips", num_clips, 1, _MAX_CLIPS)
         self.image_size = check_integer("image_size", image_size, 8)
         self.seed = check_integer("seed", seed, 0)
         self.default_num_frames = check_integer("num_frames", num_frames, 1)
         self.default_image_size = self.image_size
+        if 3 * num_frames * image_size**2 > _MAX_CLIP_VALUES:
+            raise ValueError(
+                f"A clip must have at most {_MAX_CLIP_VALUES:,} values. "
+                f"Received: num_frames={num_frames}, image_size={image_size}, "
+                f"{3 * num_frames * image_size**2:,} values"
+            )
 
     @abc.abstractmethod
     def render(self, index: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from keras_larp.data.video.display_geometry import read_geometry
 from keras_larp.data.video.frame_index import decode_error
 from keras_larp.data.video.transforms import resize_frame
 from keras_larp.data.video.video_reader import GEOMETRIES
+from keras_larp.utils.files import check_regular_file
 from keras_larp.utils.optional_imports import require
 
 
@@ -88,6 +89,10 @@ class TfioReader(WrappedSource):
 
     def _decode_file(self, path):
         if getattr(self._decoded, "path", None) != path:
+            try:
+                check_regular_file(path)
+            except (OSError, ValueError) as error:
+                raise decode_error(path, str(error)) from error
             try:
                 video = self._decode(self._tf.io.read_file(path), 0).numpy()
             except self._tf.errors.OpError as error:

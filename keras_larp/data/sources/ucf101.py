@@ -9,6 +9,7 @@ from keras_larp.data.sources.video_files import (
     list_videos,
 )
 from keras_larp.utils.checks import check_choice, check_integer
+from keras_larp.utils.json_files import read_text
 
 _NAMES = pathlib.Path(__file__).with_name("ucf101_classes.txt")
 _FILE_NAME = re.compile(r"v_([A-Za-z]+)_g(\d+)_c(\d+)\.avi", re.IGNORECASE)
@@ -176,7 +177,7 @@ def _listed_files(path, found, root, on_error):
     the listed names that are missing."""
     by_name = {pathlib.Path(file.path).name.lower(): file for file in found}
     # Lines are "Archery/v_Archery_g08_c01.avi", plus a class id in train lists.
-    lines = [line.split() for line in path.read_text().splitlines()]
+    lines = [line.split() for line in read_text(path).splitlines()]
     paths = [line[0] for line in lines if line]
     names = [path.rpartition("/")[2].lower() for path in paths]
     missing = [p for p, n in zip(paths, names, strict=True) if n not in by_name]

@@ -8,6 +8,7 @@ import re
 from keras_larp.data.sources.file_source import FileSource, VideoFile
 from keras_larp.data.sources.video_files import MISSING, SkippedFile
 from keras_larp.utils.checks import check_choice
+from keras_larp.utils.files import check_regular_file
 
 _COLUMNS = ("path", "label", "action", "id")
 # Integers, and floats such as `2.0` that pandas writes for integers if some
@@ -15,6 +16,7 @@ _COLUMNS = ("path", "label", "action", "id")
 _INTEGER = re.compile(r"([+-]?\d+)(\.0*)?", re.ASCII)
 # A label above this is no class id but, for example, a date.
 _MAX_CLASS_ID = 999_999
+_MAX_DIGITS = 100
 
 
 class VideoList(FileSource):
@@ -81,8 +83,9 @@ class VideoList(FileSource):
     ):
         csv_file = pathlib.Path(csv_file)
         check_choice("on_error", on_error, ("raise", "skip"))
-        if not csv_file.is_file():
+        if not csv_file.exists():
             raise FileNotFoundError(f"The file {csv_file} does not exist.")
+        check_regular_file(csv_file)
         root = csv_file.parent if root is None else pathlib.Path(root)
         rows = _read_rows(csv_file)
         self._has_ids = _has_ids(rows, csv_file)
@@ -142,7 +145,10 @@ class _Row:
     def integer(self):
         """The label as an integer, `None` if it is not one."""
         match = _INTEGER.fullmatch(self.label)
-        return int(match[1]) if match else None
+        if match is None:
+            return None
+        # Python refuses to convert thousands of digits.
+        return int(match[1][:_MAX_DIGITS])
 
     @property
     def has_class(self):
@@ -275,7 +281,7 @@ def _check_names(class_names, listed_names, has_ids, csv_file):
     for i, (name, listed) in enumerate(
         zip(class_names, listed_names, strict=False)
     ):
-        number = _INTEGER.fullmatch(name)
+        number = _INTEGER.fullmatch(name[:_MAX_DIGITS])
         if listed in ("", str(i)):  # The list has no name for this class.
             is_contradiction = number is not None and int(number[1]) != i
         else:

@@ -4,10 +4,14 @@ import pathlib
 from keras_larp.data.tokens.token_records import (
     DESCRIPTION,
     ENDING,
+    is_shard_name,
+    num_shards,
     read_description,
+    shard_name,
     shard_names,
     unpack_record,
 )
+from keras_larp.utils.files import check_regular_file
 from keras_larp.utils.optional_imports import require
 
 
@@ -38,8 +42,8 @@ class TokenSource:
     Raises:
         FileNotFoundError: If the folder is no token data set, or shards are
             missing.
-        ValueError: If there are shards of several tokenizers, or one is
-            damaged.
+        ValueError: If there are shards of several tokenizers, or a file is
+            damaged. Damaged records raise it when they are read.
 
     Example:
 
@@ -58,25 +62,28 @@ class TokenSource:
                 f"{folder} is no token data set: it has no {DESCRIPTION}. "
                 "`write_token_dataset` creates one."
             )
-        names = shard_names(description)
-        missing = [name for name in names if not (folder / name).is_file()]
-        unknown = [
-            path.name
-            for path in sorted(folder.glob(f"tokens-*{ENDING}"))
-            if path.name not in names
-        ]
+        stored = [p.name for p in sorted(folder.glob(f"tokens-*{ENDING}"))]
+        unknown = [n for n in stored if not is_shard_name(description, n)]
         if unknown:
             raise ValueError(
                 f"{folder} has shards of another tokenizer or data set than "
                 f"its {DESCRIPTION}, {description['tokenizer'][:12]}. Remove "
                 f"them. Received: {', '.join(unknown[:3])}"
             )
-        if missing:
+        # The names are not listed before the files are known to exist.
+        count = num_shards(description)
+        if len(stored) < count:
+            names = (shard_name(description, i) for i in range(count))
+            example = next(name for name in names if name not in stored)
             raise FileNotFoundError(
-                f"{len(missing)} of {len(names)} shards are missing in "
-                f"{folder}, for example {missing[0]}. Call "
+                f"{count - len(stored)} of {count} shards are missing in "
+                f"{folder}, for example {example}. Call "
                 "`write_token_dataset` again to write them."
             )
+        names = shard_names(description)
+        for name in names:
+            check_regular_file(folder / name)
+        self._folder, self._description = folder, description
         self.tokenizer = description["tokenizer"]
         self.vocab_size = description["vocab_size"]
         self.num_tokens = description["num_tokens"]
@@ -101,4 +108,12 @@ class TokenSource:
 
     def __getitem__(self, index: int) -> dict:
         # `range` handles negative indices, and raises `IndexError`.
-        return unpack_record(self._records[range(len(self))[index]])
+        index = range(len(self))[index]
+        try:
+            return unpack_record(self._records[index], self._description)
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"Record {index} of the token data set {self._folder} is "
+                f"damaged: {error}. Delete its shard and call "
+                "`write_token_dataset` again."
+            ) from error

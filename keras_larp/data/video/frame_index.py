@@ -14,7 +14,13 @@ from keras_larp.data.video.mpeg4 import (
     Mpeg4StreamParser,
 )
 from keras_larp.data.video.video_decode_error import VideoDecodeError
+from keras_larp.data.video.video_limits import (
+    MAX_PACKETS,
+    describe_excess,
+    max_frame_pixels,
+)
 from keras_larp.data.video.vpx import is_hidden_frame
+from keras_larp.utils.files import check_regular_file
 from keras_larp.utils.optional_imports import require
 
 # Headers may count one or two frames that were never coded (AVI headers do).
@@ -23,6 +29,18 @@ TOLERATED_MISSING_FRAMES = 2
 # Containers that store presentation timestamps. AVI does not: FFmpeg derives
 # them, which is only correct for streams without frame reordering.
 _TIMESTAMPED_CONTAINERS = {"mov", "mp4", "matroska", "webm"}
+# Demuxers of FFmpeg that read a single file. Others, such as `concat`, `hls`,
+# `dash`, `sdp` and `image2`, open the files and addresses that it names.
+_DEMUXERS = (
+    "3g2 3gp amv apng asf asf_o av1 avi avs2 avs3 cavsvideo dirac dnxhd dv evc "
+    "flv gif h261 h263 h264 hevc ivf kux live_flv m4v matroska mjpeg mov mp4 "
+    "mpeg mpegts mpegvideo mpjpeg mxf nsv nut nuv obu ogg rm smjpeg swf vc1 "
+    "vc1test vvc webm wtv yuv4mpegpipe"
+).split()
+_CONTAINER_OPTIONS = {
+    "format_whitelist": ",".join(_DEMUXERS),
+    "protocol_whitelist": "file",
+}
 # Stands for the timestamp of frames that the decoder outputs when flushed.
 FLUSH_TIMESTAMP = np.iinfo(np.int64).max
 # Number of frames at the start of a file whose decoded timestamps must equal
@@ -77,11 +95,8 @@ def open_video(
     """
     av = require("av")
     try:
-        # FFmpeg would take the part of a relative path before a colon for a
-        # protocol. Metadata such as comments may have any encoding.
-        with av.open(os.path.abspath(path), metadata_errors="replace") as (
-            container
-        ):
+        check_regular_file(path)
+        with _open_container(av, path) as container:
             if not container.streams.video:
                 raise decode_error(path, "it has no video stream")
             stream = container.streams.video[0]
@@ -89,8 +104,10 @@ def open_video(
                 raise decode_error(
                     path, "FFmpeg has no decoder for its video stream"
                 )
+            check_decoding_cost(path, stream, 1)
             # Loaders decode many clips in parallel, one per thread.
             stream.codec_context.thread_count = 1
+            stream.codec_context.options = _codec_options()
             yield container, stream
     except VideoDecodeError:
         raise
@@ -98,12 +115,56 @@ def open_video(
         raise decode_error(path, str(error)) from error
 
 
+def _open_container(av, path):
+    try:
+        return av.open(
+            # FFmpeg would take the part of a relative path before a colon for
+            # a protocol.
+            os.path.abspath(path),
+            # Metadata such as comments may have any encoding.
+            metadata_errors="replace",
+            options=_codec_options(),
+            container_options=_CONTAINER_OPTIONS,
+        )
+    except av.error.ArgumentError as error:
+        raise decode_error(
+            path,
+            "it is damaged or in a format that is not read. Playlists, still "
+            "images and descriptions of streams, which refer to other files "
+            "or addresses, are no videos",
+        ) from error
+
+
+def _codec_options():
+    """Options with which FFmpeg refuses frames far above the limit, if they
+    differ from those that the header declares."""
+    # FFmpeg counts the padding of frames.
+    return {"max_pixels": str(4 * max_frame_pixels() + 2**20)}
+
+
+def check_decoding_cost(
+    path: str | os.PathLike, stream: typing.Any, num_frames: int
+) -> None:
+    """Raises `VideoDecodeError` if decoding would exceed a limit.
+
+    Args:
+        path: String or path of the file.
+        stream: PyAV video stream.
+        num_frames: Integer. Number of frames to decode.
+    """
+    context = stream.codec_context
+    excess = describe_excess(context.height, context.width, num_frames)
+    if excess:
+        raise decode_error(path, excess)
+
+
 def decode_error(path: str | os.PathLike, reason: str) -> VideoDecodeError:
     """Returns the error to raise for a file that cannot be read."""
     return VideoDecodeError(
-        f"Cannot read the video {path}: {reason}. Replace the file or remove "
-        'it from the dataset, or skip such files with `on_error="skip"` in '
-        "`video_dataset` or `--on_error=skip` on the command line."
+        f"Cannot read the video {path}: {reason.rstrip('.')}. Replace the file "
+        "or remove it from the dataset, or skip such files with "
+        '`on_error="skip"` in `video_dataset` or `--on_error=skip` on the '
+        "command line."
     )
 
 
@@ -124,7 +185,11 @@ def _index_frames(path, modified, size):
     last_dts = -1
     with open_video(path) as (container, stream):
         codec_name = stream.codec_context.name
-        for packet in container.demux(stream):
+        for i, packet in enumerate(container.demux(stream)):
+            if i == MAX_PACKETS:
+                raise decode_error(
+                    path, f"it has more than {MAX_PACKETS:,} packets. Split it"
+                )
             if packet.size == 0:  # PyAV's flush packet at the end of the file
                 continue
             if packet.is_corrupt:
@@ -162,7 +227,7 @@ def _index_frames(path, modified, size):
         )
     # An edit list hides frames, or frames were dropped by the encoder.
     if not all_displayed or (not is_reordered and mpeg4.has_uncoded_vops):
-        return _index_without_timestamps(path)
+        return _index_without_timestamps(path, num_packets)
     if (
         "avi" in formats
         and has_output_delay
@@ -185,22 +250,23 @@ def _index_frames(path, modified, size):
         or None in timestamps
         or len(set(timestamps)) < num_packets
     ):
-        return _index_without_timestamps(path)
+        return _index_without_timestamps(path, num_packets)
     timestamps = np.array(timestamps, np.int64)
     display_order = np.argsort(timestamps)
     timestamps = timestamps[display_order]
     if not _starts_with(path, timestamps[:_NUM_VERIFIED_FRAMES].tolist()):
-        return _index_without_timestamps(path)
+        return _index_without_timestamps(path, num_packets)
     keyframes = np.flatnonzero(np.array(is_keyframe)[display_order])
     return FrameIndex(num_packets, timestamps, keyframes)
 
 
-def _index_without_timestamps(path):
+def _index_without_timestamps(path, num_packets):
     """Indexes a file in which packets may not be frames by decoding it.
 
     A packet may hold one field of an interlaced frame, or nothing to display.
     """
     with open_video(path) as (container, stream):
+        check_decoding_cost(path, stream, num_packets)
         num_frames = sum(1 for _ in container.decode(stream))
     if not num_frames:
         raise decode_error(path, "none of its frames can be decoded")

@@ -12,6 +12,7 @@ from keras_larp.data.video.display_geometry import (
 from keras_larp.data.video.frame_index import (
     FLUSH_TIMESTAMP,
     TOLERATED_MISSING_FRAMES,
+    check_decoding_cost,
     decode_error,
     index_frames,
     open_video,
@@ -43,8 +44,8 @@ def count_frames(path: str | os.PathLike) -> int:
         Integer, at least 1.
 
     Raises:
-        VideoDecodeError: If the file does not open or decode, or is
-            truncated.
+        VideoDecodeError: If the file does not open or decode, is truncated,
+            or exceeds a limit of `set_video_limits`.
 
     Example:
 
@@ -77,7 +78,8 @@ def read_clip(
     Raises:
         ValueError: If `start` is past the end of the video, `num_frames < 1`,
             or `geometry` is unknown.
-        VideoDecodeError: If the file does not open or decode.
+        VideoDecodeError: If the file does not open or decode, or exceeds a
+            limit of `set_video_limits`.
 
     Example:
 
@@ -134,7 +136,8 @@ def read_frames(
     Raises:
         ValueError: If `indices` is empty, an index is out of range, or
             `geometry` is unknown.
-        VideoDecodeError: If the file does not open or decode.
+        VideoDecodeError: If the file does not open or decode, or exceeds a
+            limit of `set_video_limits`.
 
     Example:
 
@@ -184,6 +187,7 @@ def _decode_from_keyframe(path, index, requested, to_rgb):
     }
     frames, found_keyframe = {}, False
     with open_video(path) as (container, stream):
+        check_decoding_cost(path, stream, max(requested) - int(keyframe) + 1)
         if keyframe > 0:
             container.seek(keyframe_timestamp, stream=stream)
         for packet in container.demux(stream):
@@ -227,6 +231,7 @@ def _decode_from_start(path, index, requested, to_rgb):
     first_kept = index.num_frames - 1 - TOLERATED_MISSING_FRAMES
     num_decoded = 0
     with open_video(path) as (container, stream):
+        check_decoding_cost(path, stream, last + 1)
         for i, frame in enumerate(container.decode(stream)):
             if i in requested or first_kept <= i < last:
                 if frame.is_corrupt:

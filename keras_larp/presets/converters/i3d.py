@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 from absl import logging
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from keras_larp.models.i3d import I3D
 from keras_larp.presets.converters.state_dict import without_wrappers
+from keras_larp.utils.array_files import read_safetensors
 from keras_larp.utils.differences import describe_mismatch
 from keras_larp.utils.downloads import fetch_file
 from keras_larp.utils.optional_imports import require
@@ -118,14 +117,8 @@ def _shape_in_file(shape):
 
 
 def _read_safetensors(path):
-    try:
-        state = load_file(path)
-    except SafetensorError as error:
-        raise ValueError(
-            f"Expected a `.safetensors` file. Received: {path}, which has "
-            f"another format or is incomplete ({error}).{DOWNLOAD_HINT}"
-        ) from error
-    state = without_wrappers(state)
+    remedy = f"Expected a complete `.safetensors` file.{DOWNLOAD_HINT}"
+    state = without_wrappers(read_safetensors(path, remedy))
     return {name: np.asarray(w, "float32") for name, w in state.items()}
 
 

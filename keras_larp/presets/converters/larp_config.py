@@ -38,9 +38,16 @@ def build_from_larp_config(config: dict, **kwargs: Any) -> keras.Model:
     Raises:
         ValueError: If the configuration has an unsupported option.
     """
+    model_class, arguments = read_larp_config(config)
+    return model_class(**{**arguments, **kwargs})
+
+
+def read_larp_config(config: dict) -> tuple[type[keras.Model], dict]:
+    """Returns the class of the model that a reference configuration describes,
+    and the arguments of its constructor."""
     if "bottleneck" in config:
-        return LARPTokenizer(**{**_tokenizer_arguments(config), **kwargs})
-    return ARVideoGenerator(**{**_generator_arguments(config), **kwargs})
+        return LARPTokenizer, _tokenizer_arguments(config)
+    return ARVideoGenerator, _generator_arguments(config)
 
 
 def _tokenizer_arguments(config):

@@ -12,13 +12,15 @@ from typing import Any
 
 import keras
 import numpy as np
-from safetensors.numpy import load_file
 
 from keras_larp.models import LARPTokenizer, VideoDiscriminator
-from keras_larp.presets.converters.larp_config import build_from_larp_config
+from keras_larp.presets.converters.larp_config import read_larp_config
 from keras_larp.presets.converters.state_dict import without_wrappers
+from keras_larp.presets.size_checks import check_sizes, explain_config
+from keras_larp.utils.array_files import read_safetensors
 from keras_larp.utils.differences import describe_mismatch
 
+_REMEDY = "Download or copy the checkpoint again."
 # Constant position tables in the checkpoints; this library computes them.
 _TABLES = (
     "abs_pe",
@@ -114,21 +116,27 @@ def load_larp_checkpoint(
         A `LARPTokenizer` or an `ARVideoGenerator`.
 
     Raises:
-        ValueError: If the file is missing or does not match the
-            configuration.
+        ValueError: If a file is damaged, or the weights are missing or do not
+            match the configuration.
     """
     file = folder / "model.safetensors"
-    if not file.is_file():
+    if not file.exists():
         raise ValueError(
             "Expected a checkpoint folder with a `model.safetensors`. "
             f"Received: {folder}"
         )
-    state = without_wrappers(load_file(file))
+    state = without_wrappers(read_safetensors(file, _REMEDY))
     has_prior = any(name.startswith("prior_model.") for name in state)
     if "prior_model" in config and not has_prior:
         # Some published checkpoints lack the prior, which only training uses.
         config = {**config, "prior_model": {"name": "none"}}
-    model = build_from_larp_config(config, **kwargs)
+    with explain_config(folder / "config.json"):
+        model_class, arguments = read_larp_config(config)
+        arguments = {**arguments, **kwargs}
+        num_stored = sum(weight.size for weight in state.values())
+        source = str(folder / "config.json")
+        check_sizes(model_class, arguments, num_stored, source)
+        model = model_class(**arguments)
     load_larp_state(model, state, source=str(file))
     return model
 

@@ -26,8 +26,8 @@ class TorchScriptI3D:
     Args:
         source: String or path. Path or URL of `i3d_torchscript.pt`. Defaults
             to the URL of its authors.
-        sha256: String. Expected checksum of the file. Defaults to the
-            checksum of the published file.
+        sha256: String. Expected checksum of the file; `None` is refused.
+            Defaults to the checksum of the published file.
         device: String. PyTorch device. `None` selects a GPU if one is
             available. Defaults to `None`.
 
@@ -45,8 +45,8 @@ class TorchScriptI3D:
         FileNotFoundError: If the file does not exist or cannot be downloaded.
             The message says where it is available.
         ImportError: If PyTorch is not installed.
-        ValueError: If the file has another checksum or format, or clips have
-            an unsupported shape or dtype.
+        ValueError: If `sha256` is `None`, the file has another checksum or
+            format, or clips have an unsupported shape or dtype.
 
     Example:
 
@@ -65,6 +65,14 @@ class TorchScriptI3D:
         sha256: str = _SHA256,
         device: str | None = None,
     ):
+        if sha256 is None:
+            raise ValueError(
+                "A TorchScript file is a program, and loading it runs what it "
+                "contains. `TorchScriptI3D` therefore needs the checksum of a "
+                "file that you trust: omit `sha256` for the published file, "
+                "or pass the output of `sha256sum` for your own. Received: "
+                f"sha256=None for {source}"
+            )
         torch = require("torch", "torch")
         path = fetch_file(source, sha256, hint=DOWNLOAD_HINT)
         if device is None:

@@ -10,12 +10,16 @@ import pathlib
 from typing import Any
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from keras_larp.models.lpips import LPIPS
 from keras_larp.presets.converters.state_dict import original_names
+from keras_larp.utils.array_files import explain_damage
 from keras_larp.utils.differences import describe_mismatch
 
+_REMEDY = "Expected a complete `.safetensors` file; download it again."
+# Mismatches of weights have their own message.
+_READING_ERRORS = (KeyError, OSError, SafetensorError)
 # Names of the classifier in torchvision and timm, which LPIPS does not use.
 _CLASSIFIER = ("classifier.", "pre_logits.", "head.")
 
@@ -33,8 +37,8 @@ def load_lpips(file: str | os.PathLike, **kwargs: Any) -> LPIPS:
         **kwargs: Arguments of `LPIPS`.
 
     Raises:
-        ValueError: If the file does not exist, or weights are missing, extra
-            or misshapen. The message names each of them.
+        ValueError: If the file does not exist or is damaged, or weights are
+            missing, extra or misshapen. The message names each of them.
     """
     if not pathlib.Path(file).is_file():
         raise ValueError(
@@ -42,29 +46,37 @@ def load_lpips(file: str | os.PathLike, **kwargs: Any) -> LPIPS:
             f"Received: {file}, which is not a file"
         )
     model = LPIPS(**kwargs)
-    variables = dict(_variables(model))
-    with safe_open(file, framework="numpy") as content:
-        keys = {
-            name if name.startswith("features.") else f"features.{name}": key
-            for name, key in original_names(content.keys()).items()
-            if not name.startswith(_CLASSIFIER)
-        }
-        stored = {
-            name: tuple(content.get_slice(key).get_shape())
-            for name, key in keys.items()
-        }
-        expected = {name: shape for name, (_, shape) in variables.items()}
-        problems = describe_mismatch(stored, expected)
-        if problems:
-            raise ValueError(
-                f"The weights of {file} do not match VGG16.\n{problems}"
-            )
-        for name, (variable, _) in variables.items():
-            weight = np.asarray(content.get_tensor(keys[name]), "float32")
-            if weight.ndim == 4:  # (out, in, 3, 3) to (3, 3, in, out)
-                weight = weight.transpose(2, 3, 1, 0)
-            variable.assign(weight)
+    with (
+        explain_damage(file, _REMEDY, _READING_ERRORS),
+        safe_open(file, framework="numpy") as content,
+    ):
+        _load_weights(model, content, file)
     return model
+
+
+def _load_weights(model, content, file):
+    """Loads the weights of an open safetensors file into an `LPIPS`."""
+    variables = dict(_variables(model))
+    keys = {
+        name if name.startswith("features.") else f"features.{name}": key
+        for name, key in original_names(content.keys()).items()
+        if not name.startswith(_CLASSIFIER)
+    }
+    stored = {
+        name: tuple(content.get_slice(key).get_shape())
+        for name, key in keys.items()
+    }
+    expected = {name: shape for name, (_, shape) in variables.items()}
+    problems = describe_mismatch(stored, expected)
+    if problems:
+        raise ValueError(
+            f"The weights of {file} do not match VGG16.\n{problems}"
+        )
+    for name, (variable, _) in variables.items():
+        weight = np.asarray(content.get_tensor(keys[name]), "float32")
+        if weight.ndim == 4:  # (out, in, 3, 3) to (3, 3, in, out)
+            weight = weight.transpose(2, 3, 1, 0)
+        variable.assign(weight)
 
 
 def _variables(model):

@@ -127,7 +127,12 @@ def test_records_are_small(vocab_size, dtype):
     token_ids = np.array([0, vocab_size - 1] * 512)
     record = pack_record(token_ids, -1, 0, 0, "ü.avi", vocab_size)
     assert len(record) < dtype * 1024 + 500
-    unpacked = unpack_record(record)
+    description = {
+        "num_tokens": 1024,
+        "vocab_size": vocab_size,
+        "class_names": [],
+    }
+    unpacked = unpack_record(record, description)
     np.testing.assert_array_equal(unpacked["token_ids"], token_ids)
     assert unpacked["name"] == "ü.avi"
 

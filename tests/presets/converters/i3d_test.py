@@ -134,7 +134,7 @@ def test_invalid_state_dicts_are_rejected(content, tmp_path, capsys):
 def test_web_page_instead_of_safetensors(tmp_path):
     file = tmp_path / "i3d.safetensors"
     file.write_text("<!DOCTYPE html><title>not found</title>")
-    with pytest.raises(ValueError, match="`.safetensors` file. Received"):
+    with pytest.raises(ValueError, match="cannot be read.*`.safetensors` file"):
         presets.load_i3d(file)
 
 
@@ -215,6 +215,17 @@ def test_torchscript_rejects_short_clips(torchscript):
     extractor = presets.TorchScriptI3D(torchscript, sha256(torchscript))
     with pytest.raises(ValueError, match="at least 9 frames"):
         extractor(np.zeros((1, 8, 4, 4, 3), "float32"))
+
+
+def test_torchscript_without_a_checksum_is_not_run(tmp_path, monkeypatch):
+    path = tmp_path / "i3d_torchscript.pt"
+    path.write_bytes(b"a program")
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.jit, "load", None)
+    with pytest.raises(
+        ValueError, match="is a program.*checksum.*sha256=None.*script.pt"
+    ):
+        presets.TorchScriptI3D(path, sha256=None)
 
 
 def test_only_the_published_torchscript_file_is_run_by_default(torchscript):
