@@ -8,7 +8,7 @@ from keras_larp.data.sources.video_files import (
     SkippedFile,
     list_videos,
 )
-from keras_larp.utils.checks import check_choice, check_integer
+from keras_larp.utils.checks import check_choice, check_integer, check_path
 from keras_larp.utils.json_files import read_text
 
 _NAMES = pathlib.Path(__file__).with_name("ucf101_classes.txt")
@@ -91,7 +91,7 @@ class UCF101(FileSource):
         check_choice("split", split, ("train", "test", "all"))
         check_integer("fold", fold, 1, 3)
         check_choice("on_error", on_error, ("raise", "skip"))
-        root = pathlib.Path(root)
+        root = check_path("root", root)
         found, skipped = _list_files(root)
         files, self.num_missing = found, 0
         if split != "all":

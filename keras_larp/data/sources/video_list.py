@@ -7,7 +7,7 @@ import re
 
 from keras_larp.data.sources.file_source import FileSource, VideoFile
 from keras_larp.data.sources.video_files import MISSING, SkippedFile
-from keras_larp.utils.checks import check_choice
+from keras_larp.utils.checks import check_choice, check_names, check_path
 from keras_larp.utils.files import check_regular_file
 
 _COLUMNS = ("path", "label", "action", "id")
@@ -81,12 +81,12 @@ class VideoList(FileSource):
         on_error: str = "raise",
         geometry: str = "display",
     ):
-        csv_file = pathlib.Path(csv_file)
+        csv_file = check_path("csv_file", csv_file)
         check_choice("on_error", on_error, ("raise", "skip"))
         if not csv_file.exists():
             raise FileNotFoundError(f"The file {csv_file} does not exist.")
         check_regular_file(csv_file)
-        root = csv_file.parent if root is None else pathlib.Path(root)
+        root = csv_file.parent if root is None else check_path("root", root)
         rows = _read_rows(csv_file)
         self._has_ids = _has_ids(rows, csv_file)
         if self._has_ids:
@@ -96,7 +96,7 @@ class VideoList(FileSource):
         if class_names is None:
             class_names = listed_names
         else:
-            class_names = tuple(class_names)
+            class_names = check_names("class_names", class_names)
             _check_names(class_names, listed_names, self._has_ids, csv_file)
         ids = {name: i for i, name in enumerate(class_names)}
         paths = [pathlib.PurePath(row.path) for row in rows]

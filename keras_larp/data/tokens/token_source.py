@@ -1,5 +1,4 @@
 import os
-import pathlib
 
 from keras_larp.data.tokens.token_records import (
     DESCRIPTION,
@@ -11,6 +10,7 @@ from keras_larp.data.tokens.token_records import (
     shard_names,
     unpack_record,
 )
+from keras_larp.utils.checks import check_path
 from keras_larp.utils.files import check_regular_file
 from keras_larp.utils.optional_imports import require
 
@@ -55,7 +55,7 @@ class TokenSource:
     """
 
     def __init__(self, folder: str | os.PathLike):
-        folder = pathlib.Path(folder)
+        folder = check_path("folder", folder)
         description = read_description(folder)
         if description is None:
             raise FileNotFoundError(

@@ -19,8 +19,8 @@ from keras_larp.data.video.frame_index import (
 )
 from keras_larp.data.video.frame_sampling import frame_indices
 from keras_larp.data.video.transforms import resized_size
-from keras_larp.utils.arrays import to_numpy
-from keras_larp.utils.checks import check_choice, check_integer
+from keras_larp.utils.checks import check_choice, check_integer, check_path
+from keras_larp.utils.input_checks import to_array
 from keras_larp.utils.optional_imports import require
 
 # Decoders that apply `skip_frame` packet by packet. (The AV1 decoder only
@@ -53,7 +53,7 @@ def count_frames(path: str | os.PathLike) -> int:
     keras_larp.data.count_frames("v_Archery_g01_c01.avi")
     ```
     """
-    return index_frames(path).num_frames
+    return index_frames(check_path("path", path)).num_frames
 
 
 def read_clip(
@@ -146,9 +146,11 @@ def read_frames(
     frames.shape  # (3, 240, 320, 3)
     ```
     """
-    path = os.fspath(path)
+    path = os.fspath(check_path("path", path))
+    if image_size is not None:
+        image_size = check_integer("image_size", image_size, 1)
     check_choice("geometry", geometry, GEOMETRIES)
-    indices = to_numpy(indices)
+    indices = to_array(indices, "indices")
     if indices.ndim != 1 or not indices.size or indices.dtype.kind not in "iu":
         raise ValueError(
             "`indices` must be a list of at least one integer. "
