@@ -9,7 +9,6 @@ from typing import Any
 
 import keras
 
-from keras_larp.layers.patches import check_patch_size
 from keras_larp.models import (
     ARPrior,
     ARVideoGenerator,
@@ -104,8 +103,8 @@ def _defaults(model_class):
 def _tokenizer(config):
     dim = config["hidden_dim"]
     decoder_dim = config["decoder_hidden_dim"] or dim
-    patch = check_patch_size(config["patch_size"])
-    decoder_patch = check_patch_size(config["decoder_patch_size"] or patch)
+    patch = config["patch_size"]
+    decoder_patch = config["decoder_patch_size"] or patch
     num_tokens, code_dim = config["num_tokens"], config["code_dim"]
     num_weights = (
         config["encoder_num_layers"] * _block(dim)
@@ -161,7 +160,7 @@ def _generator(config):
 
 
 def _discriminator(config):
-    dim, patch = config["hidden_dim"], check_patch_size(config["patch_size"])
+    dim, patch = config["hidden_dim"], config["patch_size"]
     num_weights = (
         config["num_layers"] * _block(dim)
         + config["num_channels"] * math.prod(patch) * dim
