@@ -70,6 +70,12 @@ def define(values: flags.FlagValues, batch_size: int | None = None) -> None:
         1,
         **options,
     )
+    flags.DEFINE_list(
+        "games",
+        None,
+        "Games of atari, such as boxing,pong. If omitted, all games.",
+        **options,
+    )
     flags.DEFINE_integer(
         "fold", 1, "Train/test split of UCF101: 1, 2 or 3.", 1, 3, **options
     )
@@ -261,13 +267,18 @@ def make_source(
         )
     for entry in values.test_data or []:
         _check_test_data(values, entry)
+    if values.games and format_ != "atari":
+        raise ValueError(
+            "--games selects the games of --data_format=atari. Received: "
+            f"--games={','.join(values.games)} with {format_}"
+        )
     if format_ in COMPUTED:
         if num_clips is None:
             num_clips = _NUM_TEST_CLIPS
             if split == "train":
                 num_clips = values.num_computed_clips
         sizes = num_clips, num_frames, image_size
-        return _make_computed(format_, split, values.seed, *sizes)
+        return _make_computed(values, split, values.seed, *sizes)
     if not values.data:
         raise ValueError(f"--data_format={format_} requires --data.")
     entries = values.data
@@ -353,9 +364,11 @@ def _print_once(text):
     print(text)
 
 
-def _make_computed(format_, split, seed, *sizes):
-    if format_ == "atari":
-        return data.AtariGameplay(*sizes, split=split, seed=seed)
+def _make_computed(values, split, seed, *sizes):
+    if data_format(values) == "atari":
+        return data.AtariGameplay(
+            *sizes, games=values.games, split=split, seed=seed
+        )
     return data.MovingShapes(*sizes, seed=seed + (split == "test"))
 
 
@@ -414,10 +427,10 @@ def make_classified_sources(
     sizes = num_frames, image_size
     format_ = data_format(values)
     if format_ in COMPUTED:
-        classes = _make_computed(format_, "test", 0, 1, *sizes).class_names
+        classes = _make_computed(values, "test", 0, 1, *sizes).class_names
         return tuple(
             _make_computed(
-                format_, split, _CLASS_SEED, per_class * len(classes), *sizes
+                values, split, _CLASS_SEED, per_class * len(classes), *sizes
             )
             for split, per_class in _NUM_CLASS_CLIPS.items()
         )

@@ -10,7 +10,7 @@ from keras_larp.cli import data_flags, model_flags
 
 # Flags to report, if defined: those that affect results, and those that only
 # locate files, which may differ between the shards of an evaluation.
-_REPORTED = ("fold", "on_error", "quantize")
+_REPORTED = ("fold", "games", "on_error", "quantize")
 _PATHS = ("data", "test_data", "tokenizer", "generator")
 
 

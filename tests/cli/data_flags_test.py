@@ -124,11 +124,18 @@ def test_missing_test_split_is_reported(ucf101, kinetics, capsys):
         (["--data=kinetics:a.csv"], "ucf101, kinetics600, .* 'kinetics'"),
         (["--data=folder:a", "--data_format=atari"], "computed.*folder:a"),
         (["--data_format=csv"], "csv requires --data"),
+        (["--games=pong"], "--data_format=atari. Received: --games=pong"),
+        (["--data_format=atari", "--games=pnog"], "Did you mean 'pong'"),
     ],
 )
 def test_invalid_data_flags(flags, message):
     with pytest.raises(ValueError, match=message):
         make_source(*flags)
+
+
+def test_games_select_the_classes_of_atari():
+    flags = "--data_format=atari", "--games=pong,boxing"
+    assert make_source(*flags).class_names == ("pong", "boxing")
 
 
 def test_classifier_needs_the_same_classes_for_testing(tmp_path):

@@ -41,6 +41,7 @@ _TEXT_FLAGS = {
         ["a,b", "0.5", "1,0.5", "nan,1", "-1,1", "0.5,2", "0.1,0.2,0.3"]
     ),
     "dtype": st.sampled_from(["x", "float", "mixed", "int8", "1", "float65"]),
+    "games": st.sampled_from(["pong", "x", "1"]),
     "kept_tokens": st.sampled_from(["x", "-1", "99", "1.5", "nan"]),
     "shard": st.sampled_from(["3/2", "1", "a/b", "-1/2", "0/0", "1/1", "/"]),
     "size": st.sampled_from(["x", "llama", "1", "llama-abs"]),
