@@ -13,8 +13,12 @@ from keras_larp.evaluation.small_video_network import (
     IMAGE_SIZE,
     SmallVideoNetwork,
 )
+<<<<<<< HEAD
 from keras_larp.utils.array_files import explain_damage, hdf5_shapes
 from keras_larp.utils.checks import check_instance, check_integer
+=======
+from keras_larp.utils.array_files import hdf5_shapes
+>>>>>>> a-files
 from keras_larp.utils.files import atomic_write
 from keras_larp.utils.fingerprints import model_fingerprint
 from keras_larp.utils.locks import lock_path
@@ -149,13 +153,14 @@ def load_or_train_classifier(
             with atomic_write(path) as temporary:
                 classifier.save_weights(temporary)
     classifier = ClipClassifier(len(names[0]))
-    remedy = (
-        f"Expected a classifier of {len(names[0])} classes; choose another "
-        "path to train one."
-    )
-    hdf5_shapes(path, remedy)
-    with explain_damage(path, remedy, (KeyError, OSError, ValueError)):
+    try:
+        hdf5_shapes(path, "Remove the file.")
         classifier.load_weights(path)
+    except (KeyError, OSError, ValueError) as error:
+        raise ValueError(
+            f"{path} does not hold a classifier of {len(names[0])} classes. "
+            f"Choose another path to train one. ({error})"
+        ) from error
     if int(ops.convert_to_numpy(classifier.classes_weight)) != _checksum(
         names[0]
     ):

@@ -152,7 +152,7 @@ def _results(folder, rows, settings):
             results |= {k: float(v) for k, v in codes.result().items()}
         elif values.ndim == 1:
             results[key] = float(values.mean(dtype="float64"))
-    for distance, extractor_name in settings.get("extractors", {}).items():
+    for distance, extractor_name in (settings.get("extractors") or {}).items():
         pair = []
         for kind in ("real", "generated"):
             if f"{kind}_{distance}" not in rows:

@@ -135,9 +135,8 @@ def _tokenizer_prior(config):
         return 0
     if isinstance(prior, str):
         prior = ARPrior.size_arguments(prior)
-    # The constructor of the tokenizer may choose a larger length.
-    defaults = {**_defaults(ARPrior), "max_length": config["num_tokens"]}
-    prior = {**defaults, **prior}
+    max_length = max(_defaults(ARPrior)["max_length"], config["num_tokens"])
+    prior = {**_defaults(ARPrior), "max_length": max_length, **prior}
     check_arguments(**prior)
     return _prior(prior)[0]
 

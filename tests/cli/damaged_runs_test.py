@@ -22,7 +22,6 @@ CONFIG = {
     "flags": {
         "epochs": 3,
         "keep_last": 2,
-        "tensorboard": False,
         "save_every_steps": None,
         "crop": ["0.5", "1"],
         "rate": 0.1,

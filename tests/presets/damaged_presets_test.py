@@ -79,7 +79,7 @@ def test_bounds_of_sizes_are_below_the_sizes_of_models(model):
     bound, _ = _COUNTS[type(model)](
         {**_defaults(type(model)), **model.get_config()}
     )
-    assert 0.4 * model.count_params() < bound <= model.count_params()
+    assert 0.1 * model.count_params() < bound <= model.count_params()
 
 
 def test_all_models_whose_size_varies_have_bounds():
@@ -198,8 +198,9 @@ def test_missing_settings_of_reference_checkpoints_are_named(name, tmp_path):
 )
 def test_damaged_configurations_are_named(content, message, folder):
     (folder / "config.json").write_text(content)
-    with pytest.raises(ValueError, match=f"(?s)config.json.*({message})|pre"):
+    with pytest.raises(ValueError, match=message) as error:
         presets.load(folder)
+    assert str(folder / "config.json") in str(error.value)
 
 
 def test_damaged_weights_are_named(folder):

@@ -33,7 +33,7 @@ def write(path, height=32, width=48, num_frames=6, codec="mpeg4"):
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25)
         stream.height, stream.width, stream.gop_size = height, width, 100
-        for i in range(num_frames):
+        for _ in range(num_frames):
             pixels = np.full((height, width, 3), 100, "uint8")
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             container.mux(stream.encode(frame))
