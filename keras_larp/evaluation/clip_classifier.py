@@ -13,12 +13,8 @@ from keras_larp.evaluation.small_video_network import (
     IMAGE_SIZE,
     SmallVideoNetwork,
 )
-<<<<<<< HEAD
-from keras_larp.utils.array_files import explain_damage, hdf5_shapes
-from keras_larp.utils.checks import check_instance, check_integer
-=======
 from keras_larp.utils.array_files import hdf5_shapes
->>>>>>> a-files
+from keras_larp.utils.checks import check_instance, check_integer
 from keras_larp.utils.files import atomic_write
 from keras_larp.utils.fingerprints import model_fingerprint
 from keras_larp.utils.locks import lock_path
