@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_larp.utils.differences import describe_mismatch
+from keras_larp.utils.files import check_free_space
 
 WEIGHTS = "model.weights.h5"
 METRICS = "metrics.npz"
@@ -70,6 +71,7 @@ def read_variables(model, folder):
         prefix=".part-", dir=folder.parent
     ) as expected:
         expected = pathlib.Path(expected)
+        check_free_space(expected, weights_of_run(model))
         write_variables(model, expected)
         problems = describe_mismatch(_shapes(folder), _shapes(expected))
     if problems:

@@ -16,6 +16,7 @@ from keras_larp.presets.converters.vgg16 import is_vgg16_config, load_lpips
 from keras_larp.presets.finite_weights import check_finite_weights
 from keras_larp.presets.registry import resolve
 from keras_larp.utils.differences import describe_mismatch
+from keras_larp.utils.files import check_free_space
 from keras_larp.utils.setting_names import to_current_names
 
 
@@ -176,6 +177,7 @@ def _load_weights(model, file):
 def _saved_shapes(model):
     """Shapes of the weights under their names in a file of this model."""
     with tempfile.TemporaryDirectory() as folder:
+        check_free_space(folder, model.weights)
         file = pathlib.Path(folder) / "model.weights.h5"
         model.save_weights(file)
         return _read_shapes(file)
