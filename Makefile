@@ -5,8 +5,8 @@ WORKERS ?= 2
 VENV = .venv
 BIN = $(VENV)/bin
 
-.PHONY: env demo docs test test-lowest test-tfio test-cv fuzz lint vocabulary \
-  format dist clean
+.PHONY: env demo docs test test-lowest test-tfio test-cv fuzz faults lint \
+  vocabulary format dist clean
 
 env: $(VENV)/installed
 
@@ -38,6 +38,15 @@ test: env
 	  [ $$backend != $(lastword $(BACKENDS)) ] || tests=""; \
 	  KERAS_BACKEND=$$backend $(TEST_ENV) $(BIN)/python -m pytest \
 	    -n $(WORKERS) --dist worksteal -m "$$tests" || exit 1; \
+	done
+
+# Kills and stops the commands, fills disks and measures memory, for minutes per
+# backend; see tests/faults/README.md.
+faults: env
+	@for backend in $(BACKENDS); do \
+	  echo "== $$backend"; \
+	  KERAS_BACKEND=$$backend PYTHONPATH=.:tests $(TEST_ENV) \
+	    $(BIN)/python -m faults || exit 1; \
 	done
 
 # The lowest supported versions of the dependencies. JAX needs NumPy 2.

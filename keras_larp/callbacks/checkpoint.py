@@ -65,8 +65,9 @@ class Checkpoint(keras.callbacks.Callback):
     an epoch, other callbacks count the batches of this epoch from the resumed
     step. In the list of callbacks, put this callback before
     `keras.callbacks.SwapEMAWeights`, so that it saves the raw weights, and
-    after `keras.callbacks.EarlyStopping`, so that it saves the epoch that ends
-    the run.
+    after all others: `keras.callbacks.EarlyStopping`, so that it saves the
+    epoch that ends the run, and `keras.callbacks.CSVLogger`, so that no epoch
+    that the run resumes after is missing in the log.
 
     Args:
         folder: String or path. Folder of one run.
@@ -327,6 +328,9 @@ class Checkpoint(keras.callbacks.Callback):
             text = json.dumps(state, indent=2) + "\n"
             (temporary / STATE).write_text(text)
         self._saved_step = self._step
+        self._remove_old_checkpoints()
+
+    def _remove_old_checkpoints(self):
         best = checkpoint_name(self._best["step"]) if self._best else None
         for path in list_checkpoints(self.folder)[: -self.keep_last]:
             if path.name != best:
@@ -359,6 +363,8 @@ class Checkpoint(keras.callbacks.Callback):
             best = checkpoint_name(self._best["step"])
             if (self.folder / best).is_dir():
                 replace_symlink(self.folder / "best", best)
+        # A process that was killed after a save has not removed them.
+        self._remove_old_checkpoints()
 
     def _restore_position(self, checkpoint, state):
         try:

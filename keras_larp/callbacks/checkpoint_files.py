@@ -13,6 +13,7 @@ from keras_larp.utils.array_files import (
     read_npz,
 )
 from keras_larp.utils.differences import describe_mismatch
+from keras_larp.utils.files import check_free_space
 from keras_larp.utils.json_files import (
     fields,
     integer,
@@ -109,6 +110,7 @@ def read_variables(model, folder):
         prefix=".part-", dir=folder.parent
     ) as expected:
         expected = pathlib.Path(expected)
+        check_free_space(expected, weights_of_run(model))
         write_variables(model, expected)
         problems = describe_mismatch(_shapes(folder), _shapes(expected))
     if problems:

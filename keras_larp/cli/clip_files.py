@@ -1,7 +1,9 @@
 """Output of the commands that generate many clips, and its flags."""
 
+import contextlib
 import json
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from keras_larp.cli import model_flags
 from keras_larp.utils.differences import describe_differences
 from keras_larp.utils.files import atomic_write_text
 from keras_larp.utils.json_files import read_json
+from keras_larp.utils.locks import lock_folder, lock_path
 
 # Maximum number of clips in the grid, and of clips per row.
 GRID_CLIPS, ROW_CLIPS = 64, 8
@@ -38,6 +41,27 @@ def define(values: flags.FlagValues, output: str) -> None:
         "as 0/8. If omitted, all clips are generated.",
         **options,
     )
+
+
+@contextlib.contextmanager
+def open_clip_files(
+    values: flags.FlagValues,
+    names: list[str],
+    clips_per_row: int,
+    settings: dict,
+) -> Iterator["ClipFiles"]:
+    """Yields the `ClipFiles` of a command and locks its shard.
+
+    Raises:
+        BlockingIOError: If another process writes the same clips.
+    """
+    lock = lock_folder(values.output)
+    if values.shard:
+        shard = keras_larp.evaluation.shards.parse_shard(values.shard)
+        name = keras_larp.evaluation.shards.shard_name(*shard)
+        lock = lock_path(pathlib.Path(values.output) / name)
+    with lock:
+        yield ClipFiles(values, names, clips_per_row, settings)
 
 
 class ClipFiles:
@@ -151,9 +175,9 @@ class ClipFiles:
         """Returns the names of existing files after checking the settings."""
         path = self.output / "settings.json"
         text = json.dumps(settings, indent=2) + "\n"
-        if not path.exists():
-            atomic_write_text(path, text)
-            return set()
+        with lock_path(path, wait=True):  # Shards may start together.
+            if not path.exists():
+                atomic_write_text(path, text)
         differences = describe_differences(
             stored=read_json(path, {}, f"Delete {self.output}."),
             requested=json.loads(text),

@@ -66,7 +66,15 @@ def main(values: flags.FlagValues) -> None:
     )
     stems = file_stems(class_names, generator.num_classes)
     sampling = model_flags.sampling_options(values, seed="seed")
-    files = clip_files.ClipFiles(
+    row_names = None
+    if class_names is not None:
+        row_names = [
+            class_names[class_id] if class_id >= 0 else "no class"
+            for class_id in class_ids
+        ]
+    labels = np.repeat(class_ids, values.num_samples)
+    batch_size = min(values.batch_size, len(labels))
+    with clip_files.open_clip_files(
         values,
         [
             f"{stems[class_id]}_{sample:03d}"
@@ -81,26 +89,18 @@ def main(values: flags.FlagValues) -> None:
             "num_samples": values.num_samples,
             **sampling,
         },
-    )
-    labels = np.repeat(class_ids, values.num_samples)
-    batch_size = min(values.batch_size, len(labels))
-    for batch in files.batches(batch_size):
-        videos = generator.generate(
-            labels[batch.start : batch.stop],
-            tokenizer=tokenizer,
-            batch_size=batch_size,
-            sample_offset=batch.start,
-            **sampling,
-        )
-        for index, video in zip(batch, to_numpy(videos), strict=True):
-            files.write(index, video)
-    row_names = None
-    if class_names is not None:
-        row_names = [
-            class_names[class_id] if class_id >= 0 else "no class"
-            for class_id in class_ids
-        ]
-    files.finish(row_names)
+    ) as files:
+        for batch in files.batches(batch_size):
+            videos = generator.generate(
+                labels[batch.start : batch.stop],
+                tokenizer=tokenizer,
+                batch_size=batch_size,
+                sample_offset=batch.start,
+                **sampling,
+            )
+            for index, video in zip(batch, to_numpy(videos), strict=True):
+                files.write(index, video)
+        files.finish(row_names)
 
 
 def file_stems(

@@ -18,6 +18,7 @@ import keras_larp
 from keras_larp import data
 from keras_larp.cli import data_flags, model_flags
 from keras_larp.utils.arrays import to_numpy
+from keras_larp.utils.locks import lock_folder
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_integer(
@@ -50,9 +51,14 @@ def main(values: flags.FlagValues) -> None:
     Args:
         values: The parsed `FLAGS`.
     """
-    output = pathlib.Path(values.output)
     tokenizer = model_flags.load_tokenizer(values)
     counts = _counts(values.kept_tokens, tokenizer.num_tokens)
+    with lock_folder(values.output):
+        _write_figures(values, tokenizer, counts)
+
+
+def _write_figures(values, tokenizer, counts):
+    output = pathlib.Path(values.output)
     source, dataset = data_flags.make_test_clips(values, tokenizer)
     videos, labels, token_ids = [], [], []
     num_loaded = 0

@@ -1,3 +1,4 @@
+import errno
 import importlib
 import signal
 import sys
@@ -38,14 +39,26 @@ _USER_ERRORS = (
 )
 
 
+class _Terminated(BaseException):
+    """SIGTERM. Like `KeyboardInterrupt`, no handler of errors swallows it."""
+
+
 def main() -> None:
     """Runs the `keras-larp` command with the arguments of the process.
 
     Errors end the process with one message: with exit status 2 if the
     arguments or the files are invalid, and with 1 otherwise. `--debug` shows
-    their traceback.
+    their traceback. SIGTERM ends it with exit status 143, and Ctrl-C with 130.
     """
-    arguments = sys.argv[1:]
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        _run_and_report(sys.argv[1:])
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _run_and_report(arguments):
+    """Runs a command, and ends the process if it fails."""
     debug = "--debug" in arguments
     try:
         run([a for a in arguments if a != "--debug"])
@@ -54,17 +67,31 @@ def main() -> None:
             raise
         sys.stderr.write("Interrupted.\n")
         sys.exit(128 + signal.SIGINT)
+    except _Terminated:
+        sys.stderr.write("Terminated.\n")
+        sys.exit(128 + signal.SIGTERM)
     except Exception as error:
         if debug:
             raise
         message = str(error)
-        if not isinstance(error, _USER_ERRORS):
+        is_user_error = _is_user_error(error)
+        if not is_user_error:
             message = (
                 f"{type(error).__name__}: {message} (--debug shows the "
                 "traceback)"
             )
         sys.stderr.write(f"keras-larp: error: {message}\n")
-        sys.exit(2 if isinstance(error, _USER_ERRORS) else 1)
+        sys.exit(2 if is_user_error else 1)
+
+
+def _terminate(number, frame):
+    """Unwinds the stack, so that temporary files and locks are removed."""
+    raise _Terminated
+
+
+def _is_user_error(error):
+    is_read_only = getattr(error, "errno", None) == errno.EROFS
+    return is_read_only or isinstance(error, _USER_ERRORS)
 
 
 def run(argv: list[str]) -> None:

@@ -52,7 +52,8 @@ def main(values: flags.FlagValues) -> None:
     num_clips = min(values.num_clips, len(clips))
     num_samples = values.num_samples
     sampling = model_flags.sampling_options(values)
-    files = clip_files.ClipFiles(
+    batch_size = min(values.batch_size, num_clips)
+    with clip_files.open_clip_files(
         values,
         [
             f"clip_{clip:03d}_{sample:03d}"
@@ -68,31 +69,30 @@ def main(values: flags.FlagValues) -> None:
             "num_samples": num_samples,
             **sampling,
         },
-    )
-    batch_size = min(values.batch_size, num_clips)
-    # `files` counts continuations, and `clips` counts originals.
-    batches = [
-        range(batch.start // num_samples, batch.stop // num_samples)
-        for batch in files.batches(batch_size * num_samples)
-    ]
-    for batch, (originals, _, decoded) in zip(
-        batches, clips.batches(batches), strict=True
-    ):
-        if not decoded:  # All videos of the batch were skipped.
-            continue
-        videos = generator.predict_frames(
-            originals,
-            tokenizer,
-            values.num_condition_frames,
-            num_samples,
-            batch_size,
-            sample_offset=batch.start * num_samples,
-            stream=True,
-            **sampling,
-        )
-        videos = (video for part in videos for video in to_numpy(part))
-        for clip, original in zip(decoded, originals, strict=True):
-            files.add_to_grid(clip, original)
-            for sample in range(num_samples):
-                files.write(clip * num_samples + sample, next(videos))
-    files.finish()
+    ) as files:
+        # `files` counts continuations, and `clips` counts originals.
+        batches = [
+            range(batch.start // num_samples, batch.stop // num_samples)
+            for batch in files.batches(batch_size * num_samples)
+        ]
+        for batch, (originals, _, decoded) in zip(
+            batches, clips.batches(batches), strict=True
+        ):
+            if not decoded:  # All videos of the batch were skipped.
+                continue
+            videos = generator.predict_frames(
+                originals,
+                tokenizer,
+                values.num_condition_frames,
+                num_samples,
+                batch_size,
+                sample_offset=batch.start * num_samples,
+                stream=True,
+                **sampling,
+            )
+            videos = (video for part in videos for video in to_numpy(part))
+            for clip, original in zip(decoded, originals, strict=True):
+                files.add_to_grid(clip, original)
+                for sample in range(num_samples):
+                    files.write(clip * num_samples + sample, next(videos))
+        files.finish()

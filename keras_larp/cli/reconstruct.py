@@ -13,6 +13,7 @@ import keras_larp
 from keras_larp import data
 from keras_larp.cli import data_flags, model_flags
 from keras_larp.utils.arrays import to_numpy
+from keras_larp.utils.locks import lock_folder
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_integer("num_clips", 16, "Number of clips.", 1, flag_values=FLAGS)
@@ -27,8 +28,13 @@ def main(values: flags.FlagValues) -> None:
     Args:
         values: The parsed `FLAGS`.
     """
-    output = pathlib.Path(values.output)
     tokenizer = model_flags.load_tokenizer(values)
+    with lock_folder(values.output):
+        _reconstruct(values, tokenizer)
+
+
+def _reconstruct(values, tokenizer):
+    output = pathlib.Path(values.output)
     _, dataset = data_flags.make_test_clips(values, tokenizer)
     psnr, ssim = keras_larp.metrics.PSNR(), keras_larp.metrics.SSIM()
     codes = keras_larp.metrics.CodeStatistics(tokenizer.codebook_size)

@@ -141,7 +141,8 @@ class RunFolder:
         if changed:
             print("\n".join(["Flags changed since the run started:", *changed]))
             count = len(list(self.path.glob("config_*.json")))
-            shutil.copy(self.config, self.path / f"config_{count + 1}.json")
+            path = self.path / f"config_{count + 1}.json"
+            atomic_write_text(path, self.config.read_text())
 
     def _parse_flag(self, flag, value):
         """Returns the stored value of a flag after checking it."""
@@ -170,8 +171,8 @@ class RunFolder:
         text = json.dumps(config, indent=2, default=str) + "\n"
         atomic_write_text(self.config, text)
 
-    def callbacks(self, values, dataset, batch_size, monitor, mode):
-        """Returns the callbacks of every run: checkpoints, log and throughput.
+    def callbacks(self, values, dataset, batch_size, monitor, mode, others=()):
+        """Returns the callbacks of every run: throughput, log and checkpoints.
 
         Args:
             values: The parsed flags.
@@ -179,6 +180,7 @@ class RunFolder:
             batch_size: Integer. Clips per batch.
             monitor: String. Metric that decides which epoch is best.
             mode: `"min"` or `"max"`.
+            others: List of further callbacks.
         """
         checkpoint = Checkpoint(
             self.checkpoints,
@@ -191,14 +193,16 @@ class RunFolder:
         self._resources.enter_context(checkpoint.stop_on_signals())
         self._trim_log()
         found = [
-            checkpoint,
             Throughput(batch_size),
             keras.callbacks.CSVLogger(self.path / "log.csv", append=True),
+            *others,
         ]
         if values.tensorboard:
             folder = str(self.path / "tensorboard")
             found.append(keras.callbacks.TensorBoard(folder))
-        return found
+        # The checkpoint comes last: a run that resumes from the end of an epoch
+        # does not write the outputs of this epoch again.
+        return [*found, checkpoint]
 
     def _trim_log(self):
         """Removes the epochs of the log that a resumed run repeats."""

@@ -98,18 +98,19 @@ def _train(values, run):
     run.write_config(values, recipe)
     print(recipe)
     generator = recipe.build(class_names)
-    monitor = "loss" if test is None else "val_loss"
-    callbacks = run.callbacks(
-        values, train, recipe.batch_size, monitor, mode="min"
-    )
+    others = []
     if values.show_every and tokenizer is not None:
         condition = _grid_condition(
             generator, tokenizer, train if test is None else test
         )
         folder = run.path / "samples"
-        callbacks.append(
+        others.append(
             SampleGrid(condition, tokenizer, folder, values.show_every)
         )
+    monitor = "loss" if test is None else "val_loss"
+    callbacks = run.callbacks(
+        values, train, recipe.batch_size, monitor, "min", others
+    )
     arguments = recipe.fit_arguments()
     arguments["callbacks"] = callbacks + arguments["callbacks"]
     generator.fit(

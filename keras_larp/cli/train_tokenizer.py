@@ -51,17 +51,17 @@ def _train(values, run):
     print(recipe)
     tokenizer = recipe.build(train)
     _print_estimate(tokenizer, recipe)
-    callbacks = run.callbacks(
-        values, train, recipe.batch_size, monitor="val_psnr", mode="max"
-    )
-    callbacks.append(CodebookCollapseWarning())
+    others = [CodebookCollapseWarning()]
     if values.show_every:
         clips, _ = next(iter(test))
-        callbacks.append(
+        others.append(
             ReconstructionGrid(
                 clips[:8], run.path / "reconstructions", values.show_every
             )
         )
+    callbacks = run.callbacks(
+        values, train, recipe.batch_size, "val_psnr", "max", others
+    )
     arguments = recipe.fit_arguments()
     arguments["callbacks"] = callbacks + arguments["callbacks"]
     tokenizer.fit(

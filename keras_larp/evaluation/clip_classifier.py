@@ -15,7 +15,7 @@ from keras_larp.evaluation.small_video_network import (
 )
 from keras_larp.utils.array_files import hdf5_shapes
 from keras_larp.utils.checks import check_instance, check_integer
-from keras_larp.utils.files import atomic_write
+from keras_larp.utils.files import atomic_write, check_free_space
 from keras_larp.utils.fingerprints import model_fingerprint
 from keras_larp.utils.locks import lock_path
 
@@ -147,6 +147,7 @@ def load_or_train_classifier(
         if not path.exists():
             classifier = _train(train, test, num_frames, verbose)
             with atomic_write(path) as temporary:
+                check_free_space(path.parent, classifier.weights)
                 classifier.save_weights(temporary)
     classifier = ClipClassifier(len(names[0]))
     try:

@@ -18,6 +18,7 @@ from keras_larp.metrics import (
 )
 from keras_larp.utils.checks import check_path
 from keras_larp.utils.files import atomic_write_text
+from keras_larp.utils.locks import lock_path
 
 # Statistics accumulate chunks of rows of this size, whatever the sizes of the
 # shards, so that rounding does not depend on the split.
@@ -65,13 +66,16 @@ def merge(folder: str | os.PathLike) -> tuple[dict, dict]:
         arrays = {n: shard[key] for n, shard in shards.items() if key in shard}
         _check_row_shapes(folder, key, arrays)
         rows[key] = np.concatenate(list(arrays.values()))
-    results = _results(folder, rows, settings)
     descriptions = read_descriptions(folder)
-    results["num_skipped_clips"] = sum(
+    num_skipped = sum(
         sum(descriptions[name]["skipped"].values()) for name in names
     )
-    text = json.dumps({"results": results, "settings": settings}, indent=2)
-    atomic_write_text(folder / "results.json", text + "\n")
+    path = folder / "results.json"
+    with lock_path(path, wait=True):
+        results = _results(folder, rows, settings)
+        results["num_skipped_clips"] = num_skipped
+        text = json.dumps({"results": results, "settings": settings}, indent=2)
+        atomic_write_text(path, text + "\n")
     return results, settings
 
 

@@ -4,7 +4,8 @@ import os
 
 from keras_larp.utils.checks import check_instance, check_path
 from keras_larp.utils.csv_files import read_csv
-from keras_larp.utils.files import atomic_write
+from keras_larp.utils.files import atomic_write, atomic_write_text
+from keras_larp.utils.locks import lock_path
 
 
 def append_to_report(
@@ -12,7 +13,8 @@ def append_to_report(
 ) -> None:
     """Appends an evaluation to a report in CSV and Markdown.
 
-    An evaluation that the report already has is not appended again.
+    An evaluation that the report already has is not appended again. Several
+    processes can append to one report.
 
     Args:
         path: String or path without suffix. `report` stands for `report.csv`,
@@ -42,11 +44,23 @@ def append_to_report(
         **{name: repr(value) for name, value in results.items()},
         **{name: str(value) for name, value in settings.items()},
     }
+    # Several evaluations may share a report.
+    with lock_path(table, wait=True):
+        is_new = _append_row(table, row)
+        text = page.read_text() if page.exists() else ""
+        section = _markdown(results, settings)
+        # A process that was killed may have appended the row only.
+        if is_new or section not in text:
+            atomic_write_text(page, text + section)
+
+
+def _append_row(table, row):
+    """Appends a row to a CSV file, and returns whether it was missing."""
     rows = []
     if table.exists():
         _, rows = read_csv(table)
     if any(_without_empty(old) == _without_empty(row) for old in rows):
-        return
+        return False
     rows.append(row)
     columns = dict.fromkeys(name for row in rows for name in row)
     with (
@@ -56,8 +70,7 @@ def append_to_report(
         writer = csv.DictWriter(file, list(columns), restval="")
         writer.writeheader()
         writer.writerows(rows)
-    with page.open("a") as file:
-        file.write(_markdown(results, settings))
+    return True
 
 
 def _without_empty(row):

@@ -8,6 +8,7 @@ results do not depend on the split. For 10,000 clips, I3D features take 2 x 16
 MB.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -22,7 +23,11 @@ from absl import logging
 from keras_larp.utils.array_files import read_npz
 from keras_larp.utils.checks import check_integer
 from keras_larp.utils.differences import describe_differences
-from keras_larp.utils.files import atomic_rmtree
+from keras_larp.utils.files import (
+    atomic_rmtree,
+    name_full_disk,
+    remove_abandoned,
+)
 from keras_larp.utils.json_files import (
     fields,
     integer,
@@ -174,15 +179,31 @@ def write_shard(
             range(i * batch_size, min((i + 1) * batch_size, num_samples))
             for i in batches
         ]
-        _write(path, description, ranges, measure, skipped, verbose)
+        with _partial_folder(path) as partial:
+            _write(partial, description, ranges, measure, skipped, verbose)
     return path
 
 
-def _write(path, description, ranges, measure, skipped, verbose):
-    """Measures the batches of a shard, and writes it."""
+@contextlib.contextmanager
+def _partial_folder(path):
+    """Yields an empty folder that replaces a shard on a normal exit."""
+    remove_abandoned(path)
     partial = partial_path(path)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    try:
+        with name_full_disk(path):
+            yield partial
+        if path.exists():
+            atomic_rmtree(path)
+        os.replace(partial, path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _write(partial, description, ranges, measure, skipped, verbose):
+    """Measures the batches of a shard, and writes it."""
     skipped_before = skipped()  # By previous shards in this process.
     rows = _measure_all(measure, ranges, partial, verbose)
     np.savez(partial / ROWS, **rows)
@@ -193,9 +214,6 @@ def _write(path, description, ranges, measure, skipped, verbose):
     description["skipped"] = {e: count for e, count in new.items() if count}
     text = json.dumps(description, indent=2)
     (partial / DESCRIPTION).write_text(text + "\n")
-    if path.exists():
-        atomic_rmtree(path)
-    os.replace(partial, path)
 
 
 def _measure_all(measure, ranges, folder, verbose):

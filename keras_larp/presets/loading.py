@@ -18,6 +18,7 @@ from keras_larp.presets.size_checks import check_sizes, explain_config
 from keras_larp.utils.array_files import explain_damage, hdf5_shapes
 from keras_larp.utils.checks import check_path
 from keras_larp.utils.differences import describe_mismatch
+from keras_larp.utils.files import check_free_space
 from keras_larp.utils.json_files import mapping, read_json, text
 from keras_larp.utils.setting_names import to_current_names
 
@@ -218,6 +219,7 @@ def _load_weights(model, file, stored):
 def _saved_shapes(model):
     """Shapes of the weights under their names in a file of this model."""
     with tempfile.TemporaryDirectory() as folder:
+        check_free_space(folder, model.weights)
         file = pathlib.Path(folder) / "model.weights.h5"
         model.save_weights(file)
         return _read_shapes(file)

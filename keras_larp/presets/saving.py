@@ -80,6 +80,7 @@ def save(
         file = temporary / "model.weights.h5"
         copy.save_weights(file)
         if weights_dtype != "float32":
+            check_free_space(temporary, copy.weights)
             cast_matrices(file, weights_dtype)
 
 

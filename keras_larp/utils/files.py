@@ -13,12 +13,15 @@ import secrets
 import shutil
 import socket
 import stat
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 Path = str | os.PathLike[str]
 
 _PREFIX = ".part-"
+# Older temporary files with the id of this process are of a previous process.
+_START = time.time()
 # Headers, names, and small files next to the weights.
 _FILE_OVERHEAD = 2**20
 # ".part-PROCESS@HOST-RANDOM-NAME"
@@ -47,11 +50,12 @@ def atomic_write(path: Path) -> Iterator[pathlib.Path]:
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(path)
+    remove_abandoned(path)
     temporary = _temporary_path(path)
     try:
-        yield temporary
-        _flush(temporary)
+        with name_full_disk(path):
+            yield temporary
+            _flush(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -83,14 +87,15 @@ def atomic_folder(
     path = pathlib.Path(path)
     _check_free(path, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(path)
+    remove_abandoned(path)
     temporary = _temporary_path(path)
     temporary.mkdir()
     try:
-        yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                _flush(file)
+        with name_full_disk(path):
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    _flush(file)
         _check_free(path, overwrite)
         if path.exists():
             atomic_rmtree(path)
@@ -128,8 +133,37 @@ def remove_temporary_files(folder: Path) -> None:
     """
     for path in pathlib.Path(folder).glob(f"{_PREFIX}*"):
         match = _TEMPORARY_NAME.fullmatch(path.name)
-        if match is None or not _is_running(match[1], match[2]):
+        if match is None or not _has_writer(path, match):
             _remove(path)
+
+
+def remove_abandoned(path: Path) -> None:
+    """Removes temporary files of a path whose process on this machine ended."""
+    path = pathlib.Path(path)
+    for temporary in path.parent.glob(f"{_PREFIX}*"):
+        match = _TEMPORARY_NAME.fullmatch(temporary.name)
+        if match is None or match[3] != path.name:
+            continue
+        is_local = match[2] == socket.gethostname()
+        if is_local and not _has_writer(temporary, match):
+            _remove(temporary)
+
+
+@contextlib.contextmanager
+def name_full_disk(path: Path) -> Iterator[None]:
+    """Raises an `OSError` with a path if the disk is full.
+
+    Libraries name a temporary path, or none, and some raise `RuntimeError`.
+    """
+    full = os.strerror(errno.ENOSPC)
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        code = getattr(error, "errno", None)
+        if code not in (errno.ENOSPC, errno.EDQUOT) and full not in str(error):
+            raise
+        text = getattr(error, "strerror", None) or full
+        raise OSError(code or errno.ENOSPC, text, os.fspath(path)) from error
 
 
 def check_free_space(folder: Path, variables: Iterable[Any]) -> None:
@@ -197,28 +231,28 @@ def _temporary_path(path: pathlib.Path) -> pathlib.Path:
     )
 
 
-def _remove_abandoned(path: pathlib.Path) -> None:
-    """Removes temporary files of a path whose process on this machine ended."""
-    for temporary in path.parent.glob(f"{_PREFIX}*"):
-        match = _TEMPORARY_NAME.fullmatch(temporary.name)
-        if match is None or match[3] != path.name:
-            continue
-        is_local = match[2] == socket.gethostname()
-        if is_local and not _is_running(match[1], match[2]):
-            _remove(temporary)
-
-
-def _is_running(process: str, host: str) -> bool:
-    """Whether a process runs on this machine."""
+def _has_writer(temporary: pathlib.Path, match: re.Match) -> bool:
+    """Whether the process that writes a temporary file runs on this machine."""
+    process, host = int(match[1]), match[2]
     if host != socket.gethostname():
         return False
+    if process == os.getpid():
+        # A restarted container often gives a command the same process id.
+        return _modified_since(temporary, _START)
     try:
-        os.kill(int(process), 0)
+        os.kill(process, 0)
     except ProcessLookupError:
         return False
     except PermissionError:  # It belongs to another user.
         pass
     return True
+
+
+def _modified_since(path: pathlib.Path, start: float) -> bool:
+    try:
+        return path.stat().st_mtime >= start
+    except FileNotFoundError:  # Another thread has just completed it.
+        return True
 
 
 def _remove(path: pathlib.Path) -> None:

@@ -1,5 +1,6 @@
 """Killed runs resume exactly."""
 
+import collections
 import importlib.util
 import json
 import pathlib
@@ -16,6 +17,7 @@ from keras import ops
 from tiny_models import tiny_tokenizer
 
 from keras_larp.callbacks import Checkpoint, checkpoint_files
+from keras_larp.utils import files
 
 SCRIPT = pathlib.Path(__file__).with_name("resumable_run.py")
 
@@ -176,6 +178,12 @@ def test_finished_run_stays_finished(tmp_path, uninterrupted):
 def test_checkpoints_are_saved_every_epoch_and_the_last_are_kept(tmp_path):
     run(tmp_path, save_every_steps=None, keep_last=2)
     assert names(tmp_path) == steps(8, 12)
+
+
+def test_resuming_removes_checkpoints_that_a_killed_run_did_not(tmp_path):
+    run(tmp_path, save_every_steps=3, keep_last=4)
+    run(tmp_path, save_every_steps=3, keep_last=2)  # It is already finished.
+    assert names(tmp_path) == steps(9, 12)
 
 
 def test_last_epoch_of_early_stopping_is_saved(tmp_path):
@@ -344,3 +352,14 @@ def test_position_in_the_data_is_not_ignored(tmp_path):
 def test_invalid_arguments(options, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         Checkpoint(tmp_path, **options)
+
+
+@pytest.mark.once
+def test_resuming_on_a_full_disk_is_an_error(tmp_path, monkeypatch):
+    run(tmp_path)
+    usage = collections.namedtuple("usage", "total used free")
+    monkeypatch.setattr(
+        files.shutil, "disk_usage", lambda _: usage(2**30, 2**30, 0)
+    )
+    with pytest.raises(OSError, match="has 0 MiB left"):
+        run(tmp_path)

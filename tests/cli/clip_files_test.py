@@ -15,7 +15,9 @@ from keras_larp.cli import (
     generate,
     inspect_tokens,
     predict_frames,
+    reconstruct,
 )
+from keras_larp.utils.locks import lock_folder, lock_path
 
 pytestmark = pytest.mark.once
 
@@ -214,3 +216,31 @@ def test_frame_rate_may_be_fractional(presets, tmp_path):
     with av.open(next(tmp_path.glob("*.mp4"))) as container:
         rate = container.streams.video[0].average_rate
     assert float(rate) == pytest.approx(29.97)
+
+
+def test_second_writer_of_a_folder_is_refused(presets, tmp_path):
+    with lock_folder(tmp_path):
+        with pytest.raises(BlockingIOError, match="is being written by"):
+            generated(presets, tmp_path, "--nogrid")
+    assert written(tmp_path) == []
+    generated(presets, tmp_path, "--nogrid")
+    assert ".lock" not in written(tmp_path)
+
+
+def test_shards_are_written_by_one_process_each(presets, tmp_path):
+    with lock_path(tmp_path / "shard_0000_of_0002"):
+        with pytest.raises(BlockingIOError, match="shard_0000_of_0002 is"):
+            generated(presets, tmp_path, "--shard=0/2")
+        generated(presets, tmp_path, "--shard=1/2")
+    assert len(contents(tmp_path)) == 4  # Two of three batches.
+
+
+@pytest.mark.parametrize("command", [inspect_tokens, reconstruct])
+def test_second_writer_of_figures_is_refused(presets, tmp_path, command):
+    with lock_folder(tmp_path):
+        with pytest.raises(BlockingIOError, match="is being written by"):
+            run_here(
+                command,
+                f"--tokenizer={presets}/tokenizer",
+                f"--output={tmp_path}",
+            )

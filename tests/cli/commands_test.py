@@ -1,8 +1,10 @@
 """The commands, run with tiny models."""
 
 import copy
+import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -13,6 +15,7 @@ from run_log import last_row
 from tiny_models import tiny_generator, tiny_tokenizer
 
 from keras_larp import data, evaluation, models
+from keras_larp.callbacks import Checkpoint
 from keras_larp.cli import (
     convert,
     data_flags,
@@ -28,6 +31,7 @@ from keras_larp.cli import main as command_line
 from keras_larp.cli.command import UsageError
 from keras_larp.cli.run_folder import RunFolder
 from keras_larp.evaluation import clip_classifier
+from keras_larp.utils.files import atomic_write
 from keras_larp.utils.locks import lock_folder
 
 pytestmark = pytest.mark.once
@@ -107,6 +111,7 @@ def end_of(capsys):
             1,
             "OSError: [Errno 28] Disk full: 'a'",
         ),
+        (OSError(errno.EROFS, "Read-only", "a"), 2, "Read-only: 'a'"),
         (KeyError("a"), 1, "KeyError: 'a' (--debug shows the traceback)"),
     ],
 )
@@ -128,6 +133,22 @@ def test_interrupted_commands_show_no_traceback(monkeypatch, capsys):
     monkeypatch.setattr(command_line, "run", fail(KeyboardInterrupt()))
     monkeypatch.setattr(sys, "argv", ["keras-larp", "generate"])
     assert end_of(capsys) == (130, "Interrupted.\n")
+
+
+def test_terminated_commands_remove_temporary_files(
+    tmp_path, monkeypatch, capsys
+):
+    def write(arguments):
+        with atomic_write(tmp_path / "clip.mp4") as temporary:
+            temporary.write_text("half")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(command_line, "run", write)
+    monkeypatch.setattr(sys, "argv", ["keras-larp", "generate"])
+    handler = signal.getsignal(signal.SIGTERM)
+    assert end_of(capsys) == (143, "Terminated.\n")
+    assert written(tmp_path) == []
+    assert signal.getsignal(signal.SIGTERM) == handler
 
 
 def test_wrong_commands_end_with_status_2_and_one_line():
@@ -400,6 +421,24 @@ TINY_TOKENIZER = [
     *("--steps_per_epoch=2", "--num_computed_clips=64", "--show_every=0"),
     *("--recipe=small_data_tokenizer", "--kmeans_init_clips=none"),
 ]
+
+
+def test_run_that_ends_after_an_epoch_has_the_outputs_of_this_epoch(
+    tmp_path, monkeypatch
+):
+    # As SIGTERM does, or a kill after the checkpoint of the epoch.
+    on_epoch_end = Checkpoint.on_epoch_end
+
+    def save_and_stop(self, epoch, logs=None):
+        on_epoch_end(self, epoch, logs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "on_epoch_end", save_and_stop)
+    arguments = [*TINY_TOKENIZER, "--show_every=1", f"--output={tmp_path}"]
+    with pytest.raises(KeyboardInterrupt):
+        run_here(train_tokenizer, *arguments)
+    assert last_row(tmp_path)["epoch"] == "0"
+    assert written(tmp_path / "reconstructions") == ["epoch_0001.mp4"]
 
 
 def test_runs_save_averaged_raw_and_best_weights(tmp_path, capsys):

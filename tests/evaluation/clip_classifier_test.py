@@ -1,5 +1,6 @@
 """The clip classifier, trained for a few epochs."""
 
+import collections
 import concurrent.futures
 import time
 
@@ -12,6 +13,7 @@ from number_clips import ArraySource
 from keras_larp import data, evaluation
 from keras_larp.evaluation import clip_classifier
 from keras_larp.evaluation.small_video_network import SmallVideoNetwork
+from keras_larp.utils import files
 
 
 def shapes(count, seed):
@@ -98,6 +100,22 @@ def test_concurrent_callers_share_the_first_weights(
     assert len(num_trained) == 1
     assert first.accuracy == second.accuracy > 0
     assert [file.name for file in tmp_path.iterdir()] == [shared.name]
+
+
+def test_full_disk_leaves_no_classifier(path, tmp_path, monkeypatch):
+    def train(*_):
+        classifier = evaluation.ClipClassifier(12)
+        classifier.load_weights(path)
+        return classifier
+
+    usage = collections.namedtuple("usage", "total used free")
+    monkeypatch.setattr(clip_classifier, "_train", train)
+    monkeypatch.setattr(
+        files.shutil, "disk_usage", lambda _: usage(2**30, 2**30, 0)
+    )
+    with pytest.raises(OSError, match="has 0 MiB left"):
+        load(tmp_path / "new.weights.h5")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_names_of_features_and_distances(path):

@@ -1,5 +1,6 @@
 """Merging shards, and rejecting shards that do not match."""
 
+import concurrent.futures
 import csv
 import json
 
@@ -9,6 +10,7 @@ import pytest
 from keras_larp.evaluation import append_to_report, merge
 from keras_larp.evaluation.shards import parse_shard, shard_batches, write_shard
 from keras_larp.metrics import FeatureStatistics
+from keras_larp.utils.locks import lock_path
 
 pytestmark = pytest.mark.once
 
@@ -144,3 +146,48 @@ def test_evaluations_are_appended_to_a_report(tmp_path):
     page = (tmp_path / "reports" / "v1.0.md").read_text()
     assert page.count("## ") == 2
     assert "| gFVD | 0.3 |" in page and "| text | a \\| b |" in page
+
+
+def test_report_is_completed_after_a_kill_between_its_files(tmp_path):
+    report = tmp_path / "report"
+    settings = {"kind": "generation"}
+    append_to_report(report, {"gFVD": 1.0}, settings)
+    page = (tmp_path / "report.md").read_text()
+    append_to_report(report, {"gFVD": 2.0}, settings)
+    complete = (tmp_path / "report.md").read_text()
+    (tmp_path / "report.md").write_text(page)
+    append_to_report(report, {"gFVD": 2.0}, settings)
+    assert (tmp_path / "report.md").read_text() == complete
+
+
+def test_concurrent_evaluations_share_a_report(tmp_path):
+    def append(i):
+        append_to_report(tmp_path / "report", {"i": i}, {"kind": "trial"})
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(append, range(16)))
+    with (tmp_path / "report.csv").open(newline="") as file:
+        found = [int(row["i"]) for row in csv.DictReader(file)]
+    assert sorted(found) == list(range(16))
+    assert (tmp_path / "report.md").read_text().count("## trial") == 16
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_failed_shard_leaves_nothing_behind(tmp_path):
+    def fail(ranges, folder):
+        (folder / "video.mp4").write_text("")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="shard_0000_of_0001"):
+        write_shard(tmp_path, SETTINGS, 20, 2, fail, verbose=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_merging_waits_for_another_process(tmp_path):
+    write(tmp_path, (0, 1))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        with lock_path(tmp_path / "results.json"):
+            merged = pool.submit(merge, tmp_path)
+            with pytest.raises(TimeoutError):
+                merged.result(0.2)
+        assert merged.result(10)[0]["index"] == 9.5

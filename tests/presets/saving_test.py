@@ -52,3 +52,18 @@ def test_full_disk_leaves_no_preset(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="has 0 MiB left"):
         tiny_tokenizer().save_to_preset(tmp_path / "preset")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.once
+def test_disk_that_becomes_full_leaves_no_half_precision_preset(
+    tmp_path, monkeypatch
+):
+    # Its weights are written twice.
+    usage = collections.namedtuple("usage", "total used free")
+    free = iter([2**30, 0])
+    monkeypatch.setattr(
+        files.shutil, "disk_usage", lambda _: usage(2**30, 0, next(free))
+    )
+    with pytest.raises(OSError, match="has 0 MiB left"):
+        presets.save(tiny_tokenizer(), tmp_path / "preset", "float16")
+    assert list(tmp_path.iterdir()) == []

@@ -135,3 +135,39 @@ def test_replace_symlink(tmp_path):
         files.replace_symlink(tmp_path / "best", target)
     assert (tmp_path / "best").readlink().name == "b"
     assert names(tmp_path) == ["best"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded", ".part-1"),
+        RuntimeError("write() failed: No space left on device; .part-1"),
+    ],
+)
+def test_errors_of_a_full_disk_name_the_path(tmp_path, error):
+    for write in (files.atomic_write, files.atomic_folder):
+        with pytest.raises(OSError) as raised, write(tmp_path / "a"):
+            raise error
+        assert raised.value.filename == str(tmp_path / "a")
+        assert raised.value.errno in (errno.ENOSPC, errno.EDQUOT)
+    assert names(tmp_path) == []
+
+
+def test_other_errors_of_writers_are_not_changed(tmp_path):
+    error = RuntimeError("No codec.")
+    with pytest.raises(RuntimeError) as raised:
+        with files.atomic_write(tmp_path / "a"):
+            raise error
+    assert raised.value is error
+
+
+def test_leftovers_of_an_earlier_process_with_the_same_id_are_removed(tmp_path):
+    # A restarted container gives its processes the same ids.
+    with files.atomic_write(tmp_path / "a") as temporary:
+        temporary.write_text("")
+        earlier = tmp_path / temporary.name.replace("-a", "-b")
+        earlier.write_text("half")
+        os.utime(earlier, (0, 0))
+        files.atomic_write_text(tmp_path / "b", "complete")
+        assert not earlier.exists() and temporary.exists()

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import pathlib
 
@@ -277,7 +278,8 @@ class _ShardWriter:
             while self._missing:
                 self._complete()
         elif self._writer is not None:
-            self._writer.close()
+            with contextlib.suppress(RuntimeError):  # It may be the error.
+                self._writer.close()
             # `atomic_write` removes the file and lets the exception pass.
             self._file.__exit__(*error)
 

@@ -3,12 +3,14 @@
 import collections
 import hashlib
 import json
+import pathlib
 from multiprocessing import shared_memory
 
 import keras
 import numpy as np
 import pytest
 from accelerator_tensor import AcceleratorTensor
+from array_record.python import array_record_module
 from tiny_models import tiny_discriminator, tiny_generator, tiny_tokenizer
 
 from keras_larp import data, presets
@@ -201,6 +203,28 @@ def test_writing_refuses_a_folder_of_another_source(tmp_path, videos):
     write(shapes, data.MovingShapes(1, 2, 8), ConstantTokenizer())
     with pytest.raises(ValueError, match="source: stored '.*', requested"):
         write(shapes, data.MovingShapes(1, 2, 8, seed=1), ConstantTokenizer())
+
+
+@pytest.mark.once
+def test_full_disk_is_reported_with_the_path_of_the_shard(
+    tmp_path, monkeypatch
+):
+    class FullDisk:
+        """`ArrayRecordWriter` on a full disk; its records are buffered."""
+
+        def __init__(self, path, options):
+            pathlib.Path(path).touch()
+
+        def write(self, record):
+            pass
+
+        def close(self):
+            raise RuntimeError("write() failed: No space left on device; a")
+
+    monkeypatch.setattr(array_record_module, "ArrayRecordWriter", FullDisk)
+    with pytest.raises(OSError, match="No space left.*-00000-of-00003"):
+        write(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["tokens.json"]
 
 
 def interrupt(folder, source):
