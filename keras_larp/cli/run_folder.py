@@ -16,7 +16,11 @@ from keras_larp.callbacks.checkpoint_files import (
     read_variables,
 )
 from keras_larp.evaluation.run_plots import plot_run
-from keras_larp.utils.files import atomic_write_text, remove_temporary_files
+from keras_larp.utils.files import (
+    atomic_write_text,
+    name_full_disk,
+    remove_temporary_files,
+)
 from keras_larp.utils.json_files import (
     integer,
     mapping,
@@ -78,6 +82,8 @@ class RunFolder:
             self._check_resumable()
         with self._resources as resources:
             resources.enter_context(lock_folder(self.path))
+            # Keras' log names no path.
+            resources.enter_context(name_full_disk(self.path))
             remove_temporary_files(self.path)
             if self.config.exists():
                 if not values.resume:
@@ -92,7 +98,7 @@ class RunFolder:
         return self
 
     def __exit__(self, *error):
-        self._resources.close()
+        return self._resources.__exit__(*error)
 
     def _check_resumable(self):
         if not self.config.exists():

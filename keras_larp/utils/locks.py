@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 from absl import logging
 
+from keras_larp.utils.files import name_full_disk
+
 Path = str | os.PathLike[str]
 
 
@@ -69,8 +71,9 @@ def _lock(
             "host": socket.gethostname(),
             "since": datetime.datetime.now().isoformat(" ", "seconds"),
         }
-        os.truncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(owner).encode(), 0)
+        with name_full_disk(path):
+            os.truncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(owner).encode(), 0)
         yield
     finally:
         # The name goes first: whoever opened this file before sees in

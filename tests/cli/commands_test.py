@@ -403,6 +403,15 @@ def test_resumed_runs_keep_the_completed_epochs_of_the_log(tmp_path, log, kept):
     assert (tmp_path / "log.csv").read_text() == kept
 
 
+def test_full_disk_during_training_is_reported_with_the_run(tmp_path):
+    values = copy.deepcopy(train_tokenizer.FLAGS)
+    values(["keras-larp", f"--output={tmp_path / 'run'}"])
+    with pytest.raises(OSError, match="No space left on device: .*run'"):
+        with RunFolder(values):
+            raise OSError(errno.ENOSPC, "No space left on device")
+    assert written(tmp_path / "run") == ["checkpoints"]
+
+
 def test_run_of_another_process_is_not_touched(tmp_path):
     (tmp_path / "config.json").write_text('{"flags": {}}')
     (tmp_path / "checkpoints").mkdir()

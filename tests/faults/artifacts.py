@@ -35,7 +35,10 @@ def read(folder, ignored=()):
             path.is_dir() and not path.is_symlink()
         ):
             continue
-        found[str(name)] = _content(path)
+        try:
+            found[str(name)] = _content(path)
+        except Exception as error:  # An incomplete file raises any error.
+            found[str(name)] = f"cannot be read: {error}"
     return found
 
 
@@ -96,7 +99,7 @@ def _read_h5(path):
 
 
 def _row(row):
-    """Parses the numbers of a row."""
+    """Returns a row with parsed numbers."""
     parsed = {}
     for name, text in row.items():
         if name in _MEASURED:
@@ -125,7 +128,7 @@ def _equal(expected, received):
         return len(expected) == len(received) and all(
             map(_equal, expected, received)
         )
-    is_number = isinstance(expected, np.ndarray | np.generic)
+    is_number = isinstance(expected, np.ndarray | np.generic | float)
     if is_number and np.asarray(expected).dtype.kind == "f":
         return np.shape(expected) == np.shape(received) and np.allclose(
             expected, received, _RTOL, _ATOL, equal_nan=True

@@ -69,7 +69,7 @@ def test_memory_that_is_kept_exceeds_the_bounds():
     kept = []
     (_, _, _, encode), _, (_, _, _, loader) = memory.PROBES
     clip = 4 * 16 * 16 * 3 * 4
-    assert memory.growth(lambda i: kept.append(bytes(clip)), 2000) > encode
+    assert memory.growth(lambda i: kept.append(os.urandom(clip)), 2000) > encode
     kept.clear()
     clip = 8 * 64 * 64 * 3 * 4
     assert memory.growth(lambda i: kept.append(os.urandom(clip)), 100) > loader

@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -91,3 +92,14 @@ while done < 50:
     ]
     assert [process.wait() for process in processes] == [0, 0, 0]
     assert (tmp_path / "count").read_text() == "150"
+
+
+def test_full_disk_is_reported_with_the_locked_path(tmp_path, monkeypatch):
+    def pwrite(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    with pytest.raises(OSError, match="No space left on device: .*run'"):
+        with lock_folder(tmp_path / "run"):
+            pass
+    assert os.listdir(tmp_path / "run") == []
