@@ -24,6 +24,7 @@ from keras_larp.utils.setting_names import to_current_names
 
 _SCHEMA = {"class_name": text, "config": mapping}
 _REMEDY = "Download or copy the preset again."
+_KERAS_REMEDY = "Expected a complete `.keras` file; download or copy it again."
 # Other errors, such as a lack of memory, are not those of the file.
 _LOADING_ERRORS = (KeyError, OSError, ValueError)
 
@@ -102,7 +103,10 @@ def _load_keras_file(file, overrides):
     """Loads a model of this package. Unlike `keras.saving.load_model`, it
     imports no classes that the file names."""
     with tempfile.TemporaryDirectory() as folder:
-        with explain_damage(file, _REMEDY), zipfile.ZipFile(file) as archive:
+        with (
+            explain_damage(file, _KERAS_REMEDY),
+            zipfile.ZipFile(file) as archive,
+        ):
             names = ("config.json", "model.weights.h5")
             size = sum(archive.getinfo(name).file_size for name in names)
             if size > os.path.getsize(file):
@@ -115,10 +119,10 @@ def _load_keras_file(file, overrides):
             )
         # Errors must not name the temporary files.
         with _renamed(folder, f"{file}:"):
-            config = _with_tuples(read_json(config, _SCHEMA, _REMEDY))
+            config = _with_tuples(read_json(config, _SCHEMA, _KERAS_REMEDY))
             shapes = _read_shapes(weights)
             model = _build_model(file, config, overrides, shapes)
-            with explain_damage(weights, _REMEDY, _LOADING_ERRORS):
+            with explain_damage(weights, _KERAS_REMEDY, _LOADING_ERRORS):
                 model.load_weights(weights)
     return model
 

@@ -75,7 +75,7 @@ def test_missing_state_is_named(tmp_path):
 @pytest.mark.parametrize("position", [-1, 10**12, 1.5, "1", None])
 def test_impossible_positions_in_the_data_are_refused(position):
     source = data.MovingShapes(8, num_frames=2, image_size=8)
-    dataset = data.video_dataset(source, 2, 8, batch_size=2)
+    dataset = data.video_dataset(source, 2, 8, batch_size=2, repeat=False)
     state = {**dataset.get_state(), "position": position}
     with pytest.raises(ValueError, match="position"):
         dataset.set_state(state)

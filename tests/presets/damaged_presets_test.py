@@ -186,14 +186,9 @@ def test_missing_settings_of_reference_checkpoints_are_named(name, tmp_path):
         ('{"class_name": "LARPTokenizer"}', "`config`"),
         ('{"class_name": ["LARPTokenizer"], "config": {}}', "`class_name`"),
         ('{"class_name": "Model", "config": {}}', "preset of one of"),
-        (
-            '{"class_name": "LARPTokenizer", "config": {"dtype": [1]}}',
-            "does not describe",
-        ),
-        (
-            '{"class_name": "LARPTokenizer", "config": {"other": 1}}',
-            "does not describe|at least",
-        ),
+        ('{"class_name": "I3D", "config": {"epsilon": "1"}}', "`epsilon`"),
+        ('{"class_name": "I3D", "config": {"other": 1}}', "does not describe"),
+        ('{"class_name": "LARPTokenizer", "config": {}}', "at least"),
     ],
 )
 def test_damaged_configurations_are_named(content, message, folder):

@@ -38,7 +38,7 @@ def test_pipelines_of_the_largest_source_start_at_once():
     source = data.MovingShapes(10**8, num_frames=2, image_size=8)
     with time_limit(20):
         dataset = data.video_dataset(source, 2, 8, batch_size=1)
-        assert next(iter(dataset))["video"].shape == (1, 2, 8, 8, 3)
+        assert next(iter(dataset))[0].shape == (1, 2, 8, 8, 3)
 
 
 def write_ucf101(folder):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from keras_larp import data
 from keras_larp.cli import data_flags
-from keras_larp.data.video import video_limits
+from keras_larp.data.video import frame_index, video_limits
 
 av = pytest.importorskip("av")
 pytestmark = pytest.mark.once
@@ -94,6 +94,13 @@ def test_frames_after_a_keyframe_have_a_limit(tmp_path):
     assert data.read_frames(path, [2]).shape == (1, 32, 48, 3)
     with pytest.raises(data.VideoDecodeError, match="clip.mp4: 4 frames"):
         data.read_frames(path, [3])
+
+
+def test_number_of_packets_has_a_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(frame_index, "MAX_PACKETS", 5)
+    path = write(tmp_path / "clip.mp4", num_frames=6)
+    with pytest.raises(data.VideoDecodeError, match="more than 5 packets"):
+        data.count_frames(path)
 
 
 def test_worker_processes_have_the_same_limits(monkeypatch):
