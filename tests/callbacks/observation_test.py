@@ -202,7 +202,11 @@ def test_collapse_warns_once_and_again_after_recovery():
     [
         (lambda: callbacks.Throughput(0), "batch_size=0"),
         (lambda: callbacks.CodebookCollapseWarning(2), "minimum=2"),
-        (lambda: callbacks.SampleGrid([0], None, "f", every=0), "every=0"),
+        (lambda: callbacks.SampleGrid([0], None, "f"), "tokenizer=None"),
+        (
+            lambda: callbacks.SampleGrid([0], tiny_tokenizer(), "f", every=0),
+            "every=0",
+        ),
         (
             lambda: callbacks.ReconstructionGrid(np.ones((2, 3)), "f"),
             r"shape=\(2, 3\)",

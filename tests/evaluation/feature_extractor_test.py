@@ -18,7 +18,7 @@ def test_invalid_i3d_files_are_rejected(tmp_path):
     with pytest.raises(FileNotFoundError, match="rgb_imagenet.pt"):
         evaluation.i3d_features(path)
     path.write_bytes(b"not weights")
-    with pytest.raises(ValueError, match="another format"):
+    with pytest.raises(ValueError, match="i3d.safetensors cannot be read"):
         evaluation.i3d_features(path)
     with pytest.raises(ValueError, match="SHA-256 abc"):
         evaluation.i3d_features(path, sha256="abc")

@@ -102,8 +102,8 @@ def test_invalid_arguments_raise():
     tokenizer = tiny_tokenizer()
     with pytest.raises(ValueError, match="conditioning='frames'"):
         tiny_generator().predict_frames(clips(), tokenizer)
-    for count in (0, 5):
-        with pytest.raises(ValueError, match=f"frames={count} with 4 frames"):
+    for count, message in ((0, "integer >= 1"), (5, "frames=5 with 4 frames")):
+        with pytest.raises(ValueError, match=message):
             frame_generator().predict_frames(clips(), tokenizer, count)
     with pytest.raises(ValueError, match="Received: num_samples=0"):
         frame_generator().predict_frames(
@@ -113,11 +113,8 @@ def test_invalid_arguments_raise():
         frame_generator(vocab_size=16).predict_frames(clips(), tokenizer)
 
 
-@pytest.mark.parametrize("count", [0, 4])
-def test_number_of_condition_frames_out_of_range_raises_in_fit(count):
-    generator = tiny_generator(
-        conditioning="frames", num_condition_frames=count
-    )
+def test_number_of_condition_frames_out_of_range_raises_in_fit():
+    generator = tiny_generator(conditioning="frames", num_condition_frames=4)
     generator.compile()
-    with pytest.raises(ValueError, match=f"frames={count}.*num_frames=4"):
+    with pytest.raises(ValueError, match="frames=4.*num_frames=4"):
         generator.fit(clips(), tokenizer=tiny_tokenizer(), verbose=0)

@@ -21,7 +21,11 @@ NORMALIZATIONS = {
     ),
     "codes": lambda dtype: unit_length,
     "features": lambda dtype: lpips._unit_length,
-    "lecam": lambda dtype: lambda x: lecam_penalty(x, x, 0.0, 0.0),
+    "lecam": lambda dtype: (
+        lambda x: lecam_penalty(
+            ops.reshape(x, (-1, 1)), ops.reshape(x, (-1, 1)), 0.0, 0.0
+        )
+    ),
     "weights": lambda dtype: (
         lambda x: weighted_mean(x, ops.zeros((2,)), normalize=True)
     ),
