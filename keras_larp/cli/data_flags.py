@@ -304,6 +304,19 @@ def make_source(
     return data.ConcatSource(sources, list(repeats.values()))
 
 
+def _crop_scale(values):
+    """Returns `--crop_scale` as numbers, or `None`."""
+    if values.crop_scale is None:
+        return None
+    try:
+        return tuple(map(float, values.crop_scale))
+    except ValueError as error:
+        raise ValueError(
+            "--crop_scale must be two numbers, such as 0.5,1. Received: "
+            f"--crop_scale={','.join(values.crop_scale)}"
+        ) from error
+
+
 def _check_test_data(values, entry):
     if not values.data:
         raise ValueError(
@@ -485,7 +498,7 @@ def make_dataset(
             "frame_sampling": values.frame_sampling,
             "horizontal_flip": horizontal_flip
             and not source.flip_changes_label,
-            "crop_scale": values.crop_scale,
+            "crop_scale": _crop_scale(values),
             "augment": _augmentation(values.rand_augment),
             "resize": values.resize,
         }

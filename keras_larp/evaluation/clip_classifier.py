@@ -1,5 +1,4 @@
 import os
-import pathlib
 import zlib
 from typing import Any
 
@@ -8,13 +7,14 @@ import numpy as np
 from keras import layers, ops
 
 from keras_larp.data.pipelines.clip_loader import ClipLoader, batch_clips
+from keras_larp.data.sources.video_source import check_source
 from keras_larp.evaluation.feature_extractor import FeatureExtractor
 from keras_larp.evaluation.small_video_network import (
     IMAGE_SIZE,
     SmallVideoNetwork,
 )
 from keras_larp.utils.array_files import hdf5_shapes
-from keras_larp.utils.checks import check_instance, check_integer
+from keras_larp.utils.checks import check_instance, check_integer, check_path
 from keras_larp.utils.files import atomic_write, check_free_space
 from keras_larp.utils.fingerprints import model_fingerprint
 from keras_larp.utils.locks import lock_path
@@ -128,6 +128,11 @@ def load_or_train_classifier(
     classifier.accuracy  # about 1.0
     ```
     """
+    check_source(train)
+    check_source(test)
+    check_integer("num_frames", num_frames, 1)
+    if path is not None:
+        path = check_path("path", path)
     names = [source.class_names for source in (train, test)]
     if not names[0] or names[0] != names[1]:
         raise ValueError(
@@ -136,7 +141,6 @@ def load_or_train_classifier(
         )
     if path is None:
         return _train(train, test, num_frames, verbose)
-    path = pathlib.Path(path)
     if not path.name.endswith(".weights.h5"):
         raise ValueError(
             "The name of a classifier's weight file must end in .weights.h5. "

@@ -495,7 +495,7 @@ def _check_arguments(
 
 def _check_generator(generator):
     # Subclasses and stand-ins are accepted.
-    if not hasattr(generator, "generate"):
+    if not hasattr(generator, "check_tokenizer"):
         check_instance("generator", generator, ARVideoGenerator)
 
 

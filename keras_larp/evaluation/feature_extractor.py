@@ -14,6 +14,7 @@ from keras_larp.utils.checks import (
     check_callable,
     check_instance,
     check_integer,
+    check_number,
 )
 from keras_larp.utils.downloads import fetch_file
 from keras_larp.utils.fingerprints import file_sha256, model_fingerprint
@@ -122,6 +123,7 @@ def i3d_features(
         [Towards Accurate Generative Models of Video](
         https://arxiv.org/abs/1812.01717)
     """
+    check_number("epsilon", epsilon, "(0, inf)")
     hint = torchscript_i3d.DOWNLOAD_HINT + i3d.DOWNLOAD_HINT
     path = fetch_file(source, sha256, hint)
     if _is_torchscript(path):

@@ -5,7 +5,11 @@ from keras import ops
 from keras_larp.backend.clamp import clamp_max
 from keras_larp.backend.weighted_mean import weighted_mean
 from keras_larp.utils.checks import check_choice
-from keras_larp.utils.input_checks import check_sample_weight, check_tensor
+from keras_larp.utils.input_checks import (
+    check_sample_weight,
+    check_scalar,
+    check_tensor,
+)
 from keras_larp.utils.typing import Tensor
 
 ADVERSARIAL_LOSSES = ("non_saturating_smooth", "non_saturating", "hinge")
@@ -54,6 +58,8 @@ def discriminator_loss(
     _check_logits(logits_real=logits_real, logits_fake=logits_fake)
     for logits in (logits_real, logits_fake):
         check_sample_weight(sample_weight, logits.shape[0])
+    if noise is not None:
+        _check_noise(noise, logits_real, logits_fake)
     real, fake = _float32(logits_real), _float32(logits_fake)
     if kind == "hinge":
         losses = ops.relu(1.0 - real) + ops.relu(1.0 + fake)
@@ -142,6 +148,8 @@ def lecam_penalty(
     _check_logits(logits_real=logits_real, logits_fake=logits_fake)
     for logits in (logits_real, logits_fake):
         check_sample_weight(sample_weight, logits.shape[0])
+    check_scalar("average_real", average_real, "(-inf, inf)")
+    check_scalar("average_fake", average_fake, "(-inf, inf)")
     real = weighted_mean(_float32(logits_real), sample_weight, normalize=True)
     fake = weighted_mean(_float32(logits_fake), sample_weight, normalize=True)
     return (
@@ -152,6 +160,16 @@ def lecam_penalty(
 def check_kind(kind):
     """Raises `ValueError` if `kind` is not a known adversarial loss."""
     check_choice("kind", kind, ADVERSARIAL_LOSSES)
+
+
+def _check_noise(noise, logits_real, logits_fake):
+    if not isinstance(noise, list | tuple) or len(noise) != 2:
+        raise ValueError(
+            "`noise` must be a pair of tensors, for real and reconstructed "
+            f"clips. Received: noise={noise!r}"[:200]
+        )
+    for x, logits in zip(noise, (logits_real, logits_fake), strict=True):
+        check_tensor("noise", x, tuple(logits.shape))
 
 
 def _check_logits(**logits):

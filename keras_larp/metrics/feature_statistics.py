@@ -2,6 +2,7 @@ import numpy as np
 
 from keras_larp.utils.array_files import read_npz
 from keras_larp.utils.arrays import to_numpy
+from keras_larp.utils.checks import check_instance, check_path
 from keras_larp.utils.files import atomic_write
 
 # Kinds of dtype, and ranks, of the arrays in a file.
@@ -49,7 +50,7 @@ class FeatureStatistics:
     """
 
     def __init__(self, extractor=""):
-        self.extractor = extractor
+        self.extractor = check_instance("extractor", extractor, str)
         self.count = 0
         self.sum = None
         self.sum_of_products = None
@@ -139,6 +140,7 @@ class FeatureStatistics:
         """
         if not self.count:
             raise ValueError("There are no samples to save. Call `update`.")
+        path = check_path("path", path)
         with atomic_write(path) as temporary, open(temporary, "wb") as file:
             np.savez(
                 file,
@@ -163,6 +165,7 @@ class FeatureStatistics:
             ValueError: If the file is damaged or of another kind, or its
                 numbers are no statistics, such as a negative count.
         """
+        path = check_path("path", path)
         arrays = read_npz(path, _REMEDY)
         problem = _find_problem(arrays)
         if problem:

@@ -8,6 +8,7 @@ from keras_larp.metrics.feature_statistics import (
     FeatureStatistics,
     check_comparable,
 )
+from keras_larp.utils.checks import check_instance
 
 
 def frechet_distance(
@@ -40,6 +41,8 @@ def frechet_distance(
     distance = keras_larp.metrics.frechet_distance(first, second)
     ```
     """
+    check_instance("first", first, FeatureStatistics)
+    check_instance("second", second, FeatureStatistics)
     check_comparable(first, second)
     mean_1, covariance_1 = first.mean_and_covariance()
     mean_2, covariance_2 = second.mean_and_covariance()
@@ -110,6 +113,8 @@ class FrechetVideoDistance:
                 f"Received: feature_extractor={feature_extractor!r}"
             )
         self.feature_extractor = feature_extractor
+        if extractor_name is not None:
+            check_instance("extractor_name", extractor_name, str)
         self.extractor_name = extractor_name or describe_extractor(
             feature_extractor
         )

@@ -49,7 +49,7 @@ class SizesMixin:
         Raises:
             ValueError: If the size is unknown.
         """
-        if size not in cls.sizes:
+        if not isinstance(size, str) or size not in cls.sizes:
             raise ValueError(
                 f"Unknown size of {cls.__name__}: {size!r}. "
                 f"Expected one of: {', '.join(cls.sizes)}"

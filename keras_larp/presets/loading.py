@@ -16,7 +16,7 @@ from keras_larp.presets.finite_weights import check_finite_weights
 from keras_larp.presets.registry import resolve
 from keras_larp.presets.size_checks import check_sizes, explain_config
 from keras_larp.utils.array_files import explain_damage, hdf5_shapes
-from keras_larp.utils.checks import check_path
+from keras_larp.utils.checks import check_instance, check_path
 from keras_larp.utils.differences import describe_mismatch
 from keras_larp.utils.files import check_free_space
 from keras_larp.utils.json_files import mapping, read_json, text
@@ -79,6 +79,10 @@ def load(
     ```
     """
     check_path("preset", preset)
+    if expected is not None:
+        check_instance("expected", expected, type)
+    if revision is not None:
+        check_instance("revision", revision, str)
     if str(preset).endswith(".safetensors"):
         model = load_lpips(preset, **kwargs)
     elif str(preset).endswith(".keras"):

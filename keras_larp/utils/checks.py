@@ -243,9 +243,11 @@ def check_sequence(name: str, values: Any) -> list:
     Raises:
         ValueError: If it is not.
     """
-    if not isinstance(values, Iterable) or isinstance(
+    is_iterable = isinstance(values, Iterable) and not isinstance(
         values, str | bytes | dict
-    ):
+    )
+    # NumPy arrays without dimensions are iterable by their type only.
+    if not is_iterable or getattr(values, "shape", None) == ():
         raise ValueError(
             f"`{name}` must be a list. Received: {name}={_short(values)}"
         )

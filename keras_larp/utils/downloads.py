@@ -3,6 +3,7 @@ import pathlib
 
 import keras
 
+from keras_larp.utils.checks import check_instance, check_path
 from keras_larp.utils.fingerprints import file_sha256
 
 
@@ -26,6 +27,9 @@ def fetch_file(
         FileNotFoundError: If the file does not exist or cannot be downloaded.
         ValueError: If the checksum differs, or is missing for a URL.
     """
+    check_path("source", source)
+    if sha256 is not None:
+        check_instance("sha256", sha256, str)
     if "://" in str(source):
         return _download(str(source), sha256, hint)
     path = pathlib.Path(source)

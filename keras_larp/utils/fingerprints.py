@@ -26,7 +26,8 @@ def model_fingerprint(model: keras.Model) -> str:
     Returns:
         String of 64 hexadecimal digits.
     """
-    check_instance("model", model, keras.Model)
+    if not hasattr(model, "get_config"):
+        check_instance("model", model, keras.Model)
     config = to_format_1_names(model.get_config())
     config = {name: config[name] for name in sorted(config) if name != "name"}
     text = json.dumps(config, sort_keys=True, default=str)

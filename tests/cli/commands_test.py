@@ -396,7 +396,7 @@ def test_resumed_runs_keep_the_completed_epochs_of_the_log(tmp_path, log, kept):
     values(["keras-larp", f"--output={tmp_path}"])
     step = tmp_path / "checkpoints" / "step_00000008"
     step.mkdir(parents=True)
-    (step / "state.json").write_text('{"epoch": 2}')
+    (step / "state.json").write_text('{"epoch": 2, "epoch_step": 0, "step": 8}')
     (tmp_path / "log.csv").write_text(log)
     with RunFolder(values) as run:
         run.callbacks(values, None, 1, "loss", "min")

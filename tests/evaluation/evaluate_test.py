@@ -202,6 +202,9 @@ def test_interrupted_shard_is_named_and_repeated(
     with pytest.raises(KeyboardInterrupt):
         run("reconstruction", sharded, models, extractor, (1, 2))
     monkeypatch.undo()
+    assert not list(sharded.glob("*.partial"))
+    # A process that was killed leaves its folder behind.
+    (sharded / "shard_0001_of_0002.partial").mkdir()
     with pytest.raises(
         FileNotFoundError, match=r"shard_0001_of_0002 \(started, not finished\)"
     ):

@@ -109,12 +109,11 @@ def choice(*choices, optional=False, mentions=()):
     )
 
 
-TEXT = Kind(
-    lambda valid: st.one_of(
-        _values(None, 1.5, NAN, True, b"a", [], {}, len, Opaque()),
-        st.integers(),
-    )
+_NOT_TEXTS = st.one_of(
+    _values(1.5, NAN, True, b"a", [], {}, len, Opaque()), st.integers()
 )
+TEXT = Kind(lambda valid: st.one_of(_NOT_TEXTS, st.none()))
+TEXT_OR_NONE = Kind(lambda valid: _NOT_TEXTS)
 
 
 def integers(count, minimum=1, optional=False, mentions=()):

@@ -16,12 +16,14 @@ class Entry:
         function: Callable of keyword arguments.
         valid: Function that returns the keyword arguments of a valid call.
         kinds: Dictionary from argument to `Kind`.
+        can_run: Boolean. Whether the valid call works here and is fast.
     """
 
     name: str
     function: Callable
     valid: Callable[[], dict[str, Any]]
     kinds: dict[str, Kind]
+    can_run: bool = True
 
     def call(self) -> Any:
         """Calls the function with valid arguments."""

@@ -51,9 +51,10 @@ class ConcatSource(VideoSource):
         sources: collections.abc.Iterable[VideoSource],
         repeats: collections.abc.Iterable[int] | None = None,
     ):
-        if not isinstance(sources, collections.abc.Iterable):
-            sources = [sources]
-        self.sources = [check_source(source) for source in sources]
+        self.sources = [
+            check_source(source)
+            for source in check_sequence("sources", sources)
+        ]
         if repeats is None:
             repeats = [1] * len(self.sources)
         repeats = check_sequence("repeats", repeats)

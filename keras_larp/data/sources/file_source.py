@@ -21,6 +21,7 @@ from keras_larp.utils.checks import (
     check_integer,
     check_names,
     check_path,
+    check_sequence,
 )
 
 # Largest class id: each class has a name and an embedding.
@@ -100,10 +101,14 @@ class FileSource(VideoSource):
         skipped: collections.abc.Iterable[SkippedFile] = (),
         geometry: str = "display",
     ):
-        if not isinstance(files, collections.abc.Iterable):
-            files = [files]
-        self.files = [check_instance("files", f, VideoFile) for f in files]
-        self.skipped = list(skipped)
+        self.files = [
+            check_instance("files", file, VideoFile)
+            for file in check_sequence("files", files)
+        ]
+        self.skipped = [
+            check_instance("skipped", file, SkippedFile)
+            for file in check_sequence("skipped", skipped)
+        ]
         if not self.files:
             raise ValueError(
                 "A source needs at least one file. Received: files=[]"

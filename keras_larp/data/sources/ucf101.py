@@ -92,6 +92,8 @@ class UCF101(FileSource):
         check_integer("fold", fold, 1, 3)
         check_choice("on_error", on_error, ("raise", "skip"))
         root = check_path("root", root)
+        if split_lists is not None:
+            split_lists = check_path("split_lists", split_lists)
         found, skipped = _list_files(root)
         files, self.num_missing = found, 0
         if split != "all":

@@ -53,7 +53,14 @@ def count_frames(path: str | os.PathLike) -> int:
     keras_larp.data.count_frames("v_Archery_g01_c01.avi")
     ```
     """
-    return index_frames(check_path("path", path)).num_frames
+    return index_frames(_check_path(path)).num_frames
+
+
+def _check_path(path):
+    # Invalid names of files are those of videos that cannot be read.
+    if not isinstance(path, str | os.PathLike):
+        check_path("path", path)
+    return path
 
 
 def read_clip(
@@ -146,7 +153,7 @@ def read_frames(
     frames.shape  # (3, 240, 320, 3)
     ```
     """
-    path = os.fspath(check_path("path", path))
+    path = os.fspath(_check_path(path))
     if image_size is not None:
         image_size = check_integer("image_size", image_size, 1)
     check_choice("geometry", geometry, GEOMETRIES)

@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_larp.models.i3d import check_clips
 from keras_larp.utils.arrays import to_numpy
+from keras_larp.utils.checks import check_instance
 from keras_larp.utils.downloads import fetch_file
 from keras_larp.utils.fingerprints import file_sha256
 from keras_larp.utils.optional_imports import require
@@ -73,6 +74,8 @@ class TorchScriptI3D:
                 "or pass the output of `sha256sum` for your own. Received: "
                 f"sha256=None for {source}"
             )
+        if device is not None:
+            check_instance("device", device, str)
         torch = require("torch", "torch")
         path = fetch_file(source, sha256, hint=DOWNLOAD_HINT)
         if device is None:

@@ -66,14 +66,14 @@ def folder():
 
     atexit.register(shutil.rmtree, root, ignore_errors=True)
     video = (255 * random_floats(6, 16, 16, 3)).astype("uint8")
-    for name in ("cats/a.mp4", "cats/b.mp4", "dogs/c.mp4"):
-        data.write_video(root / "videos" / name, video)
+    names_ = ["videos/cats/a.mp4", "videos/cats/b.mp4", "videos/dogs/c.mp4"]
+    names_ += ["ucf101/Archery/v_Archery_g08_c01.avi"]
+    names_ += ["k600/cats/a_000000_000010.mp4"]
+    for name in names_:
+        data.write_video(root / name, video)
     lines = ["path,label", "cats/a.mp4,cats", "dogs/c.mp4,dogs"]
     (root / "videos.csv").write_text("\n".join(lines) + "\n")
-    lines = [
-        "label,youtube_id,time_start,time_end,split",
-        "cats,a,0,10,train",
-    ]
+    lines = ["path,action", "cats/a_000000_000010.mp4,cats"]
     (root / "k600.csv").write_text("\n".join(lines) + "\n")
     data.write_token_dataset(root / "tokens", shapes(), tokenizer())
     return root
@@ -130,6 +130,34 @@ def _sources():
         },
     )
     yield (
+        data.Kinetics600,
+        lambda: {"root": folder() / "k600", "csv_file": folder() / "k600.csv"},
+        {
+            "root": existing_path(),
+            "csv_file": existing_path(),
+            "class_names": names(optional=True),
+            "on_error": ON_ERROR,
+            "geometry": GEOMETRY,
+        },
+    )
+    yield (
+        data.UCF101,
+        lambda: {"root": folder() / "ucf101"},
+        {
+            "root": existing_path(),
+            "split": choice("train", "test", "all"),
+            "fold": integer(1, 3),
+            "split_lists": existing_path(optional=True),
+            "on_error": ON_ERROR,
+            "geometry": GEOMETRY,
+        },
+    )
+    yield (
+        data.set_video_limits,
+        dict,
+        {"max_frame_pixels": COUNT, "max_decoded_pixels": COUNT},
+    )
+    yield (
         data.CachedSource,
         lambda: {"source": shapes()},
         {"source": SOURCE, "image_size": COUNT},
@@ -149,6 +177,7 @@ def _sources():
             "files": instance(),
             "root": path(optional=True),
             "class_names": names(),
+            "skipped": instance(),
             "geometry": GEOMETRY,
         },
     )

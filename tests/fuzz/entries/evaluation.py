@@ -5,9 +5,11 @@ import functools
 import numpy as np
 from fuzz.bad_values import (
     TEXT,
+    TEXT_OR_NONE,
     Kind,
     boolean,
     choice,
+    existing_path,
     floats,
     function,
     ids,
@@ -144,6 +146,12 @@ def _functions():
     )
 
 
+def _damaged_file():
+    path_ = folder() / "i3d.pt"
+    path_.write_bytes(b"not weights")
+    return path_
+
+
 def entries():
     yield Entry(
         "evaluation.EvaluationClips",
@@ -195,6 +203,29 @@ def entries():
         evaluation.ClipClassifier,
         lambda: {"num_classes": 12},
         {"num_classes": POSITIVE, "seed": SEED},
+    )
+    yield Entry(
+        "evaluation.i3d_features",
+        evaluation.i3d_features,
+        lambda: {"source": _damaged_file()},
+        {
+            "source": existing_path(),
+            "sha256": TEXT_OR_NONE,
+            "epsilon": number("(0, inf)"),
+        },
+        can_run=False,
+    )
+    yield Entry(
+        "evaluation.load_or_train_classifier",
+        evaluation.load_or_train_classifier,
+        lambda: {"train": shapes(), "test": shapes(), "num_frames": 4},
+        {
+            "train": SOURCE,
+            "test": SOURCE,
+            "path": path(optional=True),
+            "num_frames": POSITIVE,
+        },
+        can_run=False,
     )
     yield Entry(
         "evaluation.class_features",

@@ -200,4 +200,5 @@ def entries():
             functools.partial(_run, command),
             dict,
             kinds,
+            can_run=False,
         )

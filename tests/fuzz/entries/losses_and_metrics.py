@@ -2,12 +2,15 @@
 
 import numpy as np
 from fuzz.bad_values import (
+    TEXT,
+    TEXT_OR_NONE,
     choice,
     floats,
     function,
     ids,
     instance,
     integer,
+    number,
     path,
 )
 from fuzz.entries.layers import ONES, WEIGHTS, B, N, random_floats, random_ids
@@ -35,14 +38,19 @@ def _statistics(features=None):
 
 
 def entries():
-    logits = floats(B, 1, mentions=("sample_weight",))
+    logits = floats(B, 1, mentions=("sample_weight", "noise"))
     pair = {"logits_real": _logits(), "logits_fake": _logits()}
     weighted = {"sample_weight": ONES}
     yield Entry(
         "losses.discriminator_loss",
         losses.discriminator_loss,
-        lambda: {**pair, **weighted, "kind": "hinge"},
+        lambda: {
+            **pair,
+            **weighted,
+            "noise": (_logits(), _logits()),
+        },
         {
+            "noise": instance(optional=True),
             "logits_real": logits,
             "logits_fake": logits,
             "kind": choice(*LOSSES, mentions=("adversarial loss",)),
@@ -66,6 +74,8 @@ def entries():
         {
             "logits_real": logits,
             "logits_fake": logits,
+            "average_real": number("(-inf, inf)"),
+            "average_fake": number("(-inf, inf)"),
             "sample_weight": WEIGHTS,
         },
     )
@@ -124,6 +134,12 @@ def entries():
         {"token_ids": ids(K, any_rank=True, mentions=("ids",))},
     )
     yield Entry(
+        "metrics.FeatureStatistics",
+        metrics.FeatureStatistics,
+        dict,
+        {"extractor": TEXT},
+    )
+    yield Entry(
         "metrics.FeatureStatistics.update",
         lambda features: _statistics(random_floats(4, 3)).update(features),
         lambda: {"features": random_floats(8, 3)},
@@ -144,8 +160,8 @@ def entries():
     yield Entry(
         "metrics.FrechetVideoDistance",
         metrics.FrechetVideoDistance,
-        lambda: {"feature_extractor": _mean_colors},
-        {"feature_extractor": function()},
+        lambda: {"feature_extractor": _mean_colors, "extractor_name": "a"},
+        {"feature_extractor": function(), "extractor_name": TEXT_OR_NONE},
     )
     yield Entry(
         "metrics.frechet_distance",

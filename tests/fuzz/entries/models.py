@@ -40,6 +40,7 @@ VIDEO = floats(None, 4, 16, 16, 3, unit=True, mentions=("clips", "input"))
 TOKENS = ids(32, None, 6, mentions=("token ids", "tokens", "input"))
 COUNT = integer(1, optional=True)
 
+SIZES = {"patch_size": (2, 8, 8), "decoder_patch_size": (2, 8, 8)}
 PRIOR = {
     "code_dim": POSITIVE,
     "num_layers": POSITIVE,
@@ -76,6 +77,7 @@ TOKENIZER = {
     "num_frames": POSITIVE,
     "image_size": POSITIVE,
     "patch_size": integers(3),
+    "decoder_patch_size": integers(3, optional=True),
     "num_tokens": POSITIVE,
     "codebook_size": integer(2),
     "code_dim": POSITIVE,
@@ -203,7 +205,7 @@ def _prior():
 def _constructors():
     yield models.ARPrior, {"num_layers": 1, "max_length": 8}, PRIOR
     yield tiny_generator, {}, GENERATOR
-    yield tiny_tokenizer, {"patch_size": (2, 8, 8)}, TOKENIZER
+    yield tiny_tokenizer, SIZES, TOKENIZER
     yield tiny_discriminator, {"patch_size": (2, 8, 8)}, DISCRIMINATOR
     yield models.LPIPS, {}, {"chunk_size": COUNT, "seed": SEED}
     yield models.I3D, {}, {"epsilon": ABOVE_ZERO}

@@ -1,10 +1,13 @@
 """Entries of callbacks, schedules, recipes and presets."""
 
+import functools
 import pathlib
 import tempfile
 
 import numpy as np
 from fuzz.bad_values import (
+    TEXT,
+    TEXT_OR_NONE,
     Kind,
     boolean,
     choice,
@@ -16,6 +19,7 @@ from fuzz.bad_values import (
     number,
     path,
 )
+from fuzz.entries.data import folder as data_folder
 from fuzz.entries.data import shapes
 from fuzz.entries.models import tokenizer
 from fuzz.entry import Entry
@@ -188,20 +192,36 @@ def _presets():
         "presets.load",
         presets.load,
         {"preset": folder},
-        {"preset": existing_path()},
+        {
+            "preset": existing_path(),
+            "expected": instance(optional=True),
+            "revision": TEXT_OR_NONE,
+        },
     )
     yield (
         "presets.load_i3d",
         presets.load_i3d,
         None,
-        {"source": existing_path()},
+        {"source": existing_path(), "sha256": TEXT_OR_NONE},
     )
     yield (
         "presets.TorchScriptI3D",
         presets.TorchScriptI3D,
         None,
-        {"source": existing_path()},
+        {
+            "source": existing_path(),
+            "sha256": TEXT,
+            "device": TEXT_OR_NONE,
+        },
     )
+
+
+@functools.cache
+def _damaged_file():
+    """A file that is no weight file, to call functions with another error."""
+    path_ = data_folder() / "weights.pt"
+    path_.write_bytes(b"not weights")
+    return path_
 
 
 def entries():
@@ -209,5 +229,7 @@ def entries():
         package = cls.__module__.split(".")[1]
         yield Entry(f"{package}.{cls.__name__}", cls, lambda v=valid: v, kinds)
     for name, function_, valid, kinds in (*_recipes(), *_presets()):
-        if valid is not None:
-            yield Entry(name, function_, lambda v=valid: v, kinds)
+        can_run = valid is not None
+        if valid is None:
+            valid = {"source": _damaged_file()}
+        yield Entry(name, function_, lambda v=valid: v, kinds, can_run)
