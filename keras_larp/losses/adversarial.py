@@ -163,7 +163,9 @@ def check_kind(kind):
 
 
 def _check_noise(noise, logits_real, logits_fake):
-    if not isinstance(noise, list | tuple) or len(noise) != 2:
+    # A pair, or a tensor of both.
+    is_pair = isinstance(noise, list | tuple) or hasattr(noise, "shape")
+    if not is_pair or len(noise) != 2:
         raise ValueError(
             "`noise` must be a pair of tensors, for real and reconstructed "
             f"clips. Received: noise={noise!r}"[:200]

@@ -131,11 +131,15 @@ def _sources():
     )
     yield (
         data.Kinetics600,
-        lambda: {"root": folder() / "k600", "csv_file": folder() / "k600.csv"},
+        lambda: {
+            "root": folder() / "k600",
+            "csv_file": folder() / "k600.csv",
+            "class_names": ["cats"],
+        },
         {
             "root": existing_path(),
             "csv_file": existing_path(),
-            "class_names": names(optional=True),
+            "class_names": names(),
             "on_error": ON_ERROR,
             "geometry": GEOMETRY,
         },
