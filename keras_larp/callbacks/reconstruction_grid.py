@@ -59,7 +59,7 @@ class ReconstructionGrid(keras.callbacks.Callback):
         if not hasattr(clips, "shape"):
             if not isinstance(clips, collections.abc.Iterable):
                 clips = [clips]
-            batch = next(iter(clips))
+            batch = next(iter(clips), None)
             clips = batch[0] if isinstance(batch, tuple | list) else batch
         check_tensor("clips", clips, (None, None, None, None, 3))
         check_unit_range(clips, "ReconstructionGrid")

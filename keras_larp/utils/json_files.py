@@ -32,6 +32,11 @@ def read_text(path: str | os.PathLike[str]) -> str:
             f"{path} is not a text file in UTF-8: {error}. Save it with this "
             "encoding, or restore it from a copy."
         ) from error
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # An error while reading does not name the file.
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
 def read_json(

@@ -21,7 +21,7 @@ _REFUSALS = (
     UsageError,
 )
 _RECEIVED = re.compile(
-    r"received|got|found|of type|not exist|no such|expected one|should be one"
+    r"received|got|found|of type|not exist|not a file|no such|expected one|should be one"
     r"|could not interpret",
     re.IGNORECASE,
 )
