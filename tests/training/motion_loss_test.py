@@ -28,8 +28,8 @@ def pixel_loss(video, reconstruction, weight, kind="l1", sample_weight=None):
     zero = ops.zeros(())
     codes = dict.fromkeys(("loss", "commitment_loss", "codebook_loss"), zero)
     codes["sample_weight"] = sample_weight
-    video = ops.convert_to_tensor(video)
-    return model.loss_terms(video, reconstruction, codes)["pixel_loss"]
+    pair = (ops.convert_to_tensor(x) for x in (video, reconstruction))
+    return model.loss_terms(*pair, codes)["pixel_loss"]
 
 
 def test_moving_pixels_weigh_more_and_the_mean_weight_is_one():
