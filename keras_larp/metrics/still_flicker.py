@@ -44,7 +44,7 @@ def still_flicker(
     ```
     """
     check_motion_inputs("still_flicker", videos, reconstructions)
-    return masked_flicker(reconstructions, _still_pairs(videos, threshold))
+    return masked_flicker(reconstructions, still_pairs(videos, threshold))
 
 
 def masked_flicker(videos: Tensor, mask: Tensor) -> Tensor:
@@ -61,8 +61,19 @@ def masked_flicker(videos: Tensor, mask: Tensor) -> Tensor:
     return mean_of_pixels(ops.abs(videos[:, 1:] - videos[:, :-1]), mask)
 
 
-def _still_pairs(videos, threshold):
-    """Which pixels move in neither frame of consecutive ones."""
+def still_pairs(videos: Tensor, threshold: float = THRESHOLD) -> Tensor:
+    """Which pixels move in neither of two consecutive frames.
+
+    Args:
+        videos: Float tensor `(B, T, H, W, C)`.
+        threshold: Float in (0, 1). Defaults to 0.1.
+
+    Returns:
+        Boolean tensor `(B, T - 1, H, W, 1)`.
+
+    Raises:
+        ValueError: If clips have a single frame.
+    """
     if videos.shape[1] < 2:
         raise ValueError(
             "Flicker needs clips of at least 2 frames. Received: "
@@ -106,7 +117,7 @@ class StillFlicker(Mean):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         check_motion_inputs("still_flicker", y_true, y_pred)
-        still = _still_pairs(y_true, self.threshold)
+        still = still_pairs(y_true, self.threshold)
         flicker = masked_flicker(y_pred, still)
         return super().update_state(
             *defined_values(flicker, still, sample_weight)

@@ -48,7 +48,7 @@ def test_difference_of_the_threshold_is_no_motion():
 
 def test_moving_psnr_covers_all_channels_of_moving_pixels_only():
     video = moving_dot(2)
-    reconstruction = np.full_like(video, 0.5)  # Wrong where nothing moves.
+    reconstruction = np.full_like(video, 0.5)  # Wrong for still pixels.
     moving = np.eye(4, dtype=bool).reshape(4, 2, 2)
     reconstruction[:, moving] = video[:, moving]
     reconstruction[0, moving, 1] += 0.3  # One of three channels.
