@@ -82,7 +82,7 @@ def check_command(line):
     module = re.sub("[- ]", "_", name)
     command = importlib.import_module(f"keras_larp.cli.{module}")
     rest = copy.deepcopy(command.FLAGS)([name, *arguments])
-    assert len(rest) == 1 + hasattr(command, "POSITIONAL"), line
+    assert len(rest) == 1 + len(getattr(command, "POSITIONAL", ())), line
 
 
 @pytest.mark.once

@@ -24,8 +24,8 @@ def run(
 
     Args:
         command: Module with `FLAGS`, a `flags.FlagValues`, and
-            `main(values)`. If it has `POSITIONAL`, the name of a flag, that
-            flag can also be passed as a positional argument.
+            `main(values)`. If it has `POSITIONAL`, names of flags, those
+            flags can also be passed as positional arguments.
         arguments: List of strings. `None` selects the arguments of the
             process. Defaults to `None`.
         name: String. Name of the command in messages. `None` selects the name
@@ -47,8 +47,11 @@ def run(
             message = "; ".join(str(error).splitlines())
             raise UsageError(f"{message}. See {name} --help.") from error
         _check_finite(command.FLAGS, name)
-        if len(rest) == 2 and hasattr(command, "POSITIONAL"):
-            command.FLAGS[command.POSITIONAL].parse(rest.pop())
+        positional = getattr(command, "POSITIONAL", ())
+        if len(rest) == 1 + len(positional):
+            for flag, value in zip(positional, rest[1:], strict=True):
+                command.FLAGS[flag].parse(value)
+            rest = rest[:1]
         if len(rest) > 1:
             raise UsageError(
                 f"Unexpected argument {rest[1]!r}; flags start with --. See "

@@ -143,16 +143,19 @@ def load_tokenizer_and_extractor(
     return tokenizer, extractor
 
 
-def load_classifier(values: flags.FlagValues, num_frames: int):
+def load_classifier(
+    values: flags.FlagValues, num_frames: int, motion_only: bool = False
+):
     """Loads the classifier of the data's classes, or trains and saves it."""
-    path = pathlib.Path(values.output) / "classifier.weights.h5"
-    if "classifier" in values and values.classifier:
-        path = values.classifier
+    flag = "motion_classifier" if motion_only else "classifier"
+    path = pathlib.Path(values.output) / f"{flag}.weights.h5"
+    if flag in values and values[flag].value:
+        path = values[flag].value
     sources = data_flags.make_classified_sources(
         values, num_frames, keras_larp.evaluation.small_video_network.IMAGE_SIZE
     )
     return keras_larp.evaluation.load_or_train_classifier(
-        *sources, path, num_frames
+        *sources, path, num_frames, motion_only=motion_only
     )
 
 

@@ -37,6 +37,20 @@ flags.DEFINE_bool(
     "assigns to the requested class.",
     flag_values=FLAGS,
 )
+flags.DEFINE_bool(
+    "motion_fidelity",
+    False,
+    "Report the same fraction of a classifier that sees only the differences "
+    "between frames, so that a background does not suffice for it.",
+    flag_values=FLAGS,
+)
+flags.DEFINE_string(
+    "motion_classifier",
+    None,
+    "Weights file of the classifier for --motion_fidelity, as --classifier. "
+    "If omitted, motion_classifier.weights.h5 in --output.",
+    flag_values=FLAGS,
+)
 model_flags.define_generator(FLAGS)
 model_flags.define_sampling(FLAGS, guided=True)
 evaluate_flags.define(FLAGS, "runs/generation", num_clips=10_000)
@@ -54,10 +68,14 @@ def main(values: flags.FlagValues) -> None:
     tokenizer, extractor = evaluate_flags.load_tokenizer_and_extractor(
         values, default="random"
     )
-    classifier = None
+    classifier = motion_classifier = None
     if values.class_fidelity:
         classifier = evaluate_flags.load_classifier(
             values, tokenizer.num_frames
+        )
+    if values.motion_fidelity:
+        motion_classifier = evaluate_flags.load_classifier(
+            values, tokenizer.num_frames, motion_only=True
         )
     training = evaluate_flags.choose_clips(
         values, "train", tokenizer, "windows"
@@ -85,6 +103,7 @@ def main(values: flags.FlagValues) -> None:
         extractor,
         model_flags.sampling_options(values),
         classifier,
+        motion_classifier,
         settings=settings,
         **options,
     )

@@ -17,8 +17,8 @@ flags.DEFINE_string(
     flag_values=FLAGS,
 )
 evaluate_flags.define_report(FLAGS)
-# The flag that can be passed as a positional argument.
-POSITIONAL = "folder"
+# Flags that can be passed as positional arguments, in this order.
+POSITIONAL = ("folder",)
 
 
 def main(values: flags.FlagValues) -> None:

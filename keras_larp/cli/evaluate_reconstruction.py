@@ -4,8 +4,8 @@
         --tokenizer=larp_l_long_tokenizer --lpips=lpips_vgg16 \\
         --i3d=i3d_pretrained_400.pt --output=runs/rfvd
 
-The command reports MSE, PSNR, SSIM and codebook usage, LPIPS with --lpips, and
-rFVD with --i3d.
+The command reports MSE, PSNR, SSIM, PSNR of moving pixels, flicker of still
+ones and codebook usage, LPIPS with --lpips, and rFVD with --i3d.
 """
 
 from absl import flags

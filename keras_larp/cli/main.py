@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate generation": "Compare generated clips with real ones.",
     "evaluate frame-prediction": "Compare continued clips with real ones.",
     "evaluate merge": "Merge the shards of an evaluation.",
+    "evaluate compare": "Compare two evaluations, with intervals.",
     "convert": "Convert a preset or a checkpoint to a preset folder.",
     "plot-run": "Plot the training curves of a run.",
 }

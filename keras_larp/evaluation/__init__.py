@@ -5,6 +5,15 @@ from keras_larp.evaluation.clip_classifier import (
     class_features,
     load_or_train_classifier,
 )
+from keras_larp.evaluation.comparison import (
+    MetricComparison,
+    compare_evaluations,
+)
+from keras_larp.evaluation.comparison_report import (
+    comparison_grid,
+    comparison_table,
+    comparison_verdict,
+)
 from keras_larp.evaluation.evaluate import (
     evaluate_frame_prediction,
     evaluate_generation,
@@ -33,9 +42,14 @@ __all__ = [
     "ClipClassifier",
     "EvaluationClips",
     "FeatureExtractor",
+    "MetricComparison",
     "append_to_report",
     "class_features",
     "codebook_usage_by_position",
+    "compare_evaluations",
+    "comparison_grid",
+    "comparison_table",
+    "comparison_verdict",
     "evaluate_frame_prediction",
     "evaluate_generation",
     "evaluate_reconstruction",

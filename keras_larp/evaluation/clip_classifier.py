@@ -14,7 +14,12 @@ from keras_larp.evaluation.small_video_network import (
     SmallVideoNetwork,
 )
 from keras_larp.utils.array_files import hdf5_shapes
-from keras_larp.utils.checks import check_instance, check_integer, check_path
+from keras_larp.utils.checks import (
+    check_boolean,
+    check_instance,
+    check_integer,
+    check_path,
+)
 from keras_larp.utils.files import atomic_write, check_free_space
 from keras_larp.utils.fingerprints import model_fingerprint
 from keras_larp.utils.locks import lock_path
@@ -33,6 +38,9 @@ class ClipClassifier(keras.Model):
         num_classes: Integer. Number of classes.
         seed: Integer. Seed of the initial weights, which are equal on every
             backend. Defaults to 0.
+        motion_only: Boolean. Whether to classify the differences between
+            consecutive frames, in which the background of a fixed camera is
+            invisible. Requires at least two frames. Defaults to `False`.
 
     Attributes:
         network: `SmallVideoNetwork` that computes the features.
@@ -53,10 +61,13 @@ class ClipClassifier(keras.Model):
     ```
     """
 
-    def __init__(self, num_classes, seed=0, name="clip_classifier"):
+    def __init__(
+        self, num_classes, seed=0, motion_only=False, name="clip_classifier"
+    ):
         super().__init__(name=name, dtype="float32")
         self.num_classes = check_integer("num_classes", num_classes, 1)
         self.seed = check_integer("seed", seed, 0)
+        self.motion_only = check_boolean("motion_only", motion_only)
         self.network = SmallVideoNetwork(seed)
         self.head = layers.Dense(
             num_classes, kernel_initializer="zeros", dtype="float32"
@@ -65,7 +76,7 @@ class ClipClassifier(keras.Model):
         self.accuracy_weight = self.add_weight(
             shape=(), initializer="zeros", trainable=False, name="accuracy"
         )
-        # Checksum of the names of the classes.
+        # Checksum of the names of the classes and of the input.
         self.classes_weight = self.add_weight(
             shape=(),
             initializer="zeros",
@@ -80,14 +91,39 @@ class ClipClassifier(keras.Model):
         return round(float(ops.convert_to_numpy(self.accuracy_weight)), 6)
 
     def call(self, videos):
+        if self.motion_only:
+            videos = frame_differences(videos)
         return self.head(self.network(videos))
 
     def get_config(self):
         return {
             "num_classes": self.num_classes,
             "seed": self.seed,
+            "motion_only": self.motion_only,
             "name": self.name,
         }
+
+
+def frame_differences(videos: Any) -> Any:
+    """Returns the differences of consecutive frames, mapped to [0, 1].
+
+    Args:
+        videos: Float tensor `(B, T, H, W, C)` in [0, 1].
+
+    Returns:
+        float32 tensor `(B, T - 1, H, W, C)`. Pixels that do not change are
+        0.5.
+
+    Raises:
+        ValueError: If clips have a single frame.
+    """
+    if videos.shape[1] < 2:
+        raise ValueError(
+            "A classifier of motion needs clips of at least 2 frames. "
+            f"Received: shape={tuple(videos.shape)}"
+        )
+    videos = ops.cast(videos, "float32")
+    return (videos[:, 1:] - videos[:, :-1] + 1.0) / 2.0
 
 
 def load_or_train_classifier(
@@ -96,6 +132,7 @@ def load_or_train_classifier(
     path: str | os.PathLike | None = None,
     num_frames: int = 16,
     verbose: int | str = 0,
+    motion_only: bool = False,
 ) -> ClipClassifier:
     """Returns a trained `ClipClassifier`, loading it from a file if it exists.
 
@@ -111,6 +148,7 @@ def load_or_train_classifier(
             read from this file, or written to it if it does not exist.
         num_frames: Integer. Number of frames per clip. Defaults to 16.
         verbose: As in `keras.Model.fit`. Defaults to 0.
+        motion_only: Boolean. See `ClipClassifier`. Defaults to `False`.
 
     Returns:
         A `ClipClassifier`.
@@ -140,7 +178,7 @@ def load_or_train_classifier(
             f"{len(names[0])} training classes and {len(names[1])} test classes"
         )
     if path is None:
-        return _train(train, test, num_frames, verbose)
+        return _train(train, test, num_frames, verbose, motion_only)
     if not path.name.endswith(".weights.h5"):
         raise ValueError(
             "The name of a classifier's weight file must end in .weights.h5. "
@@ -149,11 +187,11 @@ def load_or_train_classifier(
     # Of several processes, one trains the classifier, and the others wait.
     with lock_path(path, wait=True):
         if not path.exists():
-            classifier = _train(train, test, num_frames, verbose)
+            classifier = _train(train, test, num_frames, verbose, motion_only)
             with atomic_write(path) as temporary:
                 check_free_space(path.parent, classifier.weights)
                 classifier.save_weights(temporary)
-    classifier = ClipClassifier(len(names[0]))
+    classifier = ClipClassifier(len(names[0]), motion_only=motion_only)
     try:
         hdf5_shapes(path, "Remove the file.")
         classifier.load_weights(path)
@@ -162,19 +200,21 @@ def load_or_train_classifier(
             f"{path} does not hold a classifier of {len(names[0])} classes. "
             f"Choose another path to train one. ({error})"
         ) from error
-    if int(ops.convert_to_numpy(classifier.classes_weight)) != _checksum(
-        names[0]
-    ):
+    stored = int(ops.convert_to_numpy(classifier.classes_weight))
+    if stored != _checksum(names[0], motion_only):
+        is_other_kind = stored == _checksum(names[0], not motion_only)
         raise ValueError(
             f"{path} holds a classifier of {len(names[0])} classes with other "
-            "names. Choose another path to train one."
+            f"{'input' if is_other_kind else 'names'}. Choose another path to "
+            f"train one. Received: motion_only={motion_only}"
         )
     return classifier
 
 
-def _checksum(class_names):
-    """Returns a 31-bit checksum of a list of names."""
-    return zlib.crc32("\n".join(map(str, class_names)).encode()) >> 1
+def _checksum(class_names, motion_only):
+    """Returns a 31-bit checksum of the classes and the kind of input."""
+    lines = [*map(str, class_names), *["(motion only)"] * motion_only]
+    return zlib.crc32("\n".join(lines).encode()) >> 1
 
 
 def class_features(classifier: ClipClassifier) -> FeatureExtractor:
@@ -202,8 +242,8 @@ def class_features(classifier: ClipClassifier) -> FeatureExtractor:
     return FeatureExtractor(classifier.network, name, "class_frechet_distance")
 
 
-def _train(train, test, num_frames, verbose):
-    classifier = ClipClassifier(len(train.class_names))
+def _train(train, test, num_frames, verbose, motion_only):
+    classifier = ClipClassifier(len(train.class_names), motion_only=motion_only)
     clips, labels = _clips(train, num_frames)
     classifier.compile(
         optimizer=keras.optimizers.Adam(3e-3),
@@ -225,9 +265,10 @@ def _train(train, test, num_frames, verbose):
     clips, labels = _clips(test, num_frames)
     accuracy = np.mean(predicted_classes(classifier, clips) == labels)
     classifier.accuracy_weight.assign(np.float32(accuracy))
-    classifier.classes_weight.assign(np.int32(_checksum(train.class_names)))
+    checksum = _checksum(train.class_names, motion_only)
+    classifier.classes_weight.assign(np.int32(checksum))
     # A new model has the weights without the training state.
-    trained = ClipClassifier(classifier.num_classes)
+    trained = ClipClassifier(classifier.num_classes, motion_only=motion_only)
     trained.set_weights(classifier.get_weights())
     return trained
 

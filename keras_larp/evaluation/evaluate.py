@@ -18,6 +18,11 @@ from keras_larp.evaluation.clip_classifier import (
 )
 from keras_larp.evaluation.evaluation_clips import EvaluationClips
 from keras_larp.evaluation.feature_extractor import FeatureExtractor
+from keras_larp.evaluation.motion_rows import (
+    generation_rows,
+    prediction_rows,
+    reconstruction_rows,
+)
 from keras_larp.evaluation.shards import check_shard, write_shard
 from keras_larp.evaluation.small_video_network import resize_frames
 from keras_larp.metrics import psnr, ssim
@@ -51,8 +56,10 @@ def evaluate_reconstruction(
 ) -> pathlib.Path:
     """Compares clips with their reconstructions by a tokenizer.
 
-    It measures MSE, PSNR, SSIM and codebook usage, and the perceptual and
-    Fréchet distances if their models are given.
+    It measures MSE, PSNR, SSIM, PSNR of moving pixels, flicker of still ones
+    and codebook usage, and the perceptual and Fréchet distances if their
+    models are given. `median_frame_PSNR` and its value for moving pixels are
+    those of a reconstruction that repeats the median frame of each clip.
 
     Args:
         folder: String or path. Folder of the evaluation, which the shard is
@@ -137,6 +144,8 @@ def evaluate_reconstruction(
                 "token_ids": to_numpy(token_ids),
                 **_pixel_metrics(videos, reconstructions),
             }
+            if tokenizer.num_frames > 1:
+                rows |= reconstruction_rows(videos, reconstructions)
             if perceptual_model is not None:
                 rows["LPIPS"] = to_numpy(
                     perceptual_model(videos, reconstructions)
@@ -172,6 +181,7 @@ def evaluate_generation(
     feature_extractor: FeatureExtractor,
     generate_options: dict | None = None,
     classifier: ClipClassifier | None = None,
+    motion_classifier: ClipClassifier | None = None,
     batch_size: int = 8,
     shard: tuple[int, int] = (0, 1),
     save_videos: bool = False,
@@ -180,6 +190,9 @@ def evaluate_generation(
     verbose: int = 1,
 ) -> pathlib.Path:
     """Compares generated clips with real ones by a Fréchet distance.
+
+    It also measures, for both, the fraction of moving pixels and the flicker
+    of still ones.
 
     Args:
         folder: String or path. Folder of the evaluation, which the shard is
@@ -197,6 +210,9 @@ def evaluate_generation(
         classifier: Optional `ClipClassifier`. Adds the fraction of generated
             clips that it assigns to their class to the results. Clips without
             a class (-1) do not count.
+        motion_classifier: Optional `ClipClassifier`, built with
+            `motion_only=True`. Adds the same fraction of a classifier that
+            sees only the differences between frames.
         batch_size: As in `evaluate_reconstruction`.
         shard: As in `evaluate_reconstruction`.
         save_videos: Boolean. Whether to also write the generated clips.
@@ -253,27 +269,32 @@ def evaluate_generation(
         "generator_sha256": model_fingerprint(generator),
         "extractors": {distance: feature_extractor.name},
     }
-    if classifier is not None:
-        settings["classifier_sha256"] = model_fingerprint(classifier)
-        settings["classifier_accuracy"] = classifier.accuracy
+    classifiers = {"": classifier, "motion_": motion_classifier}
+    classifiers = {p: c for p, c in classifiers.items() if c is not None}
+    for prefix, model in classifiers.items():
+        settings[f"{prefix}classifier_sha256"] = model_fingerprint(model)
+        settings[f"{prefix}classifier_accuracy"] = model.accuracy
 
-    def measure_fidelity(name, videos, class_ids):
-        """Whether each clip with a class is assigned to it."""
+    def measure_clips(videos, class_ids, suffix=""):
+        """Motion, and whether each clip with a class is assigned to it."""
+        rows, count = {}, len(class_ids)
+        if tokenizer.num_frames > 1:
+            rows = generation_rows(videos, suffix)
+            rows = {name: row[:count] for name, row in rows.items()}
         has_class = class_ids >= 0
         if not has_class.any():
-            return {}
-        predicted = predicted_classes(classifier, videos)[: len(class_ids)]
-        return {name: (predicted == class_ids)[has_class]}
+            return rows
+        for prefix, model in classifiers.items():
+            predicted = predicted_classes(model, videos)[:count]
+            name = f"{prefix}class_fidelity{suffix}"
+            rows[name] = (predicted == class_ids)[has_class]
+        return rows
 
     def measure_real(videos, classes, indices):
         count = len(indices)
         videos = pad_batch(videos, batch_size)
         rows = {f"real_{distance}": feature_extractor(videos)[:count]}
-        if classifier is not None:
-            rows |= measure_fidelity(
-                "class_fidelity_of_real_clips", videos, classes
-            )
-        return rows
+        return rows | measure_clips(videos, classes, "_of_real_clips")
 
     def measure_generated(indices, folder):
         class_ids = labels[indices.start : indices.stop]
@@ -288,8 +309,7 @@ def evaluate_generation(
         videos = to_numpy(videos)
         padded = pad_batch(videos, batch_size)
         rows = {f"generated_{distance}": feature_extractor(padded)[:count]}
-        if classifier is not None:
-            rows |= measure_fidelity("class_fidelity", padded, class_ids)
+        rows |= measure_clips(padded, class_ids)
         if save_videos:
             for index, video in zip(indices, videos, strict=True):
                 data.write_video(_video_path(folder, index), video)
@@ -337,7 +357,11 @@ def evaluate_frame_prediction(
     """Predicts clips from their first frames and compares with the originals.
 
     As in the paper, the Fréchet distance compares complete clips, whose first
-    frames are decoded from tokens. PSNR covers the predicted frames only.
+    frames are decoded from tokens. PSNR covers the predicted frames only, all
+    pixels and moving ones. Results with the prefixes `last_frame_` and
+    `linear_extrapolation_` are those of two predictions without a model: the
+    last known frame, repeated, and the change between the last two known
+    frames, continued.
 
     Args:
         folder: String or path. Folder of the evaluation, which the shard is
@@ -434,9 +458,8 @@ def evaluate_frame_prediction(
                 np.clip(to_numpy(resize_frames(x, compare_size)), 0.0, 1.0)
                 for x in (videos, predicted)
             ]
-            predicted_parts = [x[:, num_condition_frames:] for x in pair]
             rows = {
-                "PSNR_of_predicted_frames": to_numpy(psnr(*predicted_parts)),
+                **prediction_rows(*pair, num_condition_frames),
                 f"real_{distance}": feature_extractor(pair[0]),
                 f"generated_{distance}": feature_extractor(pair[1]),
             }

@@ -1,9 +1,11 @@
+import dataclasses
 import itertools
 import json
 import os
 
 import numpy as np
 
+from keras_larp.evaluation.motion_rows import PARTIAL_ROWS
 from keras_larp.evaluation.shards import (
     check_equal_settings,
     partial_path,
@@ -59,6 +61,41 @@ def merge(folder: str | os.PathLike) -> tuple[dict, dict]:
     ```
     """
     folder = check_path("folder", folder)
+    evaluation = read_evaluation(folder)
+    settings = evaluation.settings
+    path = folder / "results.json"
+    with lock_path(path, wait=True):
+        results = _results(folder, evaluation.rows, settings)
+        results["num_skipped_clips"] = evaluation.num_skipped_clips
+        text = json.dumps({"results": results, "settings": settings}, indent=2)
+        atomic_write_text(path, text + "\n")
+    return results, settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """The measurements of a complete evaluation.
+
+    Attributes:
+        rows: Dictionary of arrays with one row per clip, by name.
+        settings: Dictionary of everything that results depend on.
+        num_skipped_clips: Integer. Number of clips that did not decode, which
+            have no rows.
+    """
+
+    rows: dict[str, np.ndarray]
+    settings: dict
+    num_skipped_clips: int
+
+
+def read_evaluation(folder: str | os.PathLike) -> Evaluation:
+    """Reads all shards of an evaluation, in the order of their clips.
+
+    Raises:
+        FileNotFoundError: See `merge`.
+        ValueError: See `merge`.
+    """
+    folder = check_path("folder", folder)
     names, settings = _ordered_shards(folder)
     shards = {name: read_rows(folder / name, settings) for name in names}
     rows = {}
@@ -70,13 +107,7 @@ def merge(folder: str | os.PathLike) -> tuple[dict, dict]:
     num_skipped = sum(
         sum(descriptions[name]["skipped"].values()) for name in names
     )
-    path = folder / "results.json"
-    with lock_path(path, wait=True):
-        results = _results(folder, rows, settings)
-        results["num_skipped_clips"] = num_skipped
-        text = json.dumps({"results": results, "settings": settings}, indent=2)
-        atomic_write_text(path, text + "\n")
-    return results, settings
+    return Evaluation(rows, settings, num_skipped)
 
 
 def _check_row_shapes(folder, key, arrays):
@@ -155,7 +186,12 @@ def _results(folder, rows, settings):
                 codes.update_state(values[start : start + _CHUNK_SIZE])
             results |= {k: float(v) for k, v in codes.result().items()}
         elif values.ndim == 1:
-            results[key] = float(values.mean(dtype="float64"))
+            if key in PARTIAL_ROWS:
+                values = values[~np.isnan(values)]
+            # Without a value, such as PSNR of moving pixels of still clips,
+            # there is no result.
+            if len(values):
+                results[key] = float(values.mean(dtype="float64"))
     for distance, extractor_name in (settings.get("extractors") or {}).items():
         pair = []
         for kind in ("real", "generated"):

@@ -17,7 +17,7 @@ _PANELS = (
         "",
         ("quantizer_loss", "commitment_loss", "codebook_loss", "entropy_loss"),
     ),
-    ("PSNR", "decibels", ("psnr",)),
+    ("PSNR", "decibels", ("psnr", "moving_psnr")),
     ("SSIM", "", ("ssim",)),
     (
         "Codebook usage",

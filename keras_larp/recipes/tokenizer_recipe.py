@@ -129,6 +129,11 @@ class TokenizerRecipe(Recipe):
     pixel_loss_weight: float = setting.loss(
         1.0, "Weight of the pixel loss.", "loss.args.pixelloss_weight = 1"
     )
+    motion_loss_weight: float = setting.loss(
+        0.0,
+        "How much more a moving pixel counts in the pixel loss: 1 + "
+        "motion_loss_weight times as much as a still one.",
+    )
     perceptual_model: str | keras.Model | None = setting.loss(
         "lpips_vgg16",
         "Perceptual loss: an LPIPS preset, a file with VGG16 weights, or "
@@ -366,6 +371,7 @@ class TokenizerRecipe(Recipe):
             "prior_learning_rate_multiplier",
             "pixel_loss",
             "pixel_loss_weight",
+            "motion_loss_weight",
             "perceptual_loss_weight",
             "discriminator_every",
             "adversarial_loss",

@@ -4,7 +4,13 @@ from keras import ops
 from keras_larp.backend.clamp import clamp
 from keras_larp.backend.weighted_mean import weighted_mean
 from keras_larp.losses.adversarial import ADVERSARIAL_LOSSES
-from keras_larp.metrics import PSNR, SSIM, CodeStatistics
+from keras_larp.metrics import (
+    PSNR,
+    SSIM,
+    CodeStatistics,
+    MovingPSNR,
+    moving_pixels,
+)
 from keras_larp.metrics.mean import Mean
 from keras_larp.training.adversarial_terms import AdversarialTerms
 from keras_larp.training.codebook_init import codebook_from_clips
@@ -67,6 +73,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         prior_learning_rate_multiplier=1.0,
         pixel_loss="l1",
         pixel_loss_weight=1.0,
+        motion_loss_weight=0.0,
         perceptual_model=None,
         perceptual_loss_weight=1.0,
         quantizer_loss_weight=0.1,
@@ -102,6 +109,12 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
                 paper, or `"l2"`, the mean squared error, which learns small
                 objects on a plain background sooner. Defaults to `"l1"`.
             pixel_loss_weight: Weight of the pixel loss. Defaults to 1.0.
+            motion_loss_weight: Float. How much more a moving pixel counts in
+                the pixel loss: `1 + motion_loss_weight` times as much as a
+                still one. The weights of each clip are divided by their mean,
+                so that the scale of the loss remains. Pixels move as defined
+                by `keras_larp.metrics.moving_pixels`. Defaults to 0.0, equal
+                weights.
             perceptual_model: Optional frozen model or layer that maps clips
                 and reconstructions, both `(B, T, H, W, C)`, to distances
                 `(B,)`, such as `LPIPS`. It is not saved with the tokenizer.
@@ -153,9 +166,10 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
                 `jit_compile=True` compiles blocks and losses.
 
         Raises:
-            ValueError: if a loss is unknown, if the discriminator expects
-                clips of another shape or does not support the R1 penalty, or
-                if `loss`, `metrics` or `weighted_metrics` is given.
+            ValueError: if a loss is unknown, if `motion_loss_weight` is
+                negative, if the discriminator expects clips of another shape
+                or does not support the R1 penalty, or if `loss`, `metrics` or
+                `weighted_metrics` is given.
         """
         arguments = {
             name: value
@@ -165,6 +179,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         check_compile_arguments(kwargs, REMEDIES)
         check_choice("pixel_loss", pixel_loss, PIXEL_LOSSES)
         check_choice("adversarial_loss", adversarial_loss, ADVERSARIAL_LOSSES)
+        check_number("motion_loss_weight", motion_loss_weight)
         check_integer("discriminator_every", discriminator_every, 1)
         check_integer("discriminator_start", discriminator_start, 0)
         check_integer("adversarial_start", adversarial_start, 0)
@@ -217,6 +232,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         self._own_compile_config = {**_serialize(arguments), **kwargs}
 
         self.pixel_loss = pixel_loss
+        self.motion_loss_weight = motion_loss_weight
         self.loss_weights = {**weights, **loss_weights}
         self.custom_terms = list(loss_weights)
         self.discriminator_every = discriminator_every
@@ -281,6 +297,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             discriminator_metrics=discriminator_metrics,
             skipped_discriminator_metric=skipped_metric,
             psnr_metric=PSNR(),
+            moving_psnr_metric=MovingPSNR() if self.num_frames > 1 else None,
             # A frame must be as large as the 11 x 11 filter of SSIM.
             ssim_metric=SSIM() if self.image_size >= 11 else None,
             code_metric=CodeStatistics(self.codebook_size),
@@ -330,6 +347,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             *self.term_metrics.values(),
             *self.discriminator_metrics.values(),
             self.psnr_metric,
+            self.moving_psnr_metric,
             self.ssim_metric,
             self.code_metric,
             self.skipped_metric,
@@ -526,6 +544,8 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         """
         sample_weight = codes.get("sample_weight")
         error = PIXEL_LOSSES[self.pixel_loss](reconstruction - video)
+        if self.motion_loss_weight:
+            error = error * motion_weights(video, self.motion_loss_weight)
         terms = {
             "pixel_loss": weighted_mean(error, sample_weight),
             "quantizer_loss": codes["loss"],
@@ -655,6 +675,8 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         weight = ops.cast(finite, "float32")
         weight = ops.broadcast_to(weight, ops.shape(video)[:1])
         self.psnr_metric.update_state(video, reconstruction, weight)
+        if self.moving_psnr_metric is not None:
+            self.moving_psnr_metric.update_state(video, reconstruction, weight)
         if self.ssim_metric is not None:
             self.ssim_metric.update_state(video, reconstruction, weight)
         self.code_metric.update_state(ids)
@@ -679,6 +701,24 @@ def _check_weight(name, weight):
     )
     if not is_schedule:
         check_number(name, weight)
+
+
+def motion_weights(video, motion_loss_weight):
+    """Weights of pixels in the pixel loss, with a mean of 1 in each clip.
+
+    They are normalized per clip, not per batch, so that the loss remains a
+    mean over clips, on several devices too.
+
+    Args:
+        video: float32 `(B, T, H, W, C)`.
+        motion_loss_weight: Float, see `TokenizerTraining.compile`.
+
+    Returns:
+        float32 `(B, T, H, W, 1)`.
+    """
+    moving = ops.cast(moving_pixels(video), "float32")
+    weights = 1.0 + motion_loss_weight * moving
+    return weights / ops.mean(weights, axis=(1, 2, 3, 4), keepdims=True)
 
 
 def _count_invalid_clips(video):

@@ -16,8 +16,10 @@ import pytest
 from tiny_models import tiny_generator, tiny_tokenizer, write_torchscript_i3d
 
 from keras_larp import data, models
+from keras_larp.cli import data_flags
 from keras_larp.cli import main as command_line
 from keras_larp.cli.command import UsageError
+from keras_larp.evaluation import clip_classifier
 
 pytestmark = pytest.mark.once
 
@@ -278,3 +280,46 @@ def test_incompatible_flags(presets, tmp_path):
         run(*command, "--i3d=i3d.pt", "--features=random")
     with pytest.raises(UsageError, match="Did you mean 'evaluate merge'"):
         command_line.run(["evaluate-merge"])
+
+
+def test_two_evaluations_are_compared(presets, tmp_path, capsys):
+    tiny_tokenizer(seed=1).save_to_preset(tmp_path / "other")
+    folders = [str(tmp_path / name) for name in ("first", "second")]
+    tokenizers = presets / "tokenizer", tmp_path / "other"
+    for folder, tokenizer in zip(folders, tokenizers, strict=True):
+        run(
+            *("evaluate", "reconstruction", "--num_computed_clips=4"),
+            *(f"--output={folder}", f"--tokenizer={tokenizer}"),
+            "--save_videos",
+        )
+    output = tmp_path / "comparison"
+    run("evaluate", "compare", *folders, f"--output={output}")
+    printed = capsys.readouterr().out
+    assert "| PSNR |" in printed and "4, the same" in printed
+    assert "first" in (output / "comparison.md").read_text()
+    assert (output / "grid.gif").exists()
+
+
+def test_comparison_needs_two_folders(tmp_path):
+    with pytest.raises(ValueError, match="FIRST SECOND. Received: first=None"):
+        run("evaluate", "compare")
+    with pytest.raises(UsageError, match="Unexpected argument"):
+        run("evaluate", "compare", str(tmp_path))
+
+
+def test_motion_classifier_is_trained_and_saved(presets, tmp_path, monkeypatch):
+    monkeypatch.setattr(clip_classifier, "_EPOCHS", 5)
+    few = {"train": 4, "test": 2}
+    monkeypatch.setattr(data_flags, "_NUM_CLASS_CLIPS", few)
+    run(
+        *("evaluate", "generation", "--num_computed_clips=24"),
+        f"--tokenizer={presets / 'tokenizer'}",
+        f"--generator={presets / 'generator'}",
+        *("--motion_fidelity", "--num_clips=4", f"--output={tmp_path}"),
+    )
+    results, settings = reported(tmp_path)
+    assert 0 <= results["motion_class_fidelity"] <= 1
+    assert "motion_class_fidelity_of_real_clips" in results
+    assert "class_fidelity" not in results
+    assert 0 <= settings["motion_classifier_accuracy"] <= 1
+    assert (tmp_path / "motion_classifier.weights.h5").exists()

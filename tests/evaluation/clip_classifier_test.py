@@ -76,6 +76,39 @@ def test_file_of_equally_many_other_classes(path, monkeypatch):
         load(path)
 
 
+def test_file_of_a_classifier_with_other_input(path):
+    with pytest.raises(ValueError, match="other input.*motion_only=True"):
+        evaluation.load_or_train_classifier(
+            shapes(240, 1), shapes(60, 2), path, 4, motion_only=True
+        )
+
+
+def test_motion_classifier_does_not_see_what_stands_still():
+    classifier = evaluation.ClipClassifier(3, motion_only=True)
+    classifier.head.kernel.assign(np.eye(64, 3))
+    clips = np.random.default_rng(0).random((2, 4, 32, 32, 3), "float32") / 2
+    background = np.random.default_rng(1).random((32, 32, 3), "float32") / 2
+    pair = [ops.convert_to_numpy(classifier(x)) for x in (clips, clips[::-1])]
+    assert np.abs(pair[0] - pair[1]).max() > 1e-3
+    covered = ops.convert_to_numpy(classifier(clips + background))
+    np.testing.assert_allclose(covered, pair[0], atol=1e-5)
+
+
+def test_motion_classifier_learns_directions(monkeypatch):
+    monkeypatch.setattr(clip_classifier, "_EPOCHS", 18)
+    classifier = evaluation.load_or_train_classifier(
+        shapes(240, 1), shapes(60, 2), num_frames=4, motion_only=True
+    )
+    assert classifier.motion_only
+    assert classifier.accuracy > 0.3  # Chance is 1 / 12.
+
+
+def test_motion_classifier_of_single_frames_raises():
+    classifier = evaluation.ClipClassifier(3, motion_only=True)
+    with pytest.raises(ValueError, match="at least 2 frames"):
+        classifier(np.zeros((1, 1, 32, 32, 3), "float32"))
+
+
 def test_sources_must_have_the_same_classes():
     without = ArraySource([np.zeros((4, 32, 32, 3), "uint8")])
     with pytest.raises(ValueError, match="0 training classes and 12 test"):

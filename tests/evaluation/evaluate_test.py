@@ -8,7 +8,7 @@ import pytest
 from accelerator_tensor import AcceleratorTensor
 from tiny_models import tiny_generator, tiny_tokenizer
 
-from keras_larp import data, evaluation
+from keras_larp import data, evaluation, metrics
 from keras_larp.models import I3D, LPIPS
 
 NUM_CLIPS, BATCH_SIZE = 13, 3
@@ -144,6 +144,11 @@ def test_reconstruction_metrics(models, extractor, tmp_path):
     distances = keras.ops.convert_to_numpy(lpips(videos, decoded))
     np.testing.assert_allclose(results["LPIPS"], distances.mean(), rtol=1e-4)
     assert results["SSIM"] < 1
+    moving = keras.ops.convert_to_numpy(metrics.moving_psnr(videos, decoded))
+    np.testing.assert_allclose(
+        results["PSNR_of_moving_pixels"], np.nanmean(moving), rtol=1e-4
+    )
+    assert results["median_frame_PSNR"] > results["PSNR"]  # Untrained.
     assert 1 / 32 <= results["codebook_usage"] <= 1
     files = list(tmp_path.glob("shard_*/videos/*.mp4"))
     assert len(files) == NUM_CLIPS
@@ -173,6 +178,9 @@ def test_psnr_covers_predicted_frames_only(models, extractor, tmp_path):
     run("frame-prediction", tmp_path, models, extractor)
     results, _ = evaluation.merge(tmp_path)
     assert results["PSNR_of_predicted_frames"] == pytest.approx(120.0)
+    assert results["PSNR_of_predicted_moving_pixels"] == pytest.approx(120.0)
+    assert results["last_frame_PSNR_of_predicted_moving_pixels"] < 30
+    assert "linear_extrapolation_PSNR_of_predicted_frames" in results
     assert results["frechet_distance"] > 0.01
 
 
@@ -310,6 +318,54 @@ def test_class_fidelity(models, extractor, tmp_path):
     assert results["class_fidelity"] == pytest.approx(0.1)  # 1 label of 10
     assert 0 <= results["class_fidelity_of_real_clips"] < 0.5
     assert settings["classifier_accuracy"] == 1.0
+    assert "motion_class_fidelity" not in results
+
+
+class LastClassifier(ConstantClassifier):
+    """Assigns every clip to class 1."""
+
+    accuracy = 0.5
+
+    def call(self, videos):
+        return keras.ops.roll(super().call(videos), 1, axis=-1)
+
+
+def test_motion_class_fidelity_is_reported_next_to_class_fidelity(
+    models, extractor, tmp_path
+):
+    run(
+        "generation",
+        tmp_path,
+        models,
+        extractor,
+        labels=[0, 1, 1, 2, 1],
+        classifier=ConstantClassifier(),
+        motion_classifier=LastClassifier(),
+    )
+    results, settings = evaluation.merge(tmp_path)
+    assert results["class_fidelity"] == pytest.approx(1 / 5)
+    assert results["motion_class_fidelity"] == pytest.approx(3 / 5)
+    labels = make_clips().labels()
+    assert results["motion_class_fidelity_of_real_clips"] == pytest.approx(
+        np.mean(labels == 1)
+    )
+    assert settings["motion_classifier_accuracy"] == 0.5
+
+
+def test_motion_of_generated_and_real_clips_is_reported(
+    models, extractor, tmp_path
+):
+    run("generation", tmp_path, models, extractor)
+    results, _ = evaluation.merge(tmp_path)
+    videos = np.concatenate(
+        [video for video, _, _ in make_clips().batches([range(13)])]
+    )
+    moving = keras.ops.convert_to_numpy(metrics.moving_pixels(videos))
+    assert results["moving_pixel_fraction_of_real_clips"] == pytest.approx(
+        moving.mean(), rel=1e-5
+    )
+    assert 0 <= results["moving_pixel_fraction"] <= 1
+    assert {"still_flicker", "still_flicker_of_real_clips"} <= set(results)
 
 
 class PartlyLabeled(data.MovingShapes):

@@ -44,6 +44,25 @@ def test_rows_are_concatenated_in_order(tmp_path):
     assert (statistics.count, statistics.extractor) == (20, "rows")
 
 
+def test_clips_without_a_value_are_left_out_of_means(tmp_path):
+    nan = float("nan")
+
+    def measure(ranges, _):
+        for _ in ranges:
+            yield {
+                "PSNR_of_moving_pixels": np.array([nan, 30.0, 20.0]),
+                "median_frame_PSNR_of_moving_pixels": np.full(3, nan),
+                "PSNR": np.array([nan, 30.0, 20.0]),
+            }
+
+    settings = {"kind": "trial"}
+    write_shard(tmp_path, settings, 3, 3, measure, verbose=0)
+    results, _ = merge(tmp_path)
+    assert results["PSNR_of_moving_pixels"] == 25.0
+    assert "median_frame_PSNR_of_moving_pixels" not in results
+    assert np.isnan(results["PSNR"])  # A model returned NaN.
+
+
 def test_matching_shards_of_two_splits_merge(tmp_path):
     write(tmp_path, (0, 2), (2, 4), (3, 4))
     assert merge(tmp_path)[0]["index"] == 9.5

@@ -19,8 +19,12 @@ def i3d_features(videos, reconstructions):
 ENTRIES = {
     "psnr": metrics.psnr,
     "ssim": metrics.ssim,
+    "moving_psnr": metrics.moving_psnr,
+    "still_flicker": metrics.still_flicker,
     "PSNR": lambda *x: metrics.PSNR().update_state(*x),
     "SSIM": lambda *x: metrics.SSIM().update_state(*x),
+    "MovingPSNR": lambda *x: metrics.MovingPSNR().update_state(*x),
+    "StillFlicker": lambda *x: metrics.StillFlicker().update_state(*x),
     "lpips": lambda *x: models.LPIPS(seed=0)(*map(ops.convert_to_tensor, x)),
     "i3d": lambda x, _: models.I3D()(x),
     "fvd": i3d_features,

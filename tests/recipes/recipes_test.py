@@ -40,6 +40,7 @@ SMALL_TOKENIZER = {
         ("learning_rate", -1e-3),
         ("learning_rate", "0.1"),
         ("pixel_loss_weight", float("inf")),
+        ("motion_loss_weight", -1.0),
         ("beta_1", 1.0),
         ("beta_2", 2),
         ("ema_decay", 1),
