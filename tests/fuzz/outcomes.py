@@ -21,8 +21,8 @@ _REFUSALS = (
     UsageError,
 )
 _RECEIVED = re.compile(
-    r"received|got|found|of type|not exist|not a file|no such|expected one|should be one"
-    r"|could not interpret",
+    r"received|got|found|of type|not exist|not a file|no such|expected one"
+    r"|should be one|could not interpret",
     re.IGNORECASE,
 )
 
