@@ -30,7 +30,7 @@ def check_integer(
         if isinstance(value, bool):
             raise TypeError
         integer = operator.index(value)
-    except TypeError:
+    except (AttributeError, TypeError):  # The first of string tensors.
         integer = None
     if (
         integer is None

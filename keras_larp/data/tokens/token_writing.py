@@ -277,9 +277,10 @@ class _ShardWriter:
         if error[0] is None:
             while self._missing:
                 self._complete()
-        elif self._writer is not None:
-            with contextlib.suppress(RuntimeError):  # It may be the error.
-                self._writer.close()
+        elif self._file is not None:
+            if self._writer is not None:
+                with contextlib.suppress(RuntimeError):  # It may be the error.
+                    self._writer.close()
             # `atomic_write` removes the file and lets the exception pass.
             self._file.__exit__(*error)
 
@@ -304,7 +305,8 @@ class _ShardWriter:
         self._open()
         self._writer.close()
         self._writer = None
-        self._file.__exit__(None, None, None)
+        file, self._file = self._file, None
+        file.__exit__(None, None, None)
         logging.info("Wrote %s", self._path())
         self._missing.pop(0)
 

@@ -206,14 +206,17 @@ def test_writing_refuses_a_folder_of_another_source(tmp_path, videos):
 
 
 @pytest.mark.once
+@pytest.mark.parametrize("fails_at", ["opening", "closing"])
 def test_full_disk_is_reported_with_the_path_of_the_shard(
-    tmp_path, monkeypatch
+    tmp_path, monkeypatch, fails_at
 ):
     class FullDisk:
         """`ArrayRecordWriter` on a full disk; its records are buffered."""
 
         def __init__(self, path, options):
             pathlib.Path(path).touch()
+            if fails_at == "opening":
+                self.close()
 
         def write(self, record):
             pass
