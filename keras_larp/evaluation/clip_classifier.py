@@ -169,6 +169,7 @@ def load_or_train_classifier(
     check_source(train)
     check_source(test)
     check_integer("num_frames", num_frames, 1)
+    check_boolean("motion_only", motion_only)
     if path is not None:
         path = check_path("path", path)
     names = [source.class_names for source in (train, test)]

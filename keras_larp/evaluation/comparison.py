@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_larp.evaluation.merge import read_evaluation
 from keras_larp.metrics import FeatureStatistics, frechet_distance
-from keras_larp.utils.checks import check_integer, check_number
+from keras_larp.utils.checks import check_integer, check_number, check_path
 
 # Per-clip metrics of a model: whether larger is better, and the unit.
 _METRICS = {
@@ -130,6 +130,9 @@ def compare_evaluations(
     """
     check_number("confidence", confidence, "(0, 1)")
     check_integer("num_resamples", num_resamples, 2)
+    check_integer("seed", seed, 0)
+    check_path("first", first)
+    check_path("second", second)
     evaluations = [read_evaluation(folder) for folder in (first, second)]
     kinds = [e.settings["kind"] for e in evaluations]
     if kinds[0] != kinds[1]:

@@ -2,14 +2,19 @@
 
 import math
 import os
-import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from keras_larp import data
 from keras_larp.evaluation.comparison import MetricComparison
-from keras_larp.utils.checks import check_integer
+from keras_larp.utils.checks import (
+    check_instance,
+    check_integer,
+    check_names,
+    check_path,
+    check_sequence,
+)
 
 
 def comparison_verdict(
@@ -37,6 +42,7 @@ def comparison_verdict(
     # "b is better in PSNR by 0.8 ± 0.2 dB"
     ```
     """
+    comparisons, names = _check_arguments(comparisons, names)
     parts = []
     for key, name in zip(("b", "a"), reversed(names), strict=True):
         wins = [_by(c) for c in comparisons if c.better == key]
@@ -67,7 +73,7 @@ def comparison_table(
     print(keras_larp.evaluation.comparison_table([comparison]))
     ```
     """
-    a, b = names
+    comparisons, (a, b) = _check_arguments(comparisons, names)
     by_key = {"a": a, "b": b, None: "-"}
     lines = [f"| metric | {a} | {b} | difference | interval | clips | better |"]
     lines += ["|---|---|---|---|---|---|---|"]
@@ -106,6 +112,7 @@ def comparison_grid(
     ```
     """
     check_integer("num_clips", num_clips, 1)
+    first, second = check_path("first", first), check_path("second", second)
     paths = [_saved_videos(folder) for folder in (first, second)]
     names = sorted(paths[0].keys() & paths[1].keys())[:num_clips]
     videos = [
@@ -118,9 +125,23 @@ def comparison_grid(
     return data.video_grid(np.stack(videos), 2)
 
 
+def _check_arguments(comparisons, names):
+    """Returns the comparisons as a list, and the two names."""
+    comparisons = [
+        check_instance("comparisons", comparison, MetricComparison)
+        for comparison in check_sequence("comparisons", comparisons)
+    ]
+    names = check_names("names", names)
+    if len(names) != 2:
+        raise ValueError(
+            f"`names` must be two names. Received: names={list(names)}"
+        )
+    return comparisons, names
+
+
 def _saved_videos(folder):
     """Paths of the clips that an evaluation saved, by file name."""
-    paths = pathlib.Path(folder).glob("shard_*/videos/*.mp4")
+    paths = folder.glob("shard_*/videos/*.mp4")
     return {path.name: path for path in paths}
 
 

@@ -492,6 +492,7 @@ def _check_arguments(
     verbose,
     perceptual_model=None,
     classifier=None,
+    motion_classifier=None,
     generate_options=None,
     compare_size=1,
     **others,
@@ -503,6 +504,7 @@ def _check_arguments(
     for name, value, kind in (
         ("perceptual_model", perceptual_model, keras.layers.Layer),
         ("classifier", classifier, keras.Model),
+        ("motion_classifier", motion_classifier, keras.Model),
         ("settings", settings, dict),
         ("generate_options", generate_options, dict),
     ):

@@ -4,7 +4,13 @@ from keras import ops
 
 from keras_larp.metrics.psnr import check_unit_interval
 from keras_larp.utils.checks import check_number
-from keras_larp.utils.input_checks import check_pair
+from keras_larp.utils.input_checks import (
+    check_finite,
+    check_floating_point,
+    check_pair,
+    check_tensor,
+    checks_values,
+)
 from keras_larp.utils.typing import Tensor
 
 THRESHOLD = 0.1
@@ -29,6 +35,9 @@ def median_frame(videos: Tensor) -> Tensor:
     background = keras_larp.metrics.median_frame(video)  # (2, 32, 32, 3)
     ```
     """
+    check_tensor("videos", videos, (..., None, None))
+    if checks_values(videos, "median_frame"):
+        check_finite("videos", videos)
     videos = ops.cast(videos, "float32")
     num_frames = videos.shape[1]
     frames = [videos[:, t] for t in range(num_frames)]
@@ -128,6 +137,7 @@ def defined_values(
 
 
 def _check_rank(videos):
+    check_floating_point(videos)
     if len(videos.shape) != 5:
         raise ValueError(
             "Expected clips of shape (batch, frames, height, width, channels). "

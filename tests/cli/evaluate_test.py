@@ -288,9 +288,8 @@ def test_two_evaluations_are_compared(presets, tmp_path, capsys):
     tokenizers = presets / "tokenizer", tmp_path / "other"
     for folder, tokenizer in zip(folders, tokenizers, strict=True):
         run(
-            *("evaluate", "reconstruction", "--num_computed_clips=4"),
+            *("evaluate", "reconstruction", "--num_clips=4", "--save_videos"),
             *(f"--output={folder}", f"--tokenizer={tokenizer}"),
-            "--save_videos",
         )
     output = tmp_path / "comparison"
     run("evaluate", "compare", *folders, f"--output={output}")

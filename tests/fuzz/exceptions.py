@@ -29,6 +29,7 @@ WITHOUT_ENTRY = {
     "data.VideoDataset": "all",
     "data.VideoDecodeError": "all",
     "recipes.RecipeChoice": "all",
+    "evaluation.MetricComparison": "all",
     # A base class, and one that needs an environment of its own.
     "data.VideoSource": "all",
     "data.TfioReader": "all",

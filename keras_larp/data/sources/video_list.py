@@ -1,6 +1,7 @@
 import collections.abc
 import csv
 import dataclasses
+import io
 import os
 import pathlib
 import re
@@ -8,7 +9,7 @@ import re
 from keras_larp.data.sources.file_source import FileSource, VideoFile
 from keras_larp.data.sources.video_files import MISSING, SkippedFile
 from keras_larp.utils.checks import check_choice, check_names, check_path
-from keras_larp.utils.files import check_regular_file
+from keras_larp.utils.json_files import read_text
 
 _COLUMNS = ("path", "label", "action", "id")
 # Integers, and floats such as `2.0` that pandas writes for integers if some
@@ -85,7 +86,6 @@ class VideoList(FileSource):
         check_choice("on_error", on_error, ("raise", "skip"))
         if not csv_file.exists():
             raise FileNotFoundError(f"The file {csv_file} does not exist.")
-        check_regular_file(csv_file)
         root = csv_file.parent if root is None else check_path("root", root)
         rows = _read_rows(csv_file)
         self._has_ids = _has_ids(rows, csv_file)
@@ -158,26 +158,21 @@ class _Row:
 def _read_rows(csv_file):
     """List of `_Row`."""
     columns, rows = None, []
-    with csv_file.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.reader(stream, skipinitialspace=True)
-        try:
-            for cells in reader:
-                cells = [cell.strip() for cell in cells]
-                if not any(cells):
-                    continue
-                if columns is None:
-                    columns = _check_columns(cells, csv_file)
-                    continue
-                rows.append(_make_row(columns, cells, reader, csv_file))
-        except csv.Error as error:
-            raise ValueError(
-                f"Line {reader.line_num} of {csv_file} is not CSV: {error}."
-            ) from error
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f"{csv_file} is not a text file in UTF-8: {error}. Save it as "
-                "CSV with this encoding."
-            ) from error
+    text = read_text(csv_file).removeprefix("\ufeff")  # Byte order mark.
+    reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
+    try:
+        for cells in reader:
+            cells = [cell.strip() for cell in cells]
+            if not any(cells):
+                continue
+            if columns is None:
+                columns = _check_columns(cells, csv_file)
+                continue
+            rows.append(_make_row(columns, cells, reader, csv_file))
+    except csv.Error as error:
+        raise ValueError(
+            f"Line {reader.line_num} of {csv_file} is not CSV: {error}."
+        ) from error
     if columns is None:
         _check_columns([], csv_file)
     if not rows:

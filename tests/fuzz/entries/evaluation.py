@@ -124,6 +124,7 @@ def _functions():
             "labels": ids(3, None, negative=True, mentions=("class ids",)),
             "feature_extractor": instance(),
             "classifier": instance(optional=True),
+            "motion_classifier": instance(optional=True),
         },
     )
     yield (
@@ -144,6 +145,45 @@ def _functions():
             "compare_size": POSITIVE,
         },
     )
+
+
+def _comparisons():
+    def folders():
+        found = folder() / "evaluation" / "reconstruction"
+        return {"first": found, "second": found}
+
+    comparison = evaluation.MetricComparison(
+        *("PSNR", 20.0, 20.8, 0.6, 1.0),
+        num_clips=(64, 64),
+        paired=True,
+        larger_is_better=True,
+        unit="dB",
+    )
+    yield Entry(
+        "evaluation.compare_evaluations",
+        evaluation.compare_evaluations,
+        lambda: {**folders(), "num_resamples": 10},
+        {
+            "first": path(),
+            "second": path(),
+            "confidence": number("(0, 1)"),
+            "num_resamples": integer(2),
+            "seed": SEED,
+        },
+    )
+    yield Entry(
+        "evaluation.comparison_grid",
+        evaluation.comparison_grid,
+        folders,
+        {"first": path(), "second": path(), "num_clips": POSITIVE},
+    )
+    for name in ("comparison_table", "comparison_verdict"):
+        yield Entry(
+            f"evaluation.{name}",
+            getattr(evaluation, name),
+            lambda: {"comparisons": [comparison], "names": ["a", "b"]},
+            {"comparisons": instance(), "names": names()},
+        )
 
 
 def _damaged_file():
@@ -202,7 +242,11 @@ def entries():
         "evaluation.ClipClassifier",
         evaluation.ClipClassifier,
         lambda: {"num_classes": 12},
-        {"num_classes": POSITIVE, "seed": SEED},
+        {
+            "num_classes": POSITIVE,
+            "seed": SEED,
+            "motion_only": boolean(),
+        },
     )
     yield Entry(
         "evaluation.i3d_features",
@@ -222,6 +266,7 @@ def entries():
         {
             "train": SOURCE,
             "test": SOURCE,
+            "motion_only": boolean(),
             "path": path(optional=True),
             "num_frames": POSITIVE,
         },
@@ -233,6 +278,7 @@ def entries():
         lambda: {"classifier": _classifier()},
         {"classifier": instance()},
     )
+    yield from _comparisons()
     yield Entry(
         "evaluation.merge",
         evaluation.merge,

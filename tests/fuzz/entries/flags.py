@@ -167,6 +167,7 @@ def _arguments(command):
             "--features=random",
             output,
         ],
+        "evaluate compare": [f"--first={folder()}", f"--second={folder()}"],
         "evaluate merge": [f"--folder={folder()}"],
         "convert": [f"--preset={preset['tokenizer']}", output],
         "plot-run": [f"--run={folder()}"],

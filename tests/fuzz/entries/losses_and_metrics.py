@@ -121,6 +121,39 @@ def entries():
                 "sample_weight": WEIGHTS,
             },
         )
+    threshold = number("(0, 1)")
+    for name, cls in (
+        ("moving_psnr", metrics.MovingPSNR),
+        ("still_flicker", metrics.StillFlicker),
+    ):
+        yield Entry(
+            f"metrics.{name}",
+            getattr(metrics, name),
+            lambda: videos,
+            {
+                "videos": video,
+                "reconstructions": unclipped,
+                "threshold": threshold,
+            },
+        )
+        yield Entry(
+            f"metrics.{cls.__name__}", cls, dict, {"threshold": threshold}
+        )
+    yield Entry(
+        "metrics.moving_pixels",
+        metrics.moving_pixels,
+        lambda: {"videos": videos["videos"]},
+        {
+            "videos": floats(*[None] * 5, finite=True, mentions=("clips",)),
+            "threshold": threshold,
+        },
+    )
+    yield Entry(
+        "metrics.median_frame",
+        metrics.median_frame,
+        lambda: {"videos": videos["videos"]},
+        {"videos": floats(any_rank=True, finite=True)},
+    )
     yield Entry(
         "metrics.CodeStatistics",
         metrics.CodeStatistics,
