@@ -6,8 +6,9 @@ import re
 EXCEPTIONS = [
     (
         r"\.call$",
-        r"Invalid dtype: (str|object|complex)",
-        "Keras converts arrays to tensors before the layer is called.",
+        r"Invalid dtype: (str|object)|could not convert string to float"
+        r"|Cannot convert|Cast string",
+        "Keras converts arrays of texts before the layer is called.",
     ),
 ]
 

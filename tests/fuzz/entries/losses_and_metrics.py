@@ -97,7 +97,7 @@ def entries():
         "videos": random_floats(*SHAPE),
         "reconstructions": random_floats(*SHAPE),
     }
-    video = floats(*SHAPE, unit=True, mentions=("video", "frames"))
+    video = floats(*SHAPE, unit=True, mentions=("video", "frames", "clips"))
     unclipped = floats(*SHAPE, unclipped=True, mentions=("reconstructions",))
     for name in ("psnr", "ssim"):
         yield Entry(
