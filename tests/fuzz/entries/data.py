@@ -134,7 +134,7 @@ def _sources():
         lambda: {
             "root": folder() / "k600",
             "csv_file": folder() / "k600.csv",
-            "class_names": ["cats"],
+            "class_names": ["cats", *map(str, range(599))],
         },
         {
             "root": existing_path(),
