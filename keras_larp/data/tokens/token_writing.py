@@ -1,6 +1,7 @@
 import contextlib
 import os
 import pathlib
+import sys
 
 import keras
 from absl import flags, logging
@@ -274,15 +275,25 @@ class _ShardWriter:
         return self
 
     def __exit__(self, *error):
-        if error[0] is None:
+        if error[0] is not None:
+            self._remove(*error)
+            return
+        try:
             while self._missing:
                 self._complete()
-        elif self._file is not None:
-            if self._writer is not None:
-                with contextlib.suppress(RuntimeError):  # It may be the error.
-                    self._writer.close()
-            # `atomic_write` removes the file and lets the exception pass.
-            self._file.__exit__(*error)
+        except BaseException:
+            self._remove(*sys.exc_info())
+            raise
+
+    def _remove(self, *error):
+        """Removes the shard that is being written after an exception."""
+        if self._file is None:
+            return
+        if self._writer is not None:
+            with contextlib.suppress(RuntimeError):  # It may be the error.
+                self._writer.close()
+        # `atomic_write` removes the file and lets the exception pass.
+        self._file.__exit__(*error)
 
     def advance_to(self, shard):
         """Completes all shards before `shard` and opens it."""
