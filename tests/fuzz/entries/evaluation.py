@@ -147,10 +147,23 @@ def _functions():
     )
 
 
+@functools.cache
+def _evaluated():
+    """The folder of a complete evaluation."""
+    found = folder() / "evaluation" / "complete"
+    _evaluate(
+        evaluation.evaluate_reconstruction,
+        folder=found,
+        tokenizer=tokenizer(),
+        clips=_clips(),
+        batch_size=2,
+    )
+    return found
+
+
 def _comparisons():
     def folders():
-        found = folder() / "evaluation" / "reconstruction"
-        return {"first": found, "second": found}
+        return {"first": _evaluated(), "second": _evaluated()}
 
     comparison = evaluation.MetricComparison(
         *("PSNR", 20.0, 20.8, 0.6, 1.0),
@@ -282,7 +295,7 @@ def entries():
     yield Entry(
         "evaluation.merge",
         evaluation.merge,
-        lambda: {"folder": folder() / "evaluation" / "reconstruction"},
+        lambda: {"folder": _evaluated()},
         {"folder": path()},
     )
     yield Entry(

@@ -1,5 +1,11 @@
 """Entries of `keras_larp.losses` and `keras_larp.metrics`."""
 
+import atexit
+import functools
+import pathlib
+import shutil
+import tempfile
+
 import numpy as np
 from fuzz.bad_values import (
     TEXT,
@@ -35,6 +41,15 @@ def _statistics(features=None):
     statistics = metrics.FeatureStatistics("colors")
     statistics.update(random_floats(8, 3) if features is None else features)
     return statistics
+
+
+@functools.cache
+def _saved_statistics():
+    folder = tempfile.mkdtemp(prefix="keras_larp_fuzz_")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path_ = pathlib.Path(folder) / "statistics.npz"
+    _statistics().save(path_)
+    return path_
 
 
 def entries():
@@ -181,13 +196,13 @@ def entries():
     yield Entry(
         "metrics.FeatureStatistics.save",
         lambda path: _statistics().save(path),
-        lambda: {"path": "/tmp/keras_larp_fuzz_statistics.npz"},
+        lambda: {"path": _saved_statistics()},
         {"path": path()},
     )
     yield Entry(
         "metrics.FeatureStatistics.load",
         metrics.FeatureStatistics.load,
-        lambda: {"path": "/tmp/keras_larp_fuzz_statistics.npz"},
+        lambda: {"path": _saved_statistics()},
         {"path": path()},
     )
     yield Entry(

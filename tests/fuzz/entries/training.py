@@ -1,8 +1,6 @@
 """Entries of callbacks, schedules, recipes and presets."""
 
 import functools
-import pathlib
-import tempfile
 
 import numpy as np
 from fuzz.bad_values import (
@@ -42,7 +40,7 @@ _TEXTS = {
 
 
 def _callbacks():
-    folder = pathlib.Path(tempfile.gettempdir()) / "keras_larp_fuzz_callbacks"
+    folder = data_folder() / "callbacks"
     dataset = data.video_dataset(shapes(), batch_size=2)
     yield (
         callbacks.Checkpoint,
@@ -176,7 +174,8 @@ def _recipes():
 
 
 def _presets():
-    folder = pathlib.Path(tempfile.gettempdir()) / "keras_larp_fuzz_preset"
+    folder = data_folder() / "preset"
+    presets.save(tokenizer(), folder, overwrite=True)
     yield (
         "presets.save",
         presets.save,
