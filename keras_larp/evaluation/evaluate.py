@@ -31,6 +31,7 @@ from keras_larp.models import LPIPS, ARVideoGenerator, LARPTokenizer
 from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.batching import pad_batch
 from keras_larp.utils.checks import (
+    check_attribute,
     check_boolean,
     check_instance,
     check_integer,
@@ -253,7 +254,9 @@ def evaluate_generation(
         - [LARP](https://arxiv.org/abs/2410.21264), section 4.3
     """
     _check_arguments(**locals())
-    _check_generator(generator)
+    check_attribute(
+        "generator", generator, "check_tokenizer", "ARVideoGenerator"
+    )
     _check_size(clips, tokenizer)
     generator.check_tokenizer(tokenizer)
     distance = _distance_name(feature_extractor, "g", tokenizer.num_frames)
@@ -414,7 +417,9 @@ def evaluate_frame_prediction(
         - [LARP](https://arxiv.org/abs/2410.21264), section 4.3
     """
     _check_arguments(**locals())
-    _check_generator(generator)
+    check_attribute(
+        "generator", generator, "check_tokenizer", "ARVideoGenerator"
+    )
     _check_size(clips, tokenizer)
     generator.check_tokenizer(tokenizer)
     distance = _distance_name(feature_extractor, "", tokenizer.num_frames)
@@ -516,12 +521,6 @@ def _check_arguments(
     check_boolean("save_videos", save_videos)
     check_boolean("overwrite", overwrite)
     check_shard(shard)
-
-
-def _check_generator(generator):
-    # Subclasses and stand-ins are accepted.
-    if not hasattr(generator, "check_tokenizer"):
-        check_instance("generator", generator, ARVideoGenerator)
 
 
 def _check_labels(labels, num_classes):

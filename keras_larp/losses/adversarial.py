@@ -4,7 +4,7 @@ from keras import ops
 
 from keras_larp.backend.clamp import clamp_max
 from keras_larp.backend.weighted_mean import weighted_mean
-from keras_larp.utils.checks import check_choice
+from keras_larp.utils.checks import check_choice, shorten
 from keras_larp.utils.input_checks import (
     check_sample_weight,
     check_scalar,
@@ -168,7 +168,7 @@ def _check_noise(noise, logits_real, logits_fake):
     if not is_pair or len(noise) != 2:
         raise ValueError(
             "`noise` must be a pair of tensors, for real and reconstructed "
-            f"clips. Received: noise={noise!r}"[:200]
+            f"clips. Received: noise={shorten(noise)}"
         )
     for x, logits in zip(noise, (logits_real, logits_fake), strict=True):
         check_tensor("noise", x, tuple(logits.shape))

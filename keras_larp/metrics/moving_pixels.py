@@ -115,27 +115,6 @@ def mean_of_pixels(values: Tensor, mask: Tensor):
     return ops.sum(values * mask, axis=axes) / ops.sum(mask, axis=axes)
 
 
-def defined_values(
-    values: Tensor, mask: Tensor, sample_weight: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Values and weights of clips for a mean over those with pixels in a mask.
-
-    Args:
-        values: float32 tensor `(B,)`, of `mean_of_pixels`.
-        mask: Boolean tensor `(B, T, H, W, 1)`.
-        sample_weight: Float tensor `(B,)`, or `None` for equal weights.
-
-    Returns:
-        Values and weights, float32 `(B,)`. Both are 0 for clips without such
-        pixels; other values that are NaN remain.
-    """
-    defined = ops.any(mask, axis=(1, 2, 3, 4))
-    weight = ops.cast(defined, "float32")
-    if sample_weight is not None:
-        weight = weight * ops.cast(sample_weight, "float32")
-    return ops.where(defined, values, ops.zeros_like(values)), weight
-
-
 def _check_rank(videos):
     check_floating_point(videos)
     if len(videos.shape) != 5:

@@ -4,12 +4,10 @@ import keras
 from keras import ops
 
 from keras_larp.backend.clamp import clamp_min
-from keras_larp.metrics.mean import Mean
+from keras_larp.metrics.motion_metric import MotionMetric
 from keras_larp.metrics.moving_pixels import (
     THRESHOLD,
     check_motion_inputs,
-    check_threshold,
-    defined_values,
     mean_of_pixels,
     moving_pixels,
 )
@@ -73,7 +71,7 @@ def masked_psnr(videos: Tensor, reconstructions: Tensor, mask: Tensor):
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
-class MovingPSNR(Mean):
+class MovingPSNR(MotionMetric):
     """Mean over clips of the PSNR of moving pixels; see `moving_psnr`.
 
     Clips without moving pixels do not count. The result is NaN without any
@@ -100,21 +98,8 @@ class MovingPSNR(Mean):
     """
 
     def __init__(self, threshold=THRESHOLD, name="moving_psnr", dtype=None):
-        check_threshold(threshold)
-        super().__init__(name=name, dtype=dtype)
-        self.threshold = threshold
+        super().__init__(threshold, name, dtype)
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        check_motion_inputs("moving_psnr", y_true, y_pred)
-        moving = moving_pixels(y_true, self.threshold)
-        decibels = masked_psnr(y_true, y_pred, moving)
-        return super().update_state(
-            *defined_values(decibels, moving, sample_weight)
-        )
-
-    def get_config(self):
-        return {
-            "threshold": self.threshold,
-            "name": self.name,
-            "dtype": self.dtype,
-        }
+    def measure(self, videos, reconstructions):
+        moving = moving_pixels(videos, self.threshold)
+        return masked_psnr(videos, reconstructions, moving), moving

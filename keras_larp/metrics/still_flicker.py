@@ -1,12 +1,10 @@
 import keras
 from keras import ops
 
-from keras_larp.metrics.mean import Mean
+from keras_larp.metrics.motion_metric import MotionMetric
 from keras_larp.metrics.moving_pixels import (
     THRESHOLD,
     check_motion_inputs,
-    check_threshold,
-    defined_values,
     mean_of_pixels,
     moving_pixels,
 )
@@ -84,7 +82,7 @@ def still_pairs(videos: Tensor, threshold: float = THRESHOLD) -> Tensor:
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
-class StillFlicker(Mean):
+class StillFlicker(MotionMetric):
     """Mean flicker of still pixels over clips; see `still_flicker`.
 
     Clips without still pixels do not count. The result is NaN without any
@@ -111,21 +109,8 @@ class StillFlicker(Mean):
     """
 
     def __init__(self, threshold=THRESHOLD, name="still_flicker", dtype=None):
-        check_threshold(threshold)
-        super().__init__(name=name, dtype=dtype)
-        self.threshold = threshold
+        super().__init__(threshold, name, dtype)
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        check_motion_inputs("still_flicker", y_true, y_pred)
-        still = still_pairs(y_true, self.threshold)
-        flicker = masked_flicker(y_pred, still)
-        return super().update_state(
-            *defined_values(flicker, still, sample_weight)
-        )
-
-    def get_config(self):
-        return {
-            "threshold": self.threshold,
-            "name": self.name,
-            "dtype": self.dtype,
-        }
+    def measure(self, videos, reconstructions):
+        still = still_pairs(videos, self.threshold)
+        return masked_flicker(reconstructions, still), still

@@ -14,7 +14,7 @@ from keras_larp.models.sizes import Size, SizesMixin
 from keras_larp.models.video_generation import VideoGeneration
 from keras_larp.training.generator_training import GeneratorTraining
 from keras_larp.utils.arguments import check_arguments
-from keras_larp.utils.checks import check_names
+from keras_larp.utils.checks import check_attribute, check_names
 from keras_larp.utils.input_checks import check_tensor, checks_values
 
 SIZES = {
@@ -260,11 +260,9 @@ class ARVideoGenerator(
             TypeError: If `tokenizer` is no tokenizer.
             ValueError: If its number of tokens or codes differs.
         """
-        if not hasattr(tokenizer, "codebook_size"):
-            raise TypeError(
-                "`tokenizer` must be a `LARPTokenizer`. Received: "
-                f"tokenizer={tokenizer!r}"[:200]
-            )
+        check_attribute(
+            "tokenizer", tokenizer, "codebook_size", "LARPTokenizer"
+        )
         expected = self.num_tokens, self.vocab_size
         received = tokenizer.num_tokens, tokenizer.codebook_size
         if received != expected:

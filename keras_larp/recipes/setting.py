@@ -17,6 +17,7 @@ from keras_larp.utils.checks import (
     check_integer,
     check_integers,
     check_number,
+    shorten,
 )
 
 _NOT_NEGATIVE = "[0, inf)"
@@ -154,7 +155,7 @@ def settings_table(recipe: typing.Any) -> str:
     if not dataclasses.is_dataclass(recipe):
         raise TypeError(
             "`recipe` must be a recipe, such as `TokenizerRecipe`, or an "
-            f"instance of it. Received: recipe={recipe!r}"[:200]
+            f"instance of it. Received: recipe={shorten(recipe)}"
         )
     lines, group = [], None
     for setting in list_settings(recipe):

@@ -42,7 +42,7 @@ def check_integer(
             bounds = f"from {minimum} to {maximum}"
         raise ValueError(
             f"`{name}` must be an integer {bounds}. "
-            f"Received: {name}={_short(value)}"
+            f"Received: {name}={shorten(value)}"
         )
     return integer
 
@@ -83,7 +83,7 @@ def check_number(name: str, value: Any, interval: str = "[0, inf)") -> float:
     if not valid:
         raise ValueError(
             f"`{name}` must be a finite number in {interval}. "
-            f"Received: {name}={_short(value)}"
+            f"Received: {name}={shorten(value)}"
         )
     return number
 
@@ -100,7 +100,7 @@ def check_choice(name: str, value: Any, choices: Collection) -> Any:
     ):
         raise ValueError(
             f"`{name}` must be one of {list(choices)}. "
-            f"Received: {name}={_short(value)}"
+            f"Received: {name}={shorten(value)}"
         )
     return value
 
@@ -131,7 +131,7 @@ def check_range(
         bound = "" if maximum is None else f" <= {maximum}"
         raise ValueError(
             f"`{name}` must be a pair of numbers (low, high) with "
-            f"0 < low <= high{bound}. Received: {name}={_short(value)}"
+            f"0 < low <= high{bound}. Received: {name}={shorten(value)}"
         )
     return low, high
 
@@ -148,7 +148,7 @@ def check_integers(name: str, values: Any, count: int) -> tuple[int, ...]:
     if not isinstance(values, list | tuple) or len(values) != count:
         raise ValueError(
             f"`{name}` must be {count} integers. "
-            f"Received: {name}={_short(values)}"
+            f"Received: {name}={shorten(values)}"
         )
     return tuple(check_integer(name, value, 1) for value in values)
 
@@ -177,7 +177,7 @@ def check_instance(name: str, value: Any, kind: type, hint: str = "") -> Any:
     if not isinstance(value, kind):
         raise TypeError(
             f"`{name}` must be a `{kind.__name__}`{hint}. "
-            f"Received: {name}={_short(value)} of type {type(value).__name__}"
+            f"Received: {name}={shorten(value)} of type {type(value).__name__}"
         )
     return value
 
@@ -190,7 +190,7 @@ def check_callable(name: str, value: Any) -> Any:
     """
     if not callable(value):
         raise ValueError(
-            f"`{name}` must be callable. Received: {name}={_short(value)}"
+            f"`{name}` must be callable. Received: {name}={shorten(value)}"
         )
     return value
 
@@ -205,7 +205,7 @@ def check_path(name: str, value: Any) -> pathlib.Path:
     if not isinstance(value, str | os.PathLike):
         raise TypeError(
             f"`{name}` must be a string or a path. "
-            f"Received: {name}={_short(value)} of type {type(value).__name__}"
+            f"Received: {name}={shorten(value)} of type {type(value).__name__}"
         )
     text = os.fspath(value)
     if not text or "\0" in str(text):
@@ -229,7 +229,7 @@ def check_names(name: str, values: Any) -> tuple[str, ...]:
     if not all(isinstance(n, str) for n in names):
         raise ValueError(
             f"`{name}` must be a list of strings. "
-            f"Received: {name}={_short(values)}"
+            f"Received: {name}={shorten(values)}"
         )
     return names
 
@@ -249,12 +249,34 @@ def check_sequence(name: str, values: Any) -> list:
     # NumPy arrays without dimensions are iterable by their type only.
     if not is_iterable or getattr(values, "shape", None) == ():
         raise ValueError(
-            f"`{name}` must be a list. Received: {name}={_short(values)}"
+            f"`{name}` must be a list. Received: {name}={shorten(values)}"
         )
     return list(values)
 
 
-def _short(value: Any) -> str:
+def check_attribute(name: str, value: Any, attribute: str, kind: str) -> Any:
+    """Checks that an argument has an attribute, and returns the argument.
+
+    For arguments that may be of any class with the same interface.
+
+    Args:
+        name: String, the name of the argument.
+        value: The value.
+        attribute: String, the name of the attribute.
+        kind: String, the name of a class that has it.
+
+    Raises:
+        TypeError: If it has not.
+    """
+    if not hasattr(value, attribute):
+        raise TypeError(
+            f"`{name}` must be a `{kind}`. "
+            f"Received: {name}={shorten(value)} of type {type(value).__name__}"
+        )
+    return value
+
+
+def shorten(value: Any) -> str:
     """The representation of a value, without the middle if it is long."""
     text = repr(value)
     return text if len(text) <= 100 else f"{text[:60]} ... {text[-30:]}"

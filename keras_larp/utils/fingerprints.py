@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_larp.utils.checks import check_instance
+from keras_larp.utils.checks import check_attribute
 from keras_larp.utils.setting_names import to_format_1_names
 
 
@@ -26,8 +26,7 @@ def model_fingerprint(model: keras.Model) -> str:
     Returns:
         String of 64 hexadecimal digits.
     """
-    if not hasattr(model, "get_config"):
-        check_instance("model", model, keras.Model)
+    check_attribute("model", model, "get_config", "keras.Model")
     config = to_format_1_names(model.get_config())
     config = {name: config[name] for name in sorted(config) if name != "name"}
     text = json.dumps(config, sort_keys=True, default=str)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_larp.utils.arrays import to_numpy
-from keras_larp.utils.checks import check_number
+from keras_larp.utils.checks import check_number, shorten
 
 # Classes of tensors without values: those of a trace, or symbolic ones.
 _SYMBOLIC = {"Tracer", "SymbolicTensor", "KerasTensor", "FakeTensor"}
@@ -81,7 +81,7 @@ def check_tensor(name: str, x: Any, shape: tuple, dtype: str = "float") -> None:
     if is_tensor:
         received = f"shape={tuple(x.shape)}, dtype={_dtype_name(x)}"
     else:
-        received = f"{name}={x!r}"[:100]
+        received = f"{name}={shorten(x)}"
     kind = {"float": "a floating-point", "int": "an integer"}.get(dtype, "a")
     raise ValueError(
         f"`{name}` must be {kind} tensor of shape {_describe(shape)}. "
@@ -134,7 +134,7 @@ def check_floating_point(video: Any, name: str = "clips") -> None:
     if not (hasattr(video, "shape") and hasattr(video, "dtype")):
         raise ValueError(
             f"Expected {name} as a floating-point tensor or array with values "
-            f"in [0, 1]. Received: {video!r}"[:200]
+            f"in [0, 1]. Received: {shorten(video)}"
         )
     if "float" not in str(video.dtype):
         raise ValueError(
@@ -307,7 +307,7 @@ def to_array(x: Any, name: str) -> np.ndarray:
     if array is None or array.dtype == object:
         raise ValueError(
             f"Expected {name} as an array or nested lists of integers. "
-            f"Received: {x!r}"[:200]
+            f"Received: {shorten(x)}"
         )
     return array
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from keras_larp.utils.checks import check_integer, check_number
+from keras_larp.utils.checks import check_integer, check_number, shorten
 from keras_larp.utils.files import check_regular_file
 
 # Checks the value of a field by its name, and raises `ValueError`.
@@ -114,7 +114,7 @@ def sha256(name: str, value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{64}", value):
         raise ValueError(
             f"`{name}` must be a SHA-256 checksum. "
-            f"Received: {name}={_shorten(value)}"
+            f"Received: {name}={shorten(value)}"
         )
     return value
 
@@ -169,16 +169,10 @@ def _check_type(name: str, value: Any, kind: type) -> Any:
     if not isinstance(value, kind):
         raise ValueError(
             f"`{name}` must be {_KINDS[kind]}. "
-            f"Received: {name}={_shorten(value)}"
+            f"Received: {name}={shorten(value)}"
         )
     return value
 
 
 def _kind_of(value: Any) -> str:
     return _KINDS.get(type(value), type(value).__name__)
-
-
-def _shorten(value: Any) -> str:
-    """The value for an error message, which a damaged file may make long."""
-    shown = repr(value)
-    return shown if len(shown) <= 80 else f"{shown[:77]}..."

@@ -30,7 +30,12 @@ from keras_larp.data.tokens.token_records import (
 )
 from keras_larp.data.tokens.token_source import TokenSource
 from keras_larp.layers.frame_condition import repeat_last_frame
-from keras_larp.utils.checks import check_boolean, check_integer, check_path
+from keras_larp.utils.checks import (
+    check_attribute,
+    check_boolean,
+    check_integer,
+    check_path,
+)
 from keras_larp.utils.differences import describe_differences
 from keras_larp.utils.files import atomic_write, remove_temporary_files
 from keras_larp.utils.fingerprints import model_fingerprint
@@ -110,11 +115,7 @@ def write_token_dataset(
     check_integer("num_workers", num_workers, 0, MAX_WORKERS)
     check_boolean("include_flips", include_flips)
     folder = check_path("folder", folder)
-    if not hasattr(tokenizer, "codebook_size"):
-        raise TypeError(
-            "`tokenizer` must be a `LARPTokenizer`. Received: "
-            f"tokenizer={tokenizer!r}"[:200]
-        )
+    check_attribute("tokenizer", tokenizer, "codebook_size", "LARPTokenizer")
     if num_condition_frames is not None:
         check_integer(
             "num_condition_frames",
