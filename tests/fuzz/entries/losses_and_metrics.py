@@ -154,6 +154,16 @@ def entries():
         yield Entry(
             f"metrics.{cls.__name__}", cls, dict, {"threshold": threshold}
         )
+        yield Entry(
+            f"metrics.{cls.__name__}.update_state",
+            lambda cls=cls, **kwargs: cls().update_state(**kwargs),
+            lambda: {
+                "y_true": videos["videos"],
+                "y_pred": videos["reconstructions"],
+                **weighted,
+            },
+            {"y_true": video, "y_pred": unclipped, "sample_weight": WEIGHTS},
+        )
     yield Entry(
         "metrics.moving_pixels",
         metrics.moving_pixels,
