@@ -1,0 +1,94 @@
+"""Values that the replicas of a train step share.
+
+In data-parallel training on PyTorch and TensorFlow, each replica (a process
+or a device) runs the train step on its own rows of the global batch. What is
+not a mean over clips, such as the statistics of a batch normalization or of
+the codebook, must be computed from the global batch. The functions here do so
+if a train step of several replicas is running, and are trivial otherwise. On
+JAX they always are: tensors of a step are those of the global batch.
+"""
+
+import importlib
+
+import keras
+from keras import ops
+
+__all__ = [
+    "global_size",
+    "mean_over_replicas",
+    "num_replicas",
+    "own_rows",
+    "sum_over_replicas",
+    "take_over_replicas",
+]
+
+_backend = (
+    None
+    if keras.backend.backend() == "jax"
+    else importlib.import_module(
+        f"keras_larp.backend.{keras.backend.backend()}_replicas"
+    )
+)
+
+
+def num_replicas():
+    """The number of replicas that run the current train step, an integer."""
+    return 1 if _backend is None else _backend.num_replicas()
+
+
+def mean_over_replicas(x):
+    """The mean of a float tensor over replicas; differentiable.
+
+    Each replica's loss is a term of the mean of their losses, whose gradient
+    is the mean of their gradients.
+    """
+    return x if num_replicas() == 1 else _backend.mean(x)
+
+
+def sum_over_replicas(x):
+    """The sum of a tensor over replicas; has no gradient."""
+    return x if num_replicas() == 1 else _backend.sum(x)
+
+
+def take_over_replicas(x, indices):
+    """Rows of the concatenation of a tensor `(M, ...)` of all replicas.
+
+    Args:
+        x: Tensor `(M, ...)`, of the same shape on all replicas.
+        indices: int32 tensor `(K,)`, equal on all replicas, in
+            [0, global_size(M)).
+
+    Returns:
+        Tensor `(K, ...)`; has no gradient.
+    """
+    if num_replicas() == 1:
+        return ops.take(x, indices, axis=0)
+    count = ops.shape(x)[0]
+    local = indices - _backend.replica_index() * count
+    is_own = (local >= 0) & (local < count)
+    rows = ops.take(x, ops.where(is_own, local, 0), axis=0)
+    mask = ops.reshape(is_own, (-1,) + (1,) * (len(x.shape) - 1))
+    return sum_over_replicas(ops.where(mask, rows, ops.zeros_like(rows)))
+
+
+def global_size(count):
+    """Number of rows of the global batch, given those of one replica."""
+    return count * num_replicas()
+
+
+def own_rows(x):
+    """The rows of a tensor of the global batch that belong to this replica.
+
+    Random numbers are drawn for the global batch, so that they do not depend
+    on the number of replicas.
+    """
+    count = num_replicas()
+    if count == 1:
+        return x
+    rows = ops.shape(x)[0] // count
+    start = _backend.replica_index() * rows
+    return ops.slice(
+        x,
+        (start,) + (0,) * (len(x.shape) - 1),
+        (rows, *ops.shape(x)[1:]),
+    )

@@ -1,0 +1,17 @@
+"""Training on several devices and machines, on every backend."""
+
+from keras_larp.distribution.data_parallel import data_parallel
+from keras_larp.distribution.processes import (
+    initialize,
+    is_chief,
+    process_count,
+    process_index,
+)
+
+__all__ = [
+    "data_parallel",
+    "initialize",
+    "is_chief",
+    "process_count",
+    "process_index",
+]
