@@ -30,7 +30,7 @@ def start_processes(address, count, index, local_index, timeout):
         count: Integer, or `None`.
         index: Integer, or `None`.
         local_index: Integer, the index among the processes of this machine,
-            or `None`.
+            or `None` if it is the only one, which uses all devices on JAX.
         timeout: Float, in seconds.
     """
     if _backend is None:
