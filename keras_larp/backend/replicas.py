@@ -109,7 +109,7 @@ def own_rows(x):
 def drop_padding(x):
     """The rows of a tensor that belong to the batch.
 
-    On TensorFlow, a replica that gets no rows of a batch processes a row of
+    On TensorFlow, a replica that gets no rows of a batch computes with a row of
     zeros, which metrics of single clips must not see.
     """
     if keras.backend.backend() != "tensorflow":

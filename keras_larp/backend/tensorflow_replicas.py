@@ -3,7 +3,7 @@
 `tf.distribute` splits a batch into equal parts, except for the last one of a
 data set: of 3 clips, two devices get 2 and 1, and of one clip, the second
 device gets none. So the replicas of a batch have weights, their fractions of
-the clips. A replica without clips processes a clip of zeros, of weight 0.
+the clips. A replica without clips computes with one of zeros, of weight 0.
 """
 
 import contextlib

@@ -1,12 +1,13 @@
-"""Checks of training on two logical CPUs; each runs in its own process, since
+"""Checks of training on two logical CPUs; they run in their own process, since
 logical devices must be created before TensorFlow is used.
 
-    python -m distribution.tensorflow_job CHECK
+    python -m distribution.tensorflow_job CHECK [CHECK ...]
 """
 
 import sys
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 tf.config.set_logical_device_configuration(
@@ -203,5 +204,15 @@ def skip_non_finite():
     assert model.predict(clips(3), verbose=0).shape == (3, 4, 16, 16, 3)
 
 
+def refuse_earlier_model():
+    model = make_generator()
+    data_parallel()
+    data = {"token_ids": np.zeros((4, 6), "int32"), "class_ids": [0] * 4}
+    with pytest.raises(ValueError, match="before.*data_parallel.*was called"):
+        model.fit(data, **OPTIONS)
+
+
 if __name__ == "__main__":
-    globals()[sys.argv[1]]()
+    for check in sys.argv[1:]:
+        globals()[check]()
+        tf.distribute.experimental_set_strategy(None)

@@ -12,17 +12,16 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize(
-    "check",
+    "checks",
     [
-        "collectives",
-        "updates",
-        "train_tokenizer",
-        "train_generator",
-        "skip_non_finite",
+        ("refuse_earlier_model", "collectives", "updates", "skip_non_finite"),
+        ("train_tokenizer",),
+        ("train_generator",),
     ],
+    ids="-".join,
 )
-def test_two_devices_train_like_one(check):
-    run_job(["-m", "distribution.tensorflow_job", check], 1)
+def test_two_devices_train_like_one(checks):
+    run_job(["-m", "distribution.tensorflow_job", *checks], 1)
 
 
 @pytest.mark.parametrize(
