@@ -1,5 +1,7 @@
 """Data-parallel training on TensorFlow: `tf.distribute`."""
 
+import functools
+
 import tensorflow as tf
 
 
@@ -10,10 +12,7 @@ def data_parallel(devices):
         _check_devices(devices, names)
     elif len(names) == 1:
         return 1  # Without a strategy, which would only cost time.
-    if len(names) == 1:
-        strategy = tf.distribute.OneDeviceStrategy(names[0])
-    else:
-        strategy = tf.distribute.MirroredStrategy(names)
+    strategy = _strategy(tuple(names))
     # As if everything that follows were in `strategy.scope()`.
     tf.distribute.experimental_set_strategy(strategy)
     return strategy.num_replicas_in_sync
@@ -25,6 +24,13 @@ def num_devices():
 
 def is_data_parallel():
     return tf.distribute.get_strategy().num_replicas_in_sync > 1
+
+
+@functools.cache  # Messages of two strategies for the same devices would clash.
+def _strategy(names):
+    if len(names) == 1:
+        return tf.distribute.OneDeviceStrategy(names[0])
+    return tf.distribute.MirroredStrategy(names)
 
 
 def _device_names():

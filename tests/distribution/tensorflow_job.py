@@ -115,39 +115,49 @@ def collectives():
 
 
 def updates():
-    """Accumulation, clipping, decay and averages of Keras' optimizers."""
+    """Accumulation, clipping, decay, averages and loss scales of Keras'
+    optimizers; the third gradient is not finite."""
 
-    def train(step):
+    def train(apply, wrap):
         variable = keras.Variable(np.ones(3, "float32"), aggregation="mean")
-        optimizer = keras.optimizers.AdamW(
-            0.1,
-            gradient_accumulation_steps=2,
-            global_clipnorm=0.5,
-            use_ema=True,
+        optimizer = wrap(
+            keras.optimizers.AdamW(
+                0.1,
+                gradient_accumulation_steps=2,
+                global_clipnorm=0.5,
+                use_ema=True,
+            )
         )
         optimizer.build([variable])
-        for i in range(5):
-            gradient = tf.constant([1.0, 2.0, i])
-            arguments = (i != 2, optimizer, gradient, variable)
-            tf.function(lambda: step(*arguments))()  # noqa: B023
+        for last in (0.0, 1.0, np.inf, 3.0, 4.0):
+            gradient = tf.constant([1.0, 2.0, last])
+            apply(optimizer, gradient, variable)
         return [v.numpy() for v in (variable, *optimizer.variables)]
 
-    def apply(condition, optimizer, gradient, variable):
-        if condition:
+    def apply(optimizer, gradient, variable):
+        scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        if scales or np.isfinite(gradient).all():
             optimizer.apply([gradient], [variable])
 
-    def apply_on_replicas(condition, optimizer, gradient, variable):
-        def step():
-            tensorflow_updates.apply_if(
-                tf.constant(condition), optimizer, [gradient], [variable]
-            )
-
+    @tf.function
+    def run(step):
         tf.distribute.get_strategy().run(step)
 
-    expected = train(apply)
+    def apply_on_replicas(optimizer, gradient, variable):
+        def step():
+            finite = tf.reduce_all(tf.math.is_finite(gradient))
+            tensorflow_updates.apply_if(
+                finite, optimizer, [gradient], [variable]
+            )
+
+        run(step)
+
+    wraps = (lambda optimizer: optimizer, keras.optimizers.LossScaleOptimizer)
+    expected = [train(apply, wrap) for wrap in wraps]
     data_parallel()
-    for a, b in zip(train(apply_on_replicas), expected, strict=True):
-        np.testing.assert_allclose(a, b, 1e-6)
+    for wrap, values in zip(wraps, expected, strict=True):
+        for a, b in zip(train(apply_on_replicas, wrap), values, strict=True):
+            np.testing.assert_allclose(a, b, 1e-6)
 
 
 def train_tokenizer():
@@ -207,7 +217,10 @@ def skip_non_finite():
 def refuse_earlier_model():
     model = make_generator()
     data_parallel()
-    data = {"token_ids": np.zeros((4, 6), "int32"), "class_ids": [0] * 4}
+    data = {
+        "token_ids": np.zeros((4, 6), "int32"),
+        "class_ids": np.zeros(4, int),
+    }
     with pytest.raises(ValueError, match="before.*data_parallel.*was called"):
         model.fit(data, **OPTIONS)
 
