@@ -4,6 +4,8 @@ import functools
 
 import tensorflow as tf
 
+READS_OWN_PART = False
+
 
 def data_parallel(devices):
     available = _device_names()
@@ -24,6 +26,10 @@ def num_devices():
 
 def is_data_parallel():
     return tf.distribute.get_strategy().num_replicas_in_sync > 1
+
+
+def check_is_enabled():
+    """Nothing to check: a job has one process."""
 
 
 @functools.cache  # Messages of two strategies for the same devices would clash.
