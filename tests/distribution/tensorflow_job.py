@@ -76,7 +76,7 @@ def collectives():
         indices = tf.range(count)[::-1]
         return [
             mean,
-            replicas.sum_over_replicas(tf.reduce_sum(x)),
+            replicas.sum_over_replicas(tf.reduce_sum(x + 1.0)),
             replicas.take_over_replicas(x, indices),
             count,
             replicas.drop_padding(x),
@@ -97,7 +97,7 @@ def collectives():
         for value in mean:
             np.testing.assert_allclose(value, x.mean(), 1e-6)
         for value in total:
-            np.testing.assert_allclose(value, x.sum(), 1e-6)
+            np.testing.assert_allclose(value, (x + 1.0).sum(), 1e-6)
         for value in taken:
             np.testing.assert_array_equal(value, x[::-1])
         assert [int(c) for c in count] == [size, size]
