@@ -2,12 +2,20 @@
 
     python -m distribution.train OUTPUT MODEL [name=value ...]
 
-Writes the metrics of each epoch and all weights to OUTPUT/INDEX.npz.
+Writes the metrics of each epoch and all weights to OUTPUT/INDEX.npz. The
+options are the arguments of `main`.
 """
 
 import json
+import os
 import pathlib
+import signal
 import sys
+import time
+
+if os.environ.get("KERAS_BACKEND") == "torch":
+    # `keras.utils.set_random_seed` would import it, which takes seconds.
+    sys.modules["tensorflow"] = None
 
 import keras
 import numpy as np
@@ -45,13 +53,14 @@ def make_tokenizer():
         lecam_weight=0.1,
         gradient_penalty_weight=0.1,
         motion_loss_weight=1.0,
+        total_steps=8,  # Also of a run that is interrupted.
     )
     return tokenizer
 
 
 def make_generator():
     generator = tiny_generator(
-        num_classes=8, class_dropout=0.5, token_dropout=0, dropout=0, seed=0
+        num_classes=12, class_dropout=0.5, token_dropout=0, dropout=0, seed=0
     )
     generator.compile(keras.optimizers.SGD(0.1))
     return generator
@@ -63,6 +72,10 @@ def noise(video, seed):
     return np.random.default_rng(seed).random(video.shape, "float32")
 
 
+def not_a_number(video, seed):
+    return np.full_like(video, np.nan)
+
+
 def weights(model):
     """All variables of a run but those of metrics and random states."""
     variables = [*model.weights, *model.optimizer.variables]
@@ -72,12 +85,54 @@ def weights(model):
     }
 
 
-def main(output, model, epochs=2, batch_size=8, num_clips=24):
-    keras_larp.distribution.initialize(timeout=60)
+class Fault(keras.callbacks.Callback):
+    """Makes the second process of a job fail at the third step."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == 2 and keras_larp.distribution.process_index() == 1:
+            if self.kind == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self.kind == "hang":
+                time.sleep(60)
+
+
+def main(
+    output,
+    model,
+    epochs=2,
+    batch_size=8,
+    num_clips=16,
+    checkpoints=None,
+    fault=None,
+    timeout=60,
+):
+    """Trains a model.
+
+    Args:
+        output: String, the folder of the results.
+        model: String, `"tokenizer"` or `"generator"`.
+        epochs: Integer.
+        batch_size: Integer.
+        num_clips: Integer.
+        checkpoints: String, the folder of checkpoints to resume from.
+        fault: String, what goes wrong in the second process: `"kill"`,
+            `"hang"`, `"nan"` (in its clips) or `"settings"` (which differ).
+        timeout: Float, see `keras_larp.distribution.initialize`.
+    """
+    keras_larp.distribution.initialize(timeout=float(timeout))
     keras_larp.distribution.data_parallel()
     keras.utils.set_random_seed(1)
     source = MovingShapes(int(num_clips), 4, 16)
-    options = {"batch_size": int(batch_size), "augment": noise}
+    index = keras_larp.distribution.process_index()
+    has_nan = fault == "nan" and index == 1
+    options = {
+        "batch_size": int(batch_size),
+        "augment": not_a_number if has_nan else noise,
+    }
     train = video_dataset(source, **options)
     test = video_dataset(
         MovingShapes(13, 4, 16, seed=9), repeat=False, shuffle=False, **options
@@ -87,14 +142,20 @@ def main(output, model, epochs=2, batch_size=8, num_clips=24):
     else:
         trained = make_generator()
         arguments = {"tokenizer": tiny_tokenizer(seed=0)}
+    if fault == "settings" and index == 1:
+        trained.lecam_weight = trained.seed = 5
+    callbacks = [Fault(fault)]
+    if checkpoints:
+        callbacks.append(keras_larp.callbacks.Checkpoint(checkpoints, train))
     history = trained.fit(
         train,
         validation_data=test,
         epochs=int(epochs),
         verbose=0,
+        callbacks=callbacks,
         **arguments,
     ).history
-    path = pathlib.Path(output) / f"{keras_larp.distribution.process_index()}"
+    path = pathlib.Path(output) / str(index)
     np.savez(path.with_suffix(".npz"), **weights(trained))
     path.with_suffix(".json").write_text(json.dumps(history))
 
