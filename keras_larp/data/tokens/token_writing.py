@@ -19,8 +19,12 @@ from keras_larp.data.tokens.token_records import (
     write_description,
 )
 from keras_larp.data.tokens.token_source import TokenSource
-from keras_larp.distribution import process_count, process_index
-from keras_larp.distribution.shared_folder import lock_job_folder, on_chief
+from keras_larp.distribution import (
+    lock_job_folder,
+    on_chief,
+    process_count,
+    process_index,
+)
 from keras_larp.utils.checks import (
     check_attribute,
     check_boolean,
