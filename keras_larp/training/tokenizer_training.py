@@ -487,6 +487,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         return StepOutputs(
             loss=loss,
             terms=terms,
+            num_clips=ops.shape(video)[0],
             input_mean=ops.mean(video),
             video=video,
             reconstruction=reconstruction,

@@ -114,9 +114,10 @@ class TrainableModel(TrainStep, keras.Model):
         )
 
     def update_term_metrics(self, outputs):
-        """Adds a step to the means of the loss terms, unless the step was
-        skipped."""
+        """Adds a step to the means over clips of the loss terms, unless the
+        step was skipped."""
         finite = keras.ops.cast(outputs.finite, "float32")
+        weight = finite * keras.ops.cast(outputs.num_clips, "float32")
         zero = keras.ops.zeros(())
         # Each replica counts a skipped step.
         self.skipped_metric.update_state((1.0 - finite) / self.num_replicas)
@@ -126,7 +127,7 @@ class TrainableModel(TrainStep, keras.Model):
         for name, metric in self.term_metrics.items():
             if name in scalars:
                 value = keras.ops.where(outputs.finite, scalars[name], zero)
-                metric.update_state(value, finite)
+                metric.update_state(value, weight)
 
     @property
     def non_trainable_variables(self):
