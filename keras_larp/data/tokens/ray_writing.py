@@ -119,6 +119,9 @@ def write_token_dataset_with_ray(
             "Ray starts the workers. Call the function in one process, without "
             f"a launcher. Received: {process_count()} processes"
         )
+    os.environ.update(_ENVIRONMENT)
+    ray = require("ray", extra="ray")
+    require("ray.data", extra="ray")
     folder, loader, description = prepare_token_dataset(
         folder,
         source,
@@ -132,9 +135,6 @@ def write_token_dataset_with_ray(
         num_workers,
         on_error,
     )
-    os.environ.update(_ENVIRONMENT)
-    ray = require("ray", extra="ray")
-    require("ray.data", extra="ray")
     with lock_folder(folder):
         missing = missing_shards(folder, description, source)
         if not missing:
