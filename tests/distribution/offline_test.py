@@ -96,12 +96,18 @@ def test_processes_share_the_work(outputs):
         json.loads((outputs[0] / f"process_{i}.json").read_text())
         for i in range(2)
     ]
-    # Batches of 2 clips. tokenize: shards of 3, 3, 3 and 1 clips; evaluate
-    # reconstruction: 3, 3 and 2 batches.
-    assert [record["encode"] for record in records] == [4 + 1 + 1 + 1, 9]
-    # generate, with the grid in the first batch: 12 batches; evaluate
-    # generation: 3.
-    assert [record["generate"] for record in records] == [6 + 1, 6 + 2]
+    # In batches of 2 clips: tokenize (shards of 3, 3, 3 and 1 clips),
+    # predict-frames, evaluate reconstruction (three times) and
+    # frame-prediction.
+    assert [record["encode"] for record in records] == [
+        4 + 1 + (1 + 1 + 1) + 1,
+        3 + 1 + (2 + 2 + 1) + 2,
+    ]
+    # generate, predict-frames, evaluate generation and frame-prediction.
+    assert [record["generate"] for record in records] == [
+        6 + 1 + 1 + 1,
+        6 + 1 + 2 + 2,
+    ]
 
 
 @connected
