@@ -35,8 +35,8 @@ def preset(tmp_path_factory):
 
 
 def make_source(marker=None, broken=False):
-    """Five random clips; the worker that reads the fourth one is killed if
-    the file `marker` does not exist yet."""
+    """Ten random clips. A worker that reads clip 4 is killed if the file
+    `marker` does not exist yet, and finds the clip broken if `broken`."""
 
     # Defined here, so that it is sent to the workers by value.
     class Clips(data.VideoSource):
@@ -89,37 +89,29 @@ def test_killed_worker_is_replaced_and_files_are_equal(
     assert contents(tmp_path / "ray") == contents(plain)
 
 
-def test_finished_shards_are_kept(cluster, preset, tmp_path):
-    write(tmp_path, preset)
-    expected = contents(tmp_path)
-    first, second, *_ = sorted(tmp_path.glob("tokens-*"))
-    second.unlink()
-    stamp = first.stat().st_mtime_ns
-    write(tmp_path, preset)
-    assert first.stat().st_mtime_ns == stamp
-    assert contents(tmp_path) == expected
-
-
 def test_errors_of_workers_are_raised(cluster, preset, tmp_path):
+    source = make_source(broken=True)
     with pytest.raises(RuntimeError, match="VideoDecodeError: clip 4 does not"):
-        write(tmp_path, preset, source=make_source(broken=True))
-    # Only complete shards are left.
-    assert set(contents(tmp_path)) <= {
-        "tokens.json",
-        *(path.name for path in tmp_path.glob("tokens-*")),
-    }
+        write(tmp_path, preset, source=source, num_actors=1)
+    assert not list(tmp_path.glob(".*"))  # Temporary files, locks.
 
 
-def test_command_writes_the_same_with_both_engines(cluster, preset, tmp_path):
-    for engine in ("local", "ray"):
-        run_here(
-            tokenize,
-            f"--tokenizer={preset}",
-            f"--output={tmp_path / engine}",
-            f"--engine={engine}",
-            *("--num_computed_clips=4", "--clips_per_shard=2"),
-        )
-    assert contents(tmp_path / "ray") == contents(tmp_path / "local")
+def test_command_resumes_what_the_other_engine_started(
+    cluster, preset, tmp_path
+):
+    flags = [
+        f"--tokenizer={preset}",
+        f"--output={tmp_path}",
+        *("--num_computed_clips=4", "--clips_per_shard=2"),
+    ]
+    run_here(tokenize, *flags)
+    expected = contents(tmp_path)
+    kept, removed = sorted(tmp_path.glob("tokens-*"))
+    removed.unlink()
+    stamp = kept.stat().st_mtime_ns
+    run_here(tokenize, *flags, "--engine=ray", "--num_actors=1")
+    assert kept.stat().st_mtime_ns == stamp
+    assert contents(tmp_path) == expected
 
 
 def test_network_is_not_told_about_the_cluster(preset, tmp_path, monkeypatch):
