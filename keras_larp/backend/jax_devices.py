@@ -3,6 +3,10 @@
 import jax
 import keras
 
+from keras_larp.backend import jax_processes
+
+READS_OWN_PART = False
+
 
 def data_parallel(devices):
     keras.distribution.set_distribution(
@@ -19,3 +23,13 @@ def num_devices():
 
 def is_data_parallel():
     return keras.distribution.distribution() is not None
+
+
+def check_is_enabled():
+    if jax_processes.process_count() > 1 and not is_data_parallel():
+        raise RuntimeError(
+            f"There are {jax_processes.process_count()} processes, but each "
+            "would train a model of its own. Call "
+            "`keras_larp.distribution.data_parallel()` before the model is "
+            "created."
+        )

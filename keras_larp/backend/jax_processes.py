@@ -37,6 +37,11 @@ def gather(x):
     return np.asarray(multihost_utils.process_allgather(x))
 
 
+def broadcast(x):
+    """The array of the first process."""
+    return np.asarray(multihost_utils.broadcast_one_to_all(x))
+
+
 def patient_barrier():
     # It involves no device, unlike `sync_global_devices`.
     client = compat.coordination_client()

@@ -5,12 +5,15 @@ On PyTorch and JAX. All functions but `process_count` and `process_index` must
 be called by all processes together.
 """
 
+import contextlib
 import importlib
 
 import keras
 import numpy as np
 
 _backend_name = keras.backend.backend()
+# On JAX, variables are arrays of all processes, which none of them can assign.
+CAN_BROADCAST = _backend_name == "torch"
 _backend = (
     importlib.import_module(f"keras_larp.backend.{_backend_name}_processes")
     if _backend_name in ("jax", "torch")
@@ -27,14 +30,17 @@ def start_processes(address, count, index, local_index, timeout):
         count: Integer, or `None`.
         index: Integer, or `None`.
         local_index: Integer, the index among the processes of this machine,
-            or `None`.
+            or `None` if it is the only one, which uses all devices on JAX.
         timeout: Float, in seconds.
     """
     if _backend is None:
         raise NotImplementedError(
             "Several processes are supported on JAX and PyTorch. On "
-            "TensorFlow, use several devices of one process: omit "
-            "`keras_larp.distribution.initialize` and the launcher."
+            "TensorFlow, `fit` of Keras fails under "
+            "`tf.distribute.MultiWorkerMirroredStrategy`: it cannot reduce "
+            "scalar metrics over workers. Use several devices of one process: "
+            "omit the launcher and `keras_larp.distribution.initialize`, and "
+            "call `keras_larp.distribution.data_parallel`."
         )
     _backend.start(address, count, index, local_index, timeout)
     # So that initial weights are equal everywhere.
@@ -72,6 +78,19 @@ def gather_texts(text):
         row[:size].tobytes().decode()
         for row, size in zip(rows, sizes, strict=True)
     ]
+
+
+def broadcast(x):
+    """The array of the first process."""
+    return x if process_count() == 1 else _backend.broadcast(x)
+
+
+def name_lost_processes():
+    """Context in which the failure of another process is an error that names
+    it. On JAX, the coordinator itself ends the job with such an error."""
+    if _backend_name != "torch":
+        return contextlib.nullcontext()
+    return _backend.name_lost_processes()
 
 
 def wait_for_all():
