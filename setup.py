@@ -23,6 +23,8 @@ extras = {
     "tfio": ["tensorflow-io==0.37.1", "tensorflow==2.16.*"],
     "hub": ["huggingface_hub>=0.30", "kagglehub>=0.3.10"],
     "viz": ["av>=17.1", "matplotlib>=3.9", "pillow>=11", "tensorboard>=2.20"],
+    # Tokenization on a cluster.
+    "ray": ["ray[data]>=2.50"],
     "docs": [
         "mkdocs>=1.6,<2",
         "mkdocs-material>=9.6",
@@ -38,6 +40,7 @@ extras = {
         "mypy>=2.4",
         "pytest>=8",
         "pytest-xdist>=3.6",
+        "ray[data]>=2.50",
         "ruff>=0.12",
         "twine>=6",
     ],

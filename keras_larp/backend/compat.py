@@ -1,4 +1,4 @@
-"""Private and experimental interfaces of Keras and PyTorch.
+"""Private and experimental interfaces of Keras, JAX and PyTorch.
 
 The rest of the package uses public interfaces only. Everything here may
 change without notice: after an upgrade of a library in `TESTED_VERSIONS`,
@@ -12,7 +12,7 @@ import keras
 
 from keras_larp.backend.replicas import mean_over_replicas, num_replicas
 
-TESTED_VERSIONS = {"keras": "3.15.1", "torch": "2.13.0"}
+TESTED_VERSIONS = {"keras": "3.15.1", "jax": "0.10.2", "torch": "2.13.0"}
 
 
 # Keras.
@@ -146,6 +146,16 @@ class UncompiledTrainStep:
 
     def _should_torch_compile(self):
         return False
+
+
+# JAX.
+
+if keras.backend.backend() == "jax":
+    from jax._src.distributed import global_state
+
+    def coordination_client():
+        """The client of the service that connects the processes."""
+        return global_state.client
 
 
 # PyTorch.

@@ -96,3 +96,15 @@ def name_lost_processes():
 def wait_for_all():
     """Returns when all processes have called it."""
     any_process(False)
+
+
+def patient_barrier():
+    """Returns a function that returns when all processes have called it.
+
+    Unlike `wait_for_all`, it has no time limit: processes may have finished
+    their parts of a job hours before the last one. A process that ends
+    meanwhile is an error.
+    """
+    if process_count() == 1:
+        return lambda: None
+    return _backend.patient_barrier()

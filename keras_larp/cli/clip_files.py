@@ -3,7 +3,7 @@
 import contextlib
 import json
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,12 @@ from absl import flags
 
 import keras_larp
 from keras_larp import data
+from keras_larp.cli import launcher, model_flags
 from keras_larp.cli import lazy_keras as keras
-from keras_larp.cli import model_flags
 from keras_larp.utils.differences import describe_differences
 from keras_larp.utils.files import atomic_write_text
 from keras_larp.utils.json_files import read_json
-from keras_larp.utils.locks import lock_folder, lock_path
+from keras_larp.utils.locks import lock_path
 
 # Maximum number of clips in the grid, and of clips per row.
 GRID_CLIPS, ROW_CLIPS = 64, 8
@@ -38,7 +38,8 @@ def define(values: flags.FlagValues, output: str) -> None:
         "shard",
         None,
         "Generate only shard i of n, written i/n with i from 0 to n - 1, such "
-        "as 0/8. If omitted, all clips are generated.",
+        "as 0/8. If omitted, all clips are generated, by all processes of a "
+        "launcher.",
         **options,
     )
 
@@ -50,18 +51,19 @@ def open_clip_files(
     clips_per_row: int,
     settings: dict,
 ) -> Iterator["ClipFiles"]:
-    """Yields the `ClipFiles` of a command and locks its shard.
+    """Yields the `ClipFiles` of a command and locks its folder or shard.
 
     Raises:
         BlockingIOError: If another process writes the same clips.
     """
-    lock = lock_folder(values.output)
     if values.shard:
-        shard = keras_larp.evaluation.shards.parse_shard(values.shard)
-        name = keras_larp.evaluation.shards.shard_name(*shard)
-        lock = lock_path(pathlib.Path(values.output) / name)
-    with lock:
-        yield ClipFiles(values, names, clips_per_row, settings)
+        name = keras_larp.evaluation.shards.shard_name(*launcher.shard(values))
+        with lock_path(pathlib.Path(values.output) / name):
+            yield ClipFiles(values, names, clips_per_row, settings)
+        return
+    lock = keras_larp.distribution.lock_job_folder(values.output)
+    with lock as wait_for_all:
+        yield ClipFiles(values, names, clips_per_row, settings, wait_for_all)
 
 
 class ClipFiles:
@@ -71,6 +73,9 @@ class ClipFiles:
     range of batches. So each batch holds the same clips, however many
     processes share the work and wherever an earlier run was interrupted.
 
+    Of the processes of a launcher, the first generates the clips of the grid,
+    and all have equal parts of the work otherwise.
+
     Args:
         values: The parsed flags of `define`.
         names: List of strings. File name of each clip, without extension.
@@ -78,6 +83,8 @@ class ClipFiles:
             row of the grid.
         settings: Dictionary of everything the clips depend on. It is stored in
             `settings.json`; a folder with other settings is rejected.
+        wait_for_all: Function that waits for the other processes of a
+            launcher. Defaults to `None`, no other processes.
 
     Raises:
         ValueError: If the flags disable all output, if `--shard` is invalid,
@@ -90,14 +97,15 @@ class ClipFiles:
         names: list[str],
         clips_per_row: int,
         settings: dict,
+        wait_for_all: Callable[[], None] | None = None,
     ):
         self.output = pathlib.Path(values.output)
         self.fps = values.fps
         self.names = names
         self.clips_per_row = clips_per_row
-        self.shard = keras_larp.evaluation.shards.parse_shard(
-            values.shard or "0/1"
-        )
+        self.shard = launcher.shard(values)
+        self.is_one_shard = bool(values.shard)
+        self.wait_for_all = wait_for_all
         write_grid = values.grid and not values.shard
         if not (values.files or write_grid):
             raise ValueError(
@@ -106,6 +114,10 @@ class ClipFiles:
                 f"{values.grid}, --shard={values.shard}"
             )
         existing = self._existing_files({**settings, "fps": values.fps})
+        # All processes must skip the same clips.
+        existing = set(
+            keras_larp.distribution.on_chief(lambda: sorted(existing))
+        )
         self.missing = set()
         if values.files:
             self.missing = {
@@ -125,23 +137,31 @@ class ClipFiles:
 
         Also starts a progress bar, which `write` updates.
         """
-        num_batches = -(-len(self.names) // batch_size)
+        count = len(self.names)
         batches = [
-            range(i * batch_size, min((i + 1) * batch_size, len(self.names)))
-            for i in keras_larp.evaluation.shards.shard_batches(
-                num_batches, *self.shard
-            )
+            range(start, min(start + batch_size, count))
+            for start in range(0, count, batch_size)
         ]
+        if self.is_one_shard:
+            own = keras_larp.evaluation.shards.shard_batches(
+                len(batches), *self.shard
+            )
+            batches = batches[own.start : own.stop]
         batches = [batch for batch in batches if any(map(self._needs, batch))]
+        if not self.is_one_shard:
+            batches = self._own_batches(batches)
         num_clips = sum(map(len, batches))
-        self.progress_bar = keras.utils.Progbar(num_clips, unit_name="clip")
+        self.progress_bar = keras.utils.Progbar(
+            num_clips,
+            unit_name="clip",
+            verbose=int(keras_larp.distribution.is_chief()),
+        )
         return batches
 
     def write(self, index: int, video: np.ndarray) -> None:
         """Writes a clip `(T, H, W, C)` to its file and adds it to the grid."""
         if index in self.missing:
-            path = self.output / f"{self.names[index]}.mp4"
-            data.write_video(path, video, self.fps)
+            data.write_video(self._path(index), video, self.fps)
             self.num_written += 1
         row, column = divmod(index, self.clips_per_row)
         if column < self.num_columns:
@@ -155,6 +175,14 @@ class ClipFiles:
 
     def finish(self, row_names: list[str] | None = None) -> None:
         """Writes the grid, with a name for each row if given."""
+        num_written = self.num_written
+        if self.wait_for_all is not None:
+            self.wait_for_all()
+            # Those of all processes. Clips that do not decode are skipped.
+            paths = (self._path(index) for index in self.missing)
+            num_written = sum(path.exists() for path in paths)
+        if not keras_larp.distribution.is_chief():
+            return
         rows = {row: videos for row, videos in self.rows.items() if videos}
         if rows:
             videos = np.concatenate([np.stack(v) for v in rows.values()])
@@ -164,12 +192,34 @@ class ClipFiles:
             grid = data.video_grid(videos, num_columns, row_names=row_names)
             data.write_video(self.output / "grid.gif", grid, self.fps)
         grid = " and grid.gif" if rows else ""
-        print(f"Wrote {self.num_written} clips{grid} to {self.output}")
+        print(f"Wrote {num_written} clips{grid} to {self.output}")
+
+    def _own_batches(self, batches):
+        """Those of this process: the first has those of the grid, and the rest
+        is split such that all have equally many, if possible."""
+        index, count = self.shard
+        if count == 1:
+            return batches
+        of_grid = [b for b in batches if any(map(self._is_in_grid, b))]
+        others = [b for b in batches if not any(map(self._is_in_grid, b))]
+        num_first = max(0, -(-len(batches) // count) - len(of_grid))
+        if index == 0:
+            return sorted(of_grid + others[:num_first], key=lambda b: b.start)
+        others = others[num_first:]
+        start, stop = (
+            i * len(others) // (count - 1) for i in (index - 1, index)
+        )
+        return others[start:stop]
+
+    def _path(self, index):
+        return self.output / f"{self.names[index]}.mp4"
 
     def _needs(self, index):
+        return self._is_in_grid(index) or index in self.missing
+
+    def _is_in_grid(self, index):
         row, column = divmod(index, self.clips_per_row)
-        in_grid = row in self.rows and column < self.num_columns
-        return in_grid or index in self.missing
+        return row in self.rows and column < self.num_columns
 
     def _existing_files(self, settings):
         """Returns the names of existing files after checking the settings."""

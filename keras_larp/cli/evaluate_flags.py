@@ -1,12 +1,14 @@
 """Flags and functions shared by the `evaluate` commands."""
 
+import contextlib
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 from absl import flags, logging
 
 import keras_larp
-from keras_larp.cli import data_flags, model_flags
+from keras_larp.cli import data_flags, launcher, model_flags
 
 # Flags to report, if defined: those that affect results, and those that only
 # locate files, which may differ between the shards of an evaluation.
@@ -81,7 +83,7 @@ def define(
         None,
         "Evaluate only shard i of n, written i/n with i from 0 to n - 1, such "
         "as 0/8, and merge all shards with `evaluate merge`. If omitted, all "
-        "clips are evaluated.",
+        "clips are evaluated, by all processes of a launcher.",
         **options,
     )
     flags.DEFINE_bool(
@@ -233,8 +235,9 @@ def check_overlap(values: flags.FlagValues, clips) -> str:
         f"{', '.join(pathlib.PurePath(file).name for file in files[:10])}"
         f"{', ...' if len(files) > 10 else ''}"
     )
-    logging.warning("%s", text)
-    print(f"Overlap: {text}")
+    if keras_larp.distribution.is_chief():
+        logging.warning("%s", text)
+        print(f"Overlap: {text}")
     return text
 
 
@@ -252,37 +255,54 @@ def settings(values: flags.FlagValues, **others) -> dict:
     }
 
 
-def shard_options(values: flags.FlagValues, num_clips: int | None) -> dict:
-    """Returns arguments of the functions of `keras_larp.evaluation`.
+@contextlib.contextmanager
+def run_evaluation(
+    values: flags.FlagValues, num_clips: int | None
+) -> Iterator[dict]:
+    """Yields arguments of the functions of `keras_larp.evaluation`.
+
+    Afterwards, it merges and reports the results, unless `--shard` requests
+    one shard only. The processes of a launcher each evaluate a shard, and the
+    first one merges them.
 
     Args:
         values: The parsed flags.
         num_clips: Integer. Maximum number of clips, to check the number of
             shards. `None` disables the check.
+
+    Raises:
+        BlockingIOError: If another process evaluates to the same folder.
     """
-    shard = keras_larp.evaluation.shards.parse_shard(values.shard or "0/1")
+    launcher.initialize(values)
+    shard = launcher.shard(values)
     if num_clips is not None:
         num_batches = -(-num_clips // values.batch_size)
         keras_larp.evaluation.shards.shard_batches(num_batches, *shard)
-    return {
+    is_chief = keras_larp.distribution.is_chief()
+    options = {
         "batch_size": values.batch_size,
         "shard": shard,
         "save_videos": values.save_videos,
         "overwrite": values.overwrite,
+        "verbose": int(is_chief),
     }
-
-
-def finish(values: flags.FlagValues, shard: pathlib.Path) -> None:
-    """Merges and reports, unless only one shard was requested.
-
-    Args:
-        values: The parsed flags.
-        shard: Path of the shard that was written.
-    """
     if values.shard:
-        print(f"Wrote {shard}")
+        yield options
+        name = keras_larp.evaluation.shards.shard_name(*shard)
+        print(f"Wrote {pathlib.Path(values.output) / name}")
         return
-    report(values.output, values.report)
+    lock = keras_larp.distribution.lock_job_folder(values.output)
+    with lock as wait_for_all:
+        if values.overwrite and shard[1] > 1:
+            keras_larp.distribution.on_chief(
+                lambda: keras_larp.evaluation.shards.remove_shards(
+                    values.output, shard[1]
+                )
+            )
+        yield options
+        wait_for_all()
+        if is_chief:
+            report(values.output, values.report)
 
 
 def report(folder: str, path: str | None) -> None:

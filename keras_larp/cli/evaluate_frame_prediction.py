@@ -42,25 +42,26 @@ def main(values: flags.FlagValues) -> None:
         values: The parsed `FLAGS`.
     """
     # Reject invalid flags before loading models.
-    options = evaluate_flags.shard_options(values, values.num_clips)
-    tokenizer, extractor = evaluate_flags.load_tokenizer_and_extractor(
-        values, default="random"
-    )
-    clips = evaluate_flags.choose_clips(values, "test", tokenizer, "windows")
-    shard = keras_larp.evaluation.evaluate_frame_prediction(
-        values.output,
-        model_flags.load_generator(values),
-        tokenizer,
-        clips,
-        extractor,
-        values.num_condition_frames,
-        values.compare_size,
-        model_flags.sampling_options(values),
-        settings=evaluate_flags.settings(
-            values,
-            split=evaluate_flags.split_name(values, "test"),
-            overlap=evaluate_flags.check_overlap(values, clips),
-        ),
-        **options,
-    )
-    evaluate_flags.finish(values, shard)
+    with evaluate_flags.run_evaluation(values, values.num_clips) as options:
+        tokenizer, extractor = evaluate_flags.load_tokenizer_and_extractor(
+            values, default="random"
+        )
+        clips = evaluate_flags.choose_clips(
+            values, "test", tokenizer, "windows"
+        )
+        keras_larp.evaluation.evaluate_frame_prediction(
+            values.output,
+            model_flags.load_generator(values),
+            tokenizer,
+            clips,
+            extractor,
+            values.num_condition_frames,
+            values.compare_size,
+            model_flags.sampling_options(values),
+            settings=evaluate_flags.settings(
+                values,
+                split=evaluate_flags.split_name(values, "test"),
+                overlap=evaluate_flags.check_overlap(values, clips),
+            ),
+            **options,
+        )

@@ -64,47 +64,46 @@ def main(values: flags.FlagValues) -> None:
     """
     # Reject invalid flags before loading models.
     max_clips = max(values.num_clips, values.num_real_clips or 0)
-    options = evaluate_flags.shard_options(values, max_clips)
-    tokenizer, extractor = evaluate_flags.load_tokenizer_and_extractor(
-        values, default="random"
-    )
-    classifier = motion_classifier = None
-    if values.class_fidelity:
-        classifier = evaluate_flags.load_classifier(
-            values, tokenizer.num_frames
+    with evaluate_flags.run_evaluation(values, max_clips) as options:
+        tokenizer, extractor = evaluate_flags.load_tokenizer_and_extractor(
+            values, default="random"
         )
-    if values.motion_fidelity:
-        motion_classifier = evaluate_flags.load_classifier(
-            values, tokenizer.num_frames, motion_only=True
+        classifier = motion_classifier = None
+        if values.class_fidelity:
+            classifier = evaluate_flags.load_classifier(
+                values, tokenizer.num_frames
+            )
+        if values.motion_fidelity:
+            motion_classifier = evaluate_flags.load_classifier(
+                values, tokenizer.num_frames, motion_only=True
+            )
+        training = evaluate_flags.choose_clips(
+            values, "train", tokenizer, "windows"
         )
-    training = evaluate_flags.choose_clips(
-        values, "train", tokenizer, "windows"
-    )
-    real = evaluate_flags.choose_clips(
-        values,
-        values.real_split,
-        tokenizer,
-        "windows",
-        "num_real_clips" if values.num_real_clips else "num_clips",
-    )
-    settings = evaluate_flags.settings(
-        values,
-        real_split=evaluate_flags.split_name(values, values.real_split),
-        class_clips=training.settings(),
-    )
-    if values.real_split == "test":
-        settings["overlap"] = evaluate_flags.check_overlap(values, real)
-    shard = keras_larp.evaluation.evaluate_generation(
-        values.output,
-        model_flags.load_generator(values),
-        tokenizer,
-        training.labels(),
-        real,
-        extractor,
-        model_flags.sampling_options(values),
-        classifier,
-        motion_classifier,
-        settings=settings,
-        **options,
-    )
-    evaluate_flags.finish(values, shard)
+        real = evaluate_flags.choose_clips(
+            values,
+            values.real_split,
+            tokenizer,
+            "windows",
+            "num_real_clips" if values.num_real_clips else "num_clips",
+        )
+        settings = evaluate_flags.settings(
+            values,
+            real_split=evaluate_flags.split_name(values, values.real_split),
+            class_clips=training.settings(),
+        )
+        if values.real_split == "test":
+            settings["overlap"] = evaluate_flags.check_overlap(values, real)
+        keras_larp.evaluation.evaluate_generation(
+            values.output,
+            model_flags.load_generator(values),
+            tokenizer,
+            training.labels(),
+            real,
+            extractor,
+            model_flags.sampling_options(values),
+            classifier,
+            motion_classifier,
+            settings=settings,
+            **options,
+        )

@@ -46,26 +46,27 @@ def main(values: flags.FlagValues) -> None:
         values: The parsed `FLAGS`.
     """
     # Reject invalid flags before loading models.
-    options = evaluate_flags.shard_options(values, values.num_clips)
-    tokenizer, extractor = evaluate_flags.load_tokenizer_and_extractor(values)
-    clips = evaluate_flags.choose_clips(
-        values, values.split, tokenizer, values.frame_sampling
-    )
-    settings = evaluate_flags.settings(
-        values, split=evaluate_flags.split_name(values, values.split)
-    )
-    if values.split == "test":
-        settings["overlap"] = evaluate_flags.check_overlap(values, clips)
-    perceptual_model = None
-    if values.lpips:
-        perceptual_model = keras_larp.models.LPIPS.from_preset(values.lpips)
-    shard = keras_larp.evaluation.evaluate_reconstruction(
-        values.output,
-        tokenizer,
-        clips,
-        extractor,
-        perceptual_model,
-        settings=settings,
-        **options,
-    )
-    evaluate_flags.finish(values, shard)
+    with evaluate_flags.run_evaluation(values, values.num_clips) as options:
+        tokenizer, extractor = evaluate_flags.load_tokenizer_and_extractor(
+            values
+        )
+        clips = evaluate_flags.choose_clips(
+            values, values.split, tokenizer, values.frame_sampling
+        )
+        settings = evaluate_flags.settings(
+            values, split=evaluate_flags.split_name(values, values.split)
+        )
+        if values.split == "test":
+            settings["overlap"] = evaluate_flags.check_overlap(values, clips)
+        perceptual_model = None
+        if values.lpips:
+            perceptual_model = keras_larp.models.LPIPS.from_preset(values.lpips)
+        keras_larp.evaluation.evaluate_reconstruction(
+            values.output,
+            tokenizer,
+            clips,
+            extractor,
+            perceptual_model,
+            settings=settings,
+            **options,
+        )

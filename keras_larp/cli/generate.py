@@ -5,7 +5,8 @@
 
 Files are named after classes, such as boxing_000.mp4. Each file is written as
 soon as its clip is generated, and running the command again generates only the
-missing ones. --shard splits the work between processes.
+missing ones. The processes of a launcher, such as torchrun or srun, share the
+work; --shard splits it without a launcher.
 """
 
 import re
@@ -13,7 +14,7 @@ import re
 import numpy as np
 from absl import flags
 
-from keras_larp.cli import clip_files, data_flags, model_flags
+from keras_larp.cli import clip_files, data_flags, launcher, model_flags
 from keras_larp.utils.arrays import to_numpy
 
 FLAGS = flags.FlagValues()
@@ -46,6 +47,7 @@ def main(values: flags.FlagValues) -> None:
     Args:
         values: The parsed `FLAGS`.
     """
+    launcher.initialize(values)
     tokenizer = model_flags.load_tokenizer(values)
     generator = model_flags.load_generator(values)
     class_names = generator.class_names

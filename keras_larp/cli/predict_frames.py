@@ -7,14 +7,21 @@
 The command continues the center clips of the test videos. It writes one file
 per continuation, and a grid in which each row starts with the original. Each
 file is written as soon as its clip is generated, and running the command again
-generates only the missing ones. --shard splits the work between processes.
+generates only the missing ones. The processes of a launcher, such as torchrun
+or srun, share the work; --shard splits it without a launcher.
 """
 
 import itertools
 
 from absl import flags
 
-from keras_larp.cli import clip_files, data_flags, evaluate_flags, model_flags
+from keras_larp.cli import (
+    clip_files,
+    data_flags,
+    evaluate_flags,
+    launcher,
+    model_flags,
+)
 from keras_larp.utils.arrays import to_numpy
 
 FLAGS = flags.FlagValues()
@@ -44,6 +51,7 @@ def main(values: flags.FlagValues) -> None:
     Args:
         values: The parsed `FLAGS`.
     """
+    launcher.initialize(values)
     tokenizer = model_flags.load_tokenizer(values)
     generator = model_flags.load_generator(values)
     clips = evaluate_flags.choose_clips(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from keras_larp.data.sources.video_folder import VideoFolder
     from keras_larp.data.sources.video_list import VideoList
     from keras_larp.data.sources.video_source import VideoSource
+    from keras_larp.data.tokens.ray_writing import write_token_dataset_with_ray
     from keras_larp.data.tokens.token_pipeline import (
         TokenDataset,
         token_dataset,
@@ -100,6 +101,7 @@ _MODULES = {
     "window_starts": "keras_larp.data.video.frame_sampling",
     "write_image": "keras_larp.data.video.video_writer",
     "write_token_dataset": "keras_larp.data.tokens.token_writing",
+    "write_token_dataset_with_ray": "keras_larp.data.tokens.ray_writing",
     "write_video": "keras_larp.data.video.video_writer",
 }
 
@@ -144,6 +146,7 @@ __all__ = [
     "window_starts",
     "write_image",
     "write_token_dataset",
+    "write_token_dataset_with_ray",
     "write_video",
 ]
 

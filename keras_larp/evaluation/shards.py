@@ -112,8 +112,8 @@ def shard_batches(num_batches: int, index: int, count: int) -> range:
     if count > num_batches:
         raise ValueError(
             f"There are {num_batches} batches, and each shard needs at least "
-            "one. Use fewer shards, smaller batches or more clips. Received: "
-            f"{count} shards"
+            "one. Use fewer shards or processes, smaller batches or more "
+            f"clips. Received: {count} shards"
         )
     return range(
         index * num_batches // count, (index + 1) * num_batches // count
@@ -182,6 +182,14 @@ def write_shard(
         with _partial_folder(path) as partial:
             _write(partial, description, ranges, measure, skipped, verbose)
     return path
+
+
+def remove_shards(folder: str | os.PathLike, count: int) -> None:
+    """Removes the shards of a folder that belong to a split into `count`."""
+    for index in range(count):
+        path = pathlib.Path(folder) / shard_name(index, count)
+        if path.exists():
+            atomic_rmtree(path)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import tempfile
 import keras
 import numpy as np
 from fuzz.bad_values import (
+    TEXT_OR_NONE,
     Kind,
     boolean,
     choice,
@@ -262,6 +263,18 @@ def _pipelines():
             "conditioning": choice("class"),
         },
     )
+    kinds = {
+        "folder": path(),
+        "source": SOURCE,
+        "frame_sampling": PIPELINE["frame_sampling"],
+        "include_flips": boolean(mentions=("flip",)),
+        "num_condition_frames": integer(1, 3, optional=True),
+        "batch_size": POSITIVE,
+        "clips_per_shard": POSITIVE,
+        "seed": SEED,
+        "num_workers": NUM_WORKERS,
+        "on_error": ON_ERROR,
+    }
     yield (
         data.write_token_dataset,
         lambda: {
@@ -269,18 +282,22 @@ def _pipelines():
             "source": shapes(),
             "tokenizer": tokenizer(),
         },
+        {**kinds, "tokenizer": instance()},
+    )
+    # The folder is complete, so that no cluster is started.
+    yield (
+        data.write_token_dataset_with_ray,
+        lambda: {
+            "folder": folder() / "tokens",
+            "source": shapes(),
+            "load_tokenizer": tokenizer,
+        },
         {
-            "folder": path(),
-            "source": SOURCE,
-            "tokenizer": instance(),
-            "frame_sampling": PIPELINE["frame_sampling"],
-            "include_flips": boolean(mentions=("flip",)),
-            "num_condition_frames": integer(1, 3, optional=True),
-            "batch_size": POSITIVE,
-            "clips_per_shard": POSITIVE,
-            "seed": SEED,
-            "num_workers": NUM_WORKERS,
-            "on_error": ON_ERROR,
+            **kinds,
+            "load_tokenizer": function(),
+            "num_actors": POSITIVE,
+            "gpus_per_actor": number("[0, inf)"),
+            "ray_address": TEXT_OR_NONE,
         },
     )
 
