@@ -79,6 +79,37 @@ class UncompiledTrainStep:
         return False
 
 
+# JAX.
+
+if keras.backend.backend() == "jax":
+    from keras.src.backend.jax.trainer import JAXEpochIterator
+
+    def replace_distributed_iterator(distribute):
+        """Replaces how `fit`, `evaluate` and `predict` distribute batches.
+
+        Keras gives all batches the layout of the first one, so that an
+        incomplete last batch fails. It transfers a batch only when the step
+        needs it, and takes each process's data for a part of the batch.
+
+        Args:
+            distribute: Function of an iterator of batches, of the
+                `keras.distribution.Distribution`, and of whether the batches
+                are this process's part of global batches. Returns an iterator
+                of distributed batches.
+        """
+
+        def get_iterator(self, distribution):
+            # Adapters of Grain data sets keep the data set.
+            dataset = getattr(self.data_adapter, "_dataset", None)
+            return distribute(
+                self.data_adapter.get_jax_iterator(),
+                distribution,
+                getattr(dataset, "is_sharded_by_process", False),
+            )
+
+        JAXEpochIterator._get_distributed_iterator = get_iterator
+
+
 # PyTorch.
 
 if keras.backend.backend() == "torch":

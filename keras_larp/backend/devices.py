@@ -6,7 +6,8 @@ Each backend's module defines
 - `data_parallel(devices)`: makes each device train on a part of the global
   batch, and returns the number of devices;
 - `num_devices()`: the number of devices that `data_parallel(None)` would use;
-- `is_data_parallel()`: whether `data_parallel` was called.
+- `is_data_parallel()`: whether `data_parallel` was called;
+- on JAX, `model_parallel(num_model_shards, devices)`: splits kernels too.
 """
 
 import importlib
@@ -19,3 +20,4 @@ _backend = importlib.import_module(
 data_parallel = _backend.data_parallel
 num_devices = _backend.num_devices
 is_data_parallel = _backend.is_data_parallel
+model_parallel = getattr(_backend, "model_parallel", None)
