@@ -7,6 +7,8 @@ check this module first.
 
 import keras
 
+from keras_larp.backend.replicas import mean_over_replicas, num_replicas
+
 TESTED_VERSIONS = {"keras": "3.15.1", "torch": "2.13.0"}
 
 
@@ -70,6 +72,20 @@ def weights_of(layers):
             *layer._non_trainable_variables,
         )
     ]
+
+
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalization whose statistics, in a train step of several
+    replicas, are those of the global batch, on every backend."""
+
+    def _moments(self, inputs, mask):
+        if num_replicas() == 1:
+            return super()._moments(inputs, mask)
+        mean = keras.ops.mean(inputs, axis=self._reduction_axes)
+        mean = mean_over_replicas(mean)  # (C,)
+        squares = keras.ops.square(inputs - mean)
+        variance = keras.ops.mean(squares, axis=self._reduction_axes)
+        return mean, mean_over_replicas(variance)
 
 
 class UncompiledTrainStep:

@@ -1,5 +1,6 @@
 """Train step operations on JAX: pure functions of explicit state."""
 
+import contextlib
 import contextvars
 import dataclasses
 
@@ -182,6 +183,11 @@ class StepDriver:
     def current_step(self):
         """The index of the current training step, an int32 scalar."""
         return self.training_state.step.value
+
+    def metrics_over_replicas(self):
+        """Context in which metrics are those of all replicas, as they always
+        are here."""
+        return contextlib.nullcontext()
 
 
 def _check_layouts(variables):

@@ -14,6 +14,7 @@ import keras
 from keras import ops
 
 __all__ = [
+    "draw_uniforms",
     "global_size",
     "mean_over_replicas",
     "num_replicas",
@@ -76,19 +77,32 @@ def global_size(count):
     return count * num_replicas()
 
 
-def own_rows(x):
-    """The rows of a tensor of the global batch that belong to this replica.
+def draw_uniforms(shape, seed_generator):
+    """Uniform random numbers for the rows of this replica.
 
-    Random numbers are drawn for the global batch, so that they do not depend
-    on the number of replicas.
+    They are drawn for the global batch, so that they do not depend on the
+    number of replicas.
+
+    Args:
+        shape: Tuple `(B, ...)` of the rows of this replica.
+        seed_generator: `SeedGenerator`, in the same state on all replicas.
+
+    Returns:
+        float32 tensor in [0, 1).
     """
-    count = num_replicas()
-    if count == 1:
-        return x
-    rows = ops.shape(x)[0] // count
-    start = _backend.replica_index() * rows
-    return ops.slice(
-        x,
-        (start,) + (0,) * (len(x.shape) - 1),
-        (rows, *ops.shape(x)[1:]),
+    return own_rows(
+        keras.random.uniform(_global_shape(shape), seed=seed_generator)
     )
+
+
+def own_rows(x):
+    """The rows of a tensor of the global batch that belong to this replica."""
+    if num_replicas() == 1:
+        return x
+    count = ops.shape(x)[0] // num_replicas()
+    start = (_backend.replica_index() * count, *[0] * (len(x.shape) - 1))
+    return ops.slice(x, start, (count, *ops.shape(x)[1:]))
+
+
+def _global_shape(shape):
+    return (global_size(shape[0]), *shape[1:])

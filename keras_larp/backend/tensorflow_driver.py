@@ -1,5 +1,6 @@
 """Train step operations on TensorFlow: gradient tapes."""
 
+import contextlib
 import dataclasses
 
 import keras
@@ -136,6 +137,11 @@ class StepDriver:
     def current_step(self):
         """The index of the current training step, an int32 scalar."""
         return self.training_state.step.value
+
+    def metrics_over_replicas(self):
+        """Context in which metrics are those of all replicas; TensorFlow sums
+        their variables when they are read."""
+        return contextlib.nullcontext()
 
 
 def _copy(variables):

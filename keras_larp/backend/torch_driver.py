@@ -6,7 +6,7 @@ import keras
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from keras_larp.backend import compat
+from keras_larp.backend import compat, torch_replicas
 from keras_larp.backend.compiled_functions import TRACING_LOCK
 from keras_larp.backend.execution import compiling_with
 
@@ -24,7 +24,9 @@ class StepDriver(compat.UncompiledTrainStep):
     are documented in `keras_larp.backend.jax_driver`.
     """
 
-    num_replicas = 1
+    @property
+    def num_replicas(self):
+        return torch_replicas.num_replicas()
 
     def make_train_function(self, force=False):
         if force or self.train_function is None:
@@ -36,7 +38,11 @@ class StepDriver(compat.UncompiledTrainStep):
         if self._step_on_host is None:
             # Read after the callbacks, which may have restored a checkpoint.
             self._step_on_host = int(self.training_state.step)
-        with compiling_with(self._compiler), self._seeded_dropout():
+        with (
+            torch_replicas.synchronized(),
+            compiling_with(self._compiler),
+            self._seeded_dropout(),
+        ):
             logs = self.train_on(data)
         self._step_on_host += 1
         return logs
@@ -44,12 +50,17 @@ class StepDriver(compat.UncompiledTrainStep):
     @contextlib.contextmanager
     def _seeded_dropout(self):
         """Seeds PyTorch's global generator, which dropout draws from, by the
-        model's seed and the step, so that a resumed run draws the same."""
+        model's seed and the step, so that a resumed run draws the same, and
+        by the replica, so that they draw different masks."""
         device = self.training_state.step.value.device
         seed = int(self.seed_generator.state[0])  # In host memory.
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             # On CPU, only the lower 32 bits of the seed count.
-            torch.manual_seed(seed * 1_000_003 + self._step_on_host)
+            torch.manual_seed(
+                seed * 1_000_003
+                + self._step_on_host
+                + 7_919 * torch_replicas.replica_index()
+            )
             yield
 
     def test_step(self, data):
@@ -64,9 +75,10 @@ class StepDriver(compat.UncompiledTrainStep):
             values = [v.value for v in variables]
             if not values:  # All layers are frozen.
                 return []
-            return torch.autograd.grad(
+            gradients = torch.autograd.grad(
                 tensors, values, cotangents, allow_unused=True
             )
+            return torch_replicas.average_gradients(gradients)
 
         return tensors, outputs, vjp
 
@@ -130,6 +142,10 @@ class StepDriver(compat.UncompiledTrainStep):
     def current_step(self):
         """The index of the current training step, a Python integer."""
         return self._step_on_host
+
+    def metrics_over_replicas(self):
+        """Context in which metrics are those of all replicas."""
+        return torch_replicas.summed(self.metrics_variables)
 
 
 @contextlib.contextmanager

@@ -45,7 +45,7 @@ def num_replicas():
 
 
 def replica_index():
-    return dist.get_rank()
+    return dist.get_rank() if _IS_SYNCHRONIZED.get() else 0
 
 
 class _Mean(torch.autograd.Function):
@@ -68,6 +68,28 @@ def sum(x):
     x = x.detach().clone()
     dist.all_reduce(x)
     return x
+
+
+@contextlib.contextmanager
+def summed(variables):
+    """Context in which float32 variables have the sum over all replicas."""
+    if not _is_enabled:
+        yield
+        return
+    values = [v.value for v in variables]
+    old = torch.cat([value.reshape(-1) for value in values])
+    _assign(values, sum(old))
+    try:
+        yield
+    finally:
+        _assign(values, old)
+
+
+@torch.no_grad()
+def _assign(tensors, flat):
+    sizes = [tensor.numel() for tensor in tensors]
+    for tensor, part in zip(tensors, flat.split(sizes), strict=True):
+        tensor.copy_(part.view_as(tensor))
 
 
 def average_gradients(gradients):

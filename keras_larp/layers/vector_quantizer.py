@@ -3,6 +3,13 @@ from keras import layers, ops
 
 from keras_larp.backend.clamp import clamp_min
 from keras_larp.backend.execution import apply_function
+from keras_larp.backend.replicas import (
+    draw_uniforms,
+    global_size,
+    mean_over_replicas,
+    sum_over_replicas,
+    take_over_replicas,
+)
 from keras_larp.backend.seed_generator import SeedGenerator
 from keras_larp.backend.weighted_mean import weighted_mean
 from keras_larp.layers.sampling import draw_from_logits
@@ -214,8 +221,8 @@ class VectorQuantizer(layers.Layer):
                 self.temperature if temperature is None else temperature
             )
             logits = ops.stop_gradient(products) / temperature
-            uniforms = keras.random.uniform(
-                ops.shape(products)[:-1], seed=self.seed_generator
+            uniforms = draw_uniforms(
+                ops.shape(products)[:-1], self.seed_generator
             )
             token_ids = apply_function(draw_from_logits, logits, uniforms)
         else:
@@ -287,7 +294,8 @@ class VectorQuantizer(layers.Layer):
         token_ids = ops.reshape(ops.convert_to_tensor(token_ids), (-1,))
 
         def sum_by_code(values):
-            return ops.segment_sum(values, token_ids, self.codebook_size)
+            sums = ops.segment_sum(values, token_ids, self.codebook_size)
+            return sum_over_replicas(sums)
 
         counts = sum_by_code(weights)  # (K,)
         used = counts > 0
@@ -312,8 +320,9 @@ class VectorQuantizer(layers.Layer):
         if self.reset_unused_after is not None:
             idle_steps = ops.where(used, 0.0, old["idle_steps"] + 1.0)
             unused = idle_steps >= self.reset_unused_after  # (K,)
-            indices = _evenly_spaced(unused, ops.shape(latents)[0])
-            replacements = ops.take(latents, indices, axis=0)  # (K, d)
+            count = global_size(ops.shape(latents)[0])
+            indices = _evenly_spaced(unused, count)
+            replacements = take_over_replicas(latents, indices)  # (K, d)
             reset = {"embeddings": replacements, "idle_steps": 0.0 * idle_steps}
             if self.ema_decay is not None:
                 ones = ops.ones_like(counts)
@@ -423,10 +432,11 @@ def _entropy_loss(logits, sample_weight):
     entropies = -ops.sum(probabilities * log_probabilities, -1)  # (B, N)
     if sample_weight is None:
         mean, scale = ops.mean(probabilities, axis=(0, 1)), 1.0  # (K,)
+        mean = mean_over_replicas(mean)
     else:
-        scale = ops.mean(sample_weight)
-        mean = ops.mean(
-            sample_weight[:, None, None] * probabilities, axis=(0, 1)
+        scale = mean_over_replicas(ops.mean(sample_weight))
+        mean = mean_over_replicas(
+            ops.mean(sample_weight[:, None, None] * probabilities, axis=(0, 1))
         ) / clamp_min(scale, 1e-12)
     return weighted_mean(entropies, sample_weight) + scale * ops.sum(
         mean * ops.log(mean + 1e-5)

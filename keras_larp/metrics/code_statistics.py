@@ -8,6 +8,17 @@ from keras_larp.utils.checks import check_integer
 from keras_larp.utils.input_checks import check_id_range, check_tensor
 
 
+def count_codes(token_ids, codebook_size):
+    """How often each code occurs among token ids of any shape.
+
+    Returns:
+        float32 `(codebook_size,)`.
+    """
+    ids = ops.reshape(token_ids, (-1,))
+    ones = ops.ones_like(ids, dtype="float32")
+    return ops.segment_sum(ones, ids, num_segments=codebook_size)
+
+
 @keras.saving.register_keras_serializable(package="keras_larp")
 class CodeStatistics(keras.metrics.Metric):
     """Codebook usage, perplexity and KL divergence of token frequencies.
@@ -50,13 +61,7 @@ class CodeStatistics(keras.metrics.Metric):
         check_id_range(
             token_ids, "token ids", self.codebook_size, "CodeStatistics"
         )
-        ids = ops.reshape(token_ids, (-1,))
-        counts = ops.segment_sum(
-            ops.ones_like(ids, dtype=self.counts.dtype),
-            ids,
-            num_segments=self.codebook_size,
-        )
-        self.counts.assign_add(counts)
+        self.counts.assign_add(count_codes(token_ids, self.codebook_size))
 
     def result(self):
         counts = ops.convert_to_tensor(self.counts)  # (K,)

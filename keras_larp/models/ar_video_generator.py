@@ -3,6 +3,7 @@ from keras import layers, ops
 
 from keras_larp.backend import CompiledFunctions
 from keras_larp.backend.execution import apply_block
+from keras_larp.backend.replicas import draw_uniforms
 from keras_larp.backend.seed_generator import SeedGenerator
 from keras_larp.layers.causal_transformer_block import CausalTransformerBlock
 from keras_larp.layers.position_table import SequencePositions
@@ -302,9 +303,7 @@ class ARVideoGenerator(
             return self.token_embedding(condition)
         class_ids = ops.cast(condition, "int32")
         if training and self.class_dropout:
-            uniforms = keras.random.uniform(
-                ops.shape(class_ids), seed=self.seed_generator
-            )
+            uniforms = draw_uniforms(ops.shape(class_ids), self.seed_generator)
             dropped = uniforms < self.class_dropout
             class_ids = ops.where(dropped, self.num_classes, class_ids)
         class_ids = ops.where(class_ids < 0, self.num_classes, class_ids)

@@ -1,7 +1,7 @@
 import keras
 from keras import layers, ops
 
-from keras_larp.backend import CompiledFunctions, compile_function
+from keras_larp.backend import CompiledFunctions, compat, compile_function
 from keras_larp.backend.seed_generator import SeedGenerator
 from keras_larp.layers.holistic_query_encoder import HolisticQueryEncoder
 from keras_larp.layers.patch_query_decoder import PatchQueryDecoder
@@ -451,7 +451,7 @@ def _make_latent_norm(kind):
         return layers.LayerNormalization(**options)
     if kind == "layer_joint":
         return layers.LayerNormalization(axis=[1, 2], **options)
-    return layers.BatchNormalization(momentum=0.9, **options)
+    return compat.BatchNormalization(momentum=0.9, **options)
 
 
 def _make_prior(prior, num_tokens, **options):

@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from keras_larp.backend.replicas import global_size, own_rows
 from keras_larp.backend.weighted_mean import weighted_mean
 from keras_larp.losses.adversarial import (
     adversarial_loss,
@@ -82,9 +83,9 @@ class AdversarialTerms:
         real, fake = ops.split(logits, 2)
         state, noise = self.training_state, None
         if training and self.adversarial_loss == "non_saturating_smooth":
-            shape = ops.shape(logits)
+            shape = (global_size(ops.shape(logits)[0]), 1)
             noise = keras.random.normal(shape, seed=self.seed_generator)
-            noise = ops.split(noise, 2)
+            noise = [own_rows(x) for x in ops.split(noise, 2)]
         gradient_penalty = ops.zeros((), "float32")
         if training and self.gradient_penalty_weight:
             gradient_penalty = self._gradient_penalty(video, sample_weight)

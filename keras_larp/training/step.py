@@ -3,7 +3,10 @@
 from keras import ops
 
 from keras_larp.backend import StepDriver
-from keras_larp.training.step_outputs import DiscriminatorOutputs
+from keras_larp.training.step_outputs import (
+    DiscriminatorOutputs,
+    average_scalars,
+)
 from keras_larp.utils.input_checks import without_value_checks
 
 
@@ -13,7 +16,8 @@ class TrainStep(StepDriver):
     `train_on` shows the order of a train step from top to bottom. The
     backend's `StepDriver` calls it, and adds `differentiate`,
     `input_gradient`, `conditionally`, `apply_if`, `all_finite`,
-    `current_step` and `num_replicas`. The model defines
+    `current_step`, `num_replicas` and `metrics_over_replicas`. The model
+    defines
 
     - `step_outputs(data, training)`, which returns `StepOutputs`;
     - `update_metrics(outputs)`;
@@ -88,6 +92,7 @@ class TrainStep(StepDriver):
         # 4. Backward pass.
         gradients = vjp(cotangents)
         outputs = outputs.detach()  # So that metrics record no gradients.
+        outputs = outputs.average_over_replicas()
 
         # 5. Optimizer update, if everything is finite.
         finite = self.all_finite([outputs.loss, *gradients])
@@ -99,7 +104,7 @@ class TrainStep(StepDriver):
         self.after_update(outputs)
         self.training_state.record(outputs)
         self.update_metrics(outputs)
-        return self.get_metrics_result()
+        return super().get_metrics_result()  # Of this replica.
 
     def _discriminator_step(self, outputs):
         """Updates the discriminator on the clips and their reconstructions.
@@ -120,11 +125,11 @@ class TrainStep(StepDriver):
 
         (loss,), result, vjp = self.differentiate(forward, variables)
         gradients = vjp([optimizer.scale_loss(ops.ones(()))])
+        loss, terms = average_scalars(ops.stop_gradient(loss), result.terms)
         finite = self.all_finite([loss, *gradients])
         self.apply_if(finite, optimizer, gradients, variables)
         terms = {
-            name: ops.where(finite, ops.stop_gradient(term), 0.0)
-            for name, term in result.terms.items()
+            name: ops.where(finite, term, 0.0) for name, term in terms.items()
         }
         self.training_state.update_averages(
             terms["logits_real"], terms["logits_fake"], condition=finite
@@ -167,4 +172,4 @@ class TrainStep(StepDriver):
         outputs = self.step_outputs(data, training=False)
         outputs = outputs.replace(finite=ops.isfinite(outputs.loss))
         self.update_metrics(outputs)
-        return self.get_metrics_result()
+        return super().get_metrics_result()

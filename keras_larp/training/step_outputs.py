@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_larp.backend import register_dataclass
+from keras_larp.backend.replicas import mean_over_replicas, num_replicas
 
 
 @register_dataclass
@@ -93,6 +94,16 @@ class StepOutputs:
         """A copy with other values of some fields."""
         return dataclasses.replace(self, **fields)
 
+    def average_over_replicas(self):
+        """A copy with the means of the loss, its terms and `input_mean` over
+        the replicas of a step."""
+        terms = dict(self.terms)
+        if self.input_mean is not None:
+            terms["input_mean"] = self.input_mean
+        loss, terms = average_scalars(self.loss, terms)
+        input_mean = terms.pop("input_mean", None)
+        return self.replace(loss=loss, terms=terms, input_mean=input_mean)
+
     def detach(self):
         """A copy whose tensors do not propagate gradients."""
 
@@ -107,3 +118,14 @@ class StepOutputs:
             if field.name != "discriminator"
         }
         return self.replace(**fields)
+
+
+def average_scalars(loss, terms):
+    """The means of a loss and of a dictionary of scalars over the replicas of
+    a step, in one message. They have no gradient."""
+    if num_replicas() == 1:
+        return loss, terms
+    scalars = [ops.cast(x, "float32") for x in (loss, *terms.values())]
+    vector = mean_over_replicas(ops.stop_gradient(ops.stack(scalars)))
+    loss, *means = ops.unstack(vector)
+    return loss, dict(zip(terms, means, strict=True))

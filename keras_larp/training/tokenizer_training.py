@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from keras_larp.backend.clamp import clamp
+from keras_larp.backend.replicas import draw_uniforms, sum_over_replicas
 from keras_larp.backend.weighted_mean import weighted_mean
 from keras_larp.losses.adversarial import ADVERSARIAL_LOSSES
 from keras_larp.metrics import (
@@ -11,6 +12,7 @@ from keras_larp.metrics import (
     MovingPSNR,
     moving_pixels,
 )
+from keras_larp.metrics.code_statistics import count_codes
 from keras_larp.metrics.mean import Mean
 from keras_larp.training.adversarial_terms import AdversarialTerms
 from keras_larp.training.codebook_init import codebook_from_clips
@@ -614,16 +616,16 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             )
         shape = (ops.shape(codes["quantized"])[0], self.num_tokens - 1)
 
-        def draw_uniforms():
-            return keras.random.uniform(shape, seed=self.seed_generator)
+        def draw():
+            return draw_uniforms(shape, self.seed_generator)
 
         rounds, _ = prior_rounds(
             self.prior,
             self.quantizer.codebook(),
             codes["quantized"],
             num_rounds=self.prior_num_rounds if training else 1,
-            replaced=draw_uniforms() < ratio if training else None,
-            draw_uniforms=draw_uniforms,
+            replaced=draw() < ratio if training else None,
+            draw_uniforms=draw,
             gradient_before_last=self.prior_gradient_all_rounds,
             temperature=self.prior_temperature,
             training=training,
@@ -657,12 +659,10 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         """
         ids = outputs.token_ids
         usage_by_clip = codebook_usage(ids, self.codebook_size)
-        usage_by_batch = codebook_usage(
-            ops.reshape(ids, (1, -1)), self.codebook_size
-        )
+        counts = sum_over_replicas(count_codes(ids, self.codebook_size))
         usage = {
             "clip_codebook_usage": ops.mean(usage_by_clip),
-            "batch_codebook_usage": usage_by_batch[0],
+            "batch_codebook_usage": ops.mean(ops.cast(counts > 0, "float32")),
         }
         self.update_term_metrics(
             outputs.replace(terms={**outputs.terms, **usage})

@@ -85,6 +85,11 @@ class TrainableModel(TrainStep, keras.Model):
         step = keras.ops.convert_to_tensor(self.training_state.step)
         return step - keras.ops.convert_to_tensor(self.training_state.skipped)
 
+    def get_metrics_result(self):
+        """The results of all metrics, over all replicas."""
+        with self.metrics_over_replicas():
+            return super(TrainStep, self).get_metrics_result()
+
     # State that is needed in training only.
 
     def prepare_training(self, terms, metrics, **attributes):

@@ -1,7 +1,9 @@
 import collections.abc
 
+import keras
 from absl import flags
 
+from keras_larp.distribution import process_count, process_index
 from keras_larp.utils.checks import check_boolean, check_integer
 from keras_larp.utils.differences import describe_differences
 from keras_larp.utils.optional_imports import require
@@ -20,6 +22,12 @@ class ItemStream:
 
     The arguments are those of `video_dataset`.
 
+    After `keras_larp.distribution.initialize`, each process reads its part of
+    each batch if the data set repeats, so that every process has the same
+    number of complete batches. Of a single epoch, such as validation data,
+    each process reads its part of the items, unless the backend's processes
+    must evaluate the same batches together (JAX).
+
     Attributes:
         indices: `grain.MapDataset` of item indices; endless if it repeats.
         length: Integer. Number of items per epoch.
@@ -27,6 +35,10 @@ class ItemStream:
         repeats: Boolean.
         drop_remainder: Boolean. Whether the last batch may have to be dropped.
         settings: Dictionary of everything that the order depends on.
+        local_batch_size: Integer. Number of items of a batch that this process
+            reads.
+        is_sharded_by_process: Boolean. Whether each process reads a part of
+            the items.
     """
 
     def __init__(
@@ -59,6 +71,13 @@ class ItemStream:
         ):
             self.steps += 1
         self.repeats = repeat
+        self._batch_size = batch_size
+        self._num_parts = _num_parts(repeat)
+        self._part = process_index() if self._num_parts > 1 else 0
+        if repeat:
+            check_divisible(batch_size, self._num_parts)
+        self.local_batch_size = -(-batch_size // self._num_parts)
+        self.is_sharded_by_process = self._num_parts > 1
         self.drop_remainder = drop_remainder and not repeat
         self.settings = {
             "length": count,
@@ -67,6 +86,55 @@ class ItemStream:
             "shard_index": shard_index,
             "shard_count": shard_count,
         }
+
+    def own_items(self, items):
+        """The items that this process reads.
+
+        Args:
+            items: `grain.MapDataset`, from the start of a batch.
+        """
+        parts, part = self._num_parts, self._part
+        if parts == 1:
+            return items
+        if not self.repeats:
+            count = len(items)
+            return items[count * part // parts : count * (part + 1) // parts]
+        size, local_size = self._batch_size, self.local_batch_size
+
+        def read(index):
+            batch, row = divmod(index, local_size)
+            return items[batch * size + part * local_size + row]
+
+        return grain.MapDataset.range(len(items) // parts).map(read)
+
+    def end_of_batch(self, start, position):
+        """The position after the batch of an item.
+
+        Args:
+            start: Integer. Position of the first item that was read.
+            position: Integer. Position of the last item of a batch that this
+                process read.
+        """
+        if self._num_parts == 1:
+            return position + 1
+        batch = (position - start) // self._batch_size
+        return start + (batch + 1) * self._batch_size
+
+
+def check_divisible(batch_size, count):
+    """Checks that a batch can be divided among processes or devices."""
+    if batch_size % count:
+        raise ValueError(
+            "`batch_size` is the size of the global batch, and must be a "
+            f"multiple of the number of processes. Received: "
+            f"batch_size={batch_size} with {count} processes"
+        )
+
+
+def _num_parts(repeat):
+    # On JAX, processes evaluate each batch together.
+    is_part = repeat or keras.backend.backend() != "jax"
+    return process_count() if is_part else 1
 
 
 class BatchDataset(grain.IterDataset):
@@ -91,6 +159,8 @@ class BatchDataset(grain.IterDataset):
     Attributes:
         steps_per_epoch: Integer. Number of batches per epoch.
         repeats: Boolean. Whether the data set is endless.
+        is_sharded_by_process: Boolean. Whether each process of a distributed
+            job reads a part of each batch.
 
     Example:
 
@@ -110,11 +180,13 @@ class BatchDataset(grain.IterDataset):
         make_batches: collections.abc.Callable,
         stream: ItemStream,
     ):
-        super().__init__(make_batches(items))
+        super().__init__(make_batches(stream.own_items(items)))
+        self._stream = stream
         self._items = items
         self._make_batches = make_batches
         self.steps_per_epoch = stream.steps
         self.repeats = stream.repeats
+        self.is_sharded_by_process = stream.is_sharded_by_process
         self._settings = stream.settings
         self._start = 0
         # From the number of batches of the last iterator to the position.
@@ -204,7 +276,9 @@ class _BatchIterator(grain.DatasetIterator):
     def _begin(self, position):
         items = self._dataset._items
         items = items[position:] if position else items
+        items = self._dataset._stream.own_items(items)
         super().__init__(iter(self._dataset._make_batches(items)))
+        self._start = position
         self._count = 0
         self._positions.clear()
         self._positions[0] = position
@@ -212,7 +286,9 @@ class _BatchIterator(grain.DatasetIterator):
     def __next__(self):
         indices, batch = next(self._parent)
         self._count += 1
-        self._positions[self._count] = int(indices[-1]) + 1
+        self._positions[self._count] = self._dataset._stream.end_of_batch(
+            self._start, int(indices[-1])
+        )
         self._positions.pop(self._count - _MAX_POSITIONS, None)
         if self._count == _MAX_PEEKED_BATCHES + 1:
             self._dataset._start = 0

@@ -62,7 +62,8 @@ def video_dataset(
             source's `default_num_frames`, 16 for files.
         image_size: Integer. Height and width of clips in pixels. Defaults to
             the source's `default_image_size`, 128 for files.
-        batch_size: Integer. Number of clips per batch. Defaults to 8.
+        batch_size: Integer. Number of clips per batch, over all processes
+            after `keras_larp.distribution.initialize`. Defaults to 8.
         shuffle: Boolean. Whether to shuffle the clips. Defaults to `True`.
         seed: Integer. Seed of the order, of random starts and of augmentation.
             Defaults to 0.
@@ -155,7 +156,8 @@ def video_dataset(
             loader.load(position // stream.length, index),
         )
     )
-    buffer_size = max(2 * batch_size, _NUM_THREADS)  # In clips.
+    local_batch_size = stream.local_batch_size
+    buffer_size = max(2 * local_batch_size, _NUM_THREADS)  # In clips.
 
     def make_batches(clips):
         if num_workers:
@@ -167,7 +169,7 @@ def video_dataset(
         # This process filters errors and batches clips, so that batches do
         # not depend on the number of workers.
         batches = clips.filter(lambda item: loader.keep(item[1])).batch(
-            batch_size,
+            local_batch_size,
             drop_remainder=stream.drop_remainder,
             batch_fn=batch_clips,
         )

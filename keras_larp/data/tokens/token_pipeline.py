@@ -30,7 +30,8 @@ def token_dataset(
     Args:
         folder: String or path. A folder that `write_token_dataset` wrote, or a
             `TokenSource`.
-        batch_size: Integer. Number of clips per batch. Defaults to 64.
+        batch_size: Integer. Number of clips per batch, over all processes
+            after `keras_larp.distribution.initialize`. Defaults to 64.
         shuffle: Boolean. Whether to shuffle the clips. Defaults to `True`.
         seed: Integer. Seed of the order. Defaults to 0.
         repeat: Boolean. Whether the data set is endless; otherwise it is one
@@ -103,7 +104,7 @@ def token_dataset(
 
     def make_batches(items):
         return items.to_iter_dataset().batch(
-            batch_size, drop_remainder=stream.drop_remainder
+            stream.local_batch_size, drop_remainder=stream.drop_remainder
         )
 
     items = stream.indices.map_with_index(load)
