@@ -39,20 +39,26 @@ def model_parallel(num_model_shards, devices):
 
     Args:
         num_model_shards: Integer, the number of devices that share a copy of
-            the model, or `None` for all devices of a process.
+            the model, or `None` for all devices.
         devices: Sequence of names of devices, or `None`.
 
     Returns:
         Integer, the number of devices.
     """
+    if jax.process_count() > 1:
+        # Keras would not save weights of which a process has a part only.
+        raise NotImplementedError(
+            "`model_parallel` is supported in one process, with all devices "
+            "of a machine. For several processes, use "
+            "`keras_larp.distribution.data_parallel`. Received: "
+            f"{jax.process_count()} processes"
+        )
     devices = _check_devices(devices)
-    per_process = len(devices) // jax.process_count()
-    shards = num_model_shards or per_process
-    if per_process % shards:
+    shards = num_model_shards or len(devices)
+    if len(devices) % shards:
         raise ValueError(
-            "`num_model_shards` must divide the number of devices of each "
-            f"process. Received: num_model_shards={shards}, with "
-            f"{per_process} devices"
+            "`num_model_shards` must divide the number of devices. Received: "
+            f"num_model_shards={shards}, with {len(devices)} devices"
         )
     mesh = keras.distribution.DeviceMesh(
         (len(devices) // shards, shards), (BATCH, MODEL), devices
@@ -95,6 +101,7 @@ class _ModelParallel(keras.distribution.ModelParallel):
 
 def _set_distribution(distribution):
     compat.replace_distributed_iterator(_one_batch_ahead)
+    compat.replace_distribution_of_values()
     keras.distribution.set_distribution(distribution)
 
 

@@ -24,16 +24,17 @@ def model_parallel(
 
     Args:
         num_model_shards: Integer. Number of devices that share one copy of
-            the model; must divide the number of devices of each process.
-            Defaults to `None`, all devices of a process.
+            the model; must divide the number of devices. Defaults to `None`,
+            all devices.
         devices: Sequence of names of devices, such as `["gpu:0", "gpu:1"]`.
             Defaults to `None`, all of them.
 
     Returns:
-        Integer, the number of devices of all processes.
+        Integer, the number of devices.
 
     Raises:
-        NotImplementedError: On PyTorch and TensorFlow.
+        NotImplementedError: On PyTorch and TensorFlow, and with several
+            processes.
         ValueError: If `num_model_shards` does not divide the number of
             devices, or `devices` has unknown names.
 
