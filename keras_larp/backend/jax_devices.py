@@ -8,8 +8,9 @@ import jax
 import keras
 import numpy as np
 
-from keras_larp.backend import compat
+from keras_larp.backend import compat, jax_processes
 
+READS_OWN_PART = False
 # The axes of the mesh of devices.
 BATCH, MODEL = "batch", "model"
 # The kernels that `model_parallel` splits, and how. The first product of an
@@ -82,6 +83,16 @@ def num_devices():
 
 def is_data_parallel():
     return keras.distribution.distribution() is not None
+
+
+def check_is_enabled():
+    if jax_processes.process_count() > 1 and not is_data_parallel():
+        raise RuntimeError(
+            f"There are {jax_processes.process_count()} processes, but each "
+            "would train a model of its own. Call "
+            "`keras_larp.distribution.data_parallel()` before the model is "
+            "created."
+        )
 
 
 class _ModelParallel(keras.distribution.ModelParallel):

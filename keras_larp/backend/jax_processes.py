@@ -28,3 +28,8 @@ def process_index():
 def gather(x):
     """The arrays of all processes, stacked along a new first axis."""
     return np.asarray(multihost_utils.process_allgather(x))
+
+
+def broadcast(x):
+    """The array of the first process."""
+    return np.asarray(multihost_utils.broadcast_one_to_all(x))

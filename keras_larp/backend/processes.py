@@ -5,12 +5,15 @@ On PyTorch and JAX. All functions but `process_count` and `process_index` must
 be called by all processes together.
 """
 
+import contextlib
 import importlib
 
 import keras
 import numpy as np
 
 _backend_name = keras.backend.backend()
+# On JAX, variables are arrays of all processes, which none of them can assign.
+CAN_BROADCAST = _backend_name == "torch"
 _backend = (
     importlib.import_module(f"keras_larp.backend.{_backend_name}_processes")
     if _backend_name in ("jax", "torch")
@@ -72,6 +75,19 @@ def gather_texts(text):
         row[:size].tobytes().decode()
         for row, size in zip(rows, sizes, strict=True)
     ]
+
+
+def broadcast(x):
+    """The array of the first process."""
+    return x if process_count() == 1 else _backend.broadcast(x)
+
+
+def name_lost_processes():
+    """Context in which the failure of another process is an error that names
+    it. On JAX, the coordinator itself ends the job with such an error."""
+    if _backend_name != "torch":
+        return contextlib.nullcontext()
+    return _backend.name_lost_processes()
 
 
 def wait_for_all():

@@ -1,8 +1,11 @@
 """Data-parallel training on PyTorch: one process for each device."""
 
 import torch
+import torch.distributed as dist
 
 from keras_larp.backend import torch_processes, torch_replicas
+
+READS_OWN_PART = True
 
 
 def data_parallel(devices):
@@ -26,3 +29,16 @@ def num_devices():
 
 def is_data_parallel():
     return torch_replicas.is_enabled()
+
+
+def check_is_enabled():
+    is_job = dist.is_available() and dist.is_initialized()
+    if is_job and dist.get_world_size() > 1 and not is_data_parallel():
+        raise RuntimeError(
+            "`torch.distributed` is initialized with "
+            f"{dist.get_world_size()} processes, but their gradients would "
+            "not be averaged. Call `keras_larp.distribution.initialize()` "
+            "instead of `torch.distributed.init_process_group`, and then "
+            "`keras_larp.distribution.data_parallel()`, before the model is "
+            "created."
+        )

@@ -1,5 +1,7 @@
 """Processes of a distributed job on PyTorch: `torch.distributed`."""
 
+import atexit
+import contextlib
 import datetime
 import os
 
@@ -13,10 +15,12 @@ ANSWER_TIMEOUT = 10
 
 _store = None
 _host_group = None
+_timeout = None
 
 
 def start(address, count, index, local_index, timeout):
-    global _store, _host_group
+    global _store, _host_group, _timeout
+    _timeout = timeout
     if torch.cuda.is_available():
         torch.cuda.set_device(
             local_index
@@ -39,6 +43,7 @@ def start(address, count, index, local_index, timeout):
         rank=index,
         timeout=timeout,
     )
+    atexit.register(dist.destroy_process_group)
     # For values in host memory, so that no accelerator is waited for.
     _host_group = (
         dist.group.WORLD
@@ -63,7 +68,35 @@ def gather(x):
     return torch.stack(parts).numpy()
 
 
-def missing_processes():
+def broadcast(x):
+    """The array of the first process."""
+    x = torch.from_numpy(np.array(x))
+    dist.broadcast(x, 0, group=_host_group)
+    return x.numpy()
+
+
+@contextlib.contextmanager
+def name_lost_processes():
+    """Context in which the failure of another process is an error that names
+    it."""
+    try:
+        yield
+    except RuntimeError as error:
+        if _store is None or not _is_failure_of_others(error):
+            raise
+        lost = ", ".join(map(str, _missing_processes()))
+        raise RuntimeError(
+            f"Process {lost} of {process_count()} (from 0) ended or did not "
+            f"respond for {_timeout:g} seconds. Its own output tells why. "
+            "Restart the job to resume from the last checkpoint."
+        ) from error
+
+
+def _is_failure_of_others(error):
+    return isinstance(error, dist.DistError) or "gloo" in str(error).lower()
+
+
+def _missing_processes():
     """The indices of the processes that do not answer after a failure."""
     count, index = process_count(), process_index()
     timeout = datetime.timedelta(seconds=ANSWER_TIMEOUT)

@@ -6,7 +6,7 @@ import sys
 
 import keras
 
-from keras_larp.backend import compat
+from keras_larp.backend import compat, processes
 from keras_larp.callbacks.checkpoint_files import (
     STATE,
     checkpoint_name,
@@ -16,6 +16,7 @@ from keras_larp.callbacks.checkpoint_files import (
     weights_of_run,
     write_variables,
 )
+from keras_larp.distribution import is_chief
 from keras_larp.utils.checks import (
     check_boolean,
     check_choice,
@@ -42,7 +43,9 @@ class Checkpoint(keras.callbacks.Callback):
     from its last checkpoint and continues with the same batches and losses as
     an uninterrupted run. Checkpoints hold weights, optimizers, weight
     averages, seeds, metrics, the step within the epoch, and the position in
-    the data. A finished run stays finished. Models from outside this package
+    the data. A finished run stays finished. In a job of several processes,
+    the first one saves, and all of them resume, with any number of processes,
+    from a folder that they share. Models from outside this package
     must save the seeds that they draw with and create their metrics before
     `fit`.
 
@@ -192,15 +195,17 @@ class Checkpoint(keras.callbacks.Callback):
     def _end_process(self):
         if self._signal == signal.SIGINT:
             raise KeyboardInterrupt
-        sys.exit(128 + self._signal)
+        sys.exit(128 + (self._signal or signal.SIGTERM))
 
     def _stop_if_signaled(self):
-        """Saves a checkpoint and ends the process if a signal was received."""
-        if self._signal is None:
+        """Saves a checkpoint and ends the process if it, or another process
+        of the job, received a signal."""
+        if not processes.any_process(self._signal is not None):
             return
         if self._saved_step != self._step:
             self._save()
         sys.stderr.write(f"Saved {self.folder / checkpoint_name(self._step)}\n")
+        processes.wait_for_all()
         self._end_process()
 
     def on_train_begin(self, logs=None):
@@ -214,7 +219,9 @@ class Checkpoint(keras.callbacks.Callback):
         self._metrics = None
         self._best = None
         compat.set_initial_epoch(self.model, None)
-        remove_temporary_files(self.folder)
+        if is_chief():
+            remove_temporary_files(self.folder)
+        processes.wait_for_all()
         found = list_checkpoints(self.folder)
         if found and not self.resume:
             raise FileExistsError(
@@ -256,7 +263,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._epoch, self._epoch_step, self._first_step = epoch + 1, 0, 0
         if self._improves(logs or {}):
             self._save()
-            replace_symlink(self.folder / "best", checkpoint_name(self._step))
+            self._mark_best()
         # Save the last epoch here: before `on_train_end`, Keras replaces the
         # weights by their averages if the optimizer has any.
         elif (
@@ -320,6 +327,12 @@ class Checkpoint(keras.callbacks.Callback):
             "monitor": self.monitor,
             "best": self._best,
         }
+        if is_chief():
+            self._write(state)
+        self._saved_step = self._step
+        self._remove_old_checkpoints()
+
+    def _write(self, state):
         path = self.folder / checkpoint_name(self._step)
         self.folder.mkdir(parents=True, exist_ok=True)
         check_free_space(self.folder, weights_of_run(self.model))
@@ -327,10 +340,15 @@ class Checkpoint(keras.callbacks.Callback):
             write_variables(self.model, temporary)
             text = json.dumps(state, indent=2) + "\n"
             (temporary / STATE).write_text(text)
-        self._saved_step = self._step
-        self._remove_old_checkpoints()
+
+    def _mark_best(self):
+        if is_chief():
+            name = checkpoint_name(self._best["step"])
+            replace_symlink(self.folder / "best", name)
 
     def _remove_old_checkpoints(self):
+        if not is_chief():
+            return
         best = checkpoint_name(self._best["step"]) if self._best else None
         for path in list_checkpoints(self.folder)[: -self.keep_last]:
             if path.name != best:
@@ -360,10 +378,10 @@ class Checkpoint(keras.callbacks.Callback):
         self._step = self._saved_step = state["step"]
         if state["monitor"] == self.monitor and state["best"]:
             self._best = state["best"]
-            best = checkpoint_name(self._best["step"])
-            if (self.folder / best).is_dir():
-                replace_symlink(self.folder / "best", best)
+            if (self.folder / checkpoint_name(self._best["step"])).is_dir():
+                self._mark_best()
         # A process that was killed after a save has not removed them.
+        processes.wait_for_all()
         self._remove_old_checkpoints()
 
     def _restore_position(self, checkpoint, state):

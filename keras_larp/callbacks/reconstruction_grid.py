@@ -6,6 +6,7 @@ import numpy as np
 from keras_larp import data
 from keras_larp.callbacks.averaged_weights import averaged_weights
 from keras_larp.data.video.video_writer import MIN_FPS, check_suffix
+from keras_larp.distribution import is_chief
 from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.checks import check_integer, check_number, check_path
 from keras_larp.utils.input_checks import check_tensor, check_unit_range
@@ -78,8 +79,9 @@ class ReconstructionGrid(keras.callbacks.Callback):
             decoded = self.model.decode(self.model.encode(self.clips))
         pairs = np.stack((self.clips, to_numpy(decoded)), axis=1)
         videos = pairs.reshape(-1, *pairs.shape[2:])  # (2 B, T, H, W, 3)
-        data.write_video(
-            self.folder / f"epoch_{epoch + 1:04d}{self.suffix}",
-            data.video_grid(videos, 2 * self.num_columns),
-            self.fps,
-        )
+        if is_chief():
+            data.write_video(
+                self.folder / f"epoch_{epoch + 1:04d}{self.suffix}",
+                data.video_grid(videos, 2 * self.num_columns),
+                self.fps,
+            )

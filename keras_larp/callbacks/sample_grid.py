@@ -3,6 +3,7 @@ import keras
 from keras_larp import data
 from keras_larp.callbacks.averaged_weights import averaged_weights
 from keras_larp.data.video.video_writer import MIN_FPS, check_suffix
+from keras_larp.distribution import is_chief
 from keras_larp.models import LARPTokenizer
 from keras_larp.utils.checks import (
     check_instance,
@@ -85,8 +86,9 @@ class SampleGrid(keras.callbacks.Callback):
                 seed=self.seed,
                 **self.options,
             )
-        data.write_video(
-            self.folder / f"epoch_{epoch + 1:04d}{self.suffix}",
-            data.video_grid(videos, self.num_columns),
-            self.fps,
-        )
+        if is_chief():
+            data.write_video(
+                self.folder / f"epoch_{epoch + 1:04d}{self.suffix}",
+                data.video_grid(videos, self.num_columns),
+                self.fps,
+            )

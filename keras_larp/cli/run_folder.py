@@ -9,12 +9,14 @@ import shutil
 import keras
 from absl import flags
 
+from keras_larp.backend import processes
 from keras_larp.callbacks import Checkpoint, Throughput
 from keras_larp.callbacks.checkpoint_files import (
     list_checkpoints,
     read_state,
     read_variables,
 )
+from keras_larp.distribution import is_chief
 from keras_larp.evaluation.run_plots import plot_run
 from keras_larp.utils.files import (
     atomic_write_text,
@@ -81,19 +83,26 @@ class RunFolder:
         if values.resume:
             self._check_resumable()
         with self._resources as resources:
-            resources.enter_context(lock_folder(self.path))
+            if is_chief():
+                resources.enter_context(lock_folder(self.path))
+                remove_temporary_files(self.path)
             # Keras' log names no path.
             resources.enter_context(name_full_disk(self.path))
-            remove_temporary_files(self.path)
+            processes.wait_for_all()
+            changed = []
             if self.config.exists():
                 if not values.resume:
                     raise FileExistsError(
                         f"{self.path} contains a run. Pass --resume to "
                         "continue it, or choose another --output."
                     )
-                self._restore_flags(values)
+                changed = self._restore_flags(values)
                 _check_tensorboard(values)
-            self.checkpoints.mkdir(exist_ok=True)
+            # Only now does no process read the folder any more.
+            processes.wait_for_all()
+            if is_chief():
+                self._record_changes(changed)
+                self.checkpoints.mkdir(exist_ok=True)
             self._resources = resources.pop_all()
         return self
 
@@ -130,6 +139,7 @@ class RunFolder:
         return read_json(self.config, _CONFIG_SCHEMA, _CONFIG_REMEDY)
 
     def _restore_flags(self, values):
+        """Sets flags to those of the run; returns which of them changed."""
         config = self._read_config()
         stored = {
             **config["flags"],
@@ -144,6 +154,9 @@ class RunFolder:
                 values[name].value = self._parse_flag(values[name], old)
             elif new != old:
                 changed.append(f"--{name}: from {old!r} to {new!r}")
+        return changed
+
+    def _record_changes(self, changed):
         if changed:
             print("\n".join(["Flags changed since the run started:", *changed]))
             count = len(list(self.path.glob("config_*.json")))
@@ -162,6 +175,8 @@ class RunFolder:
 
     def write_config(self, values, recipe):
         """Writes `config.json`."""
+        if not is_chief():
+            return
         packages = ("keras", "numpy", keras.backend.backend())
         config = {
             "flags": values.flag_values_dict(),
@@ -197,13 +212,13 @@ class RunFolder:
             mode=mode,
         )
         self._resources.enter_context(checkpoint.stop_on_signals())
-        self._trim_log()
-        found = [
-            Throughput(batch_size),
-            keras.callbacks.CSVLogger(self.path / "log.csv", append=True),
-            *others,
-        ]
-        if values.tensorboard:
+        found = [Throughput(batch_size)]
+        if is_chief():
+            self._trim_log()
+            log = self.path / "log.csv"
+            found.append(keras.callbacks.CSVLogger(log, append=True))
+        found += others
+        if values.tensorboard and is_chief():
             folder = str(self.path / "tensorboard")
             found.append(keras.callbacks.TensorBoard(folder))
         # The checkpoint comes last: a run that resumes from the end of an epoch
@@ -235,21 +250,28 @@ class RunFolder:
         """
         last = list_checkpoints(self.checkpoints)[-1]
         best = (self.checkpoints / "best").resolve()
-        if best.is_dir() and best.name != last.name:
+        has_best = best.is_dir() and best.name != last.name
+        if has_best:
             read_variables(model, best)
             _use_averages(model)
-            model.save_to_preset(self.path / "preset_best", overwrite=True)
-        else:  # The run may have been extended.
-            shutil.rmtree(self.path / "preset_best", ignore_errors=True)
+        self._save_or_remove(model, "preset_best", has_best)
         read_variables(model, last)
-        if averaged:
-            model.save_to_preset(self.path / "preset_raw", overwrite=True)
-        else:
-            shutil.rmtree(self.path / "preset_raw", ignore_errors=True)
+        self._save_or_remove(model, "preset_raw", averaged)
         _use_averages(model)
-        model.save_to_preset(self.path / "preset", overwrite=True)
-        plot_run(self.path / "log.csv", self.path / "curves.png")
-        print(f"Saved to {self.path / 'preset'}")
+        self._save_or_remove(model, "preset", True)
+        if is_chief():
+            plot_run(self.path / "log.csv", self.path / "curves.png")
+            print(f"Saved to {self.path / 'preset'}")
+        processes.wait_for_all()
+
+    def _save_or_remove(self, model, name, is_saved):
+        """Saves a preset, or removes that of a run that was extended."""
+        if not is_chief():
+            return
+        if is_saved:
+            model.save_to_preset(self.path / name, overwrite=True)
+        else:
+            shutil.rmtree(self.path / name, ignore_errors=True)
 
 
 def _epoch(row, log):

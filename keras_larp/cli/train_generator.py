@@ -18,7 +18,12 @@ from absl import flags
 
 from keras_larp import data, models, recipes
 from keras_larp.callbacks import SampleGrid
-from keras_larp.cli import data_flags, recipe_flags, run_folder
+from keras_larp.cli import (
+    data_flags,
+    distribution_flags,
+    recipe_flags,
+    run_folder,
+)
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string(
@@ -55,6 +60,7 @@ recipe_flags.define(
     auto=True,
 )
 run_folder.define(FLAGS, "runs/generator")
+distribution_flags.define(FLAGS)
 
 
 def main(values):
@@ -66,6 +72,7 @@ def main(values):
     Returns:
         The trained `ARVideoGenerator`.
     """
+    distribution_flags.start(values)
     with run_folder.RunFolder(values) as run:
         return _train(values, run)
 

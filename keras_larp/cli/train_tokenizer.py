@@ -13,7 +13,12 @@ from absl import flags
 
 from keras_larp import recipes
 from keras_larp.callbacks import CodebookCollapseWarning, ReconstructionGrid
-from keras_larp.cli import data_flags, recipe_flags, run_folder
+from keras_larp.cli import (
+    data_flags,
+    distribution_flags,
+    recipe_flags,
+    run_folder,
+)
 
 FLAGS = flags.FlagValues()
 data_flags.define(FLAGS)
@@ -21,6 +26,7 @@ recipe_flags.define(
     FLAGS, ["larp_l_long_tokenizer", "small_data_tokenizer"], auto=True
 )
 run_folder.define(FLAGS, "runs/tokenizer")
+distribution_flags.define(FLAGS)
 
 
 def main(values):
@@ -32,6 +38,7 @@ def main(values):
     Returns:
         The trained `LARPTokenizer`.
     """
+    distribution_flags.start(values)
     with run_folder.RunFolder(values) as run:
         return _train(values, run)
 

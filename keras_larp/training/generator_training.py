@@ -270,6 +270,7 @@ class GeneratorTraining(TrainableModel):
         return StepOutputs(
             loss=loss,
             terms={"top1": top1, "top5": top5, **checks},
+            num_clips=ops.shape(token_ids)[0],
             invalid_clips=ops.sum(ops.cast(invalid, "float32")),
         )
 

@@ -71,6 +71,8 @@ class StepOutputs:
         token_ids: int32 `(B, N)`.
         sample_weight: float32 `(B,)`, the weights of the clips in the losses,
             or `None`.
+        num_clips: Integer or integer scalar, the size of the batch, or of
+            this replica's part of it.
         invalid_clips: float32 scalar, the number of clips whose ids or values
             are out of range.
         discriminator: `DiscriminatorOutputs`, if there is a discriminator.
@@ -80,6 +82,7 @@ class StepOutputs:
 
     loss: Any
     terms: dict
+    num_clips: Any = None
     input_mean: Any = None
     video: Any = None
     reconstruction: Any = None
@@ -115,7 +118,7 @@ class StepOutputs:
                 stop, getattr(self, field.name)
             )
             for field in dataclasses.fields(self)
-            if field.name != "discriminator"
+            if field.name not in ("discriminator", "num_clips")
         }
         return self.replace(**fields)
 

@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from keras_larp.backend.clamp import clamp
+from keras_larp.backend.processes import broadcast
 from keras_larp.backend.replicas import draw_uniforms, sum_over_replicas
 from keras_larp.backend.weighted_mean import weighted_mean
 from keras_larp.losses.adversarial import ADVERSARIAL_LOSSES
@@ -431,7 +432,8 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         ```
         """
         codes = codebook_from_clips(self, clips, num_clips, 10, seed)
-        self.quantizer.set_codes(codes)
+        # Each process of a job has read other clips.
+        self.quantizer.set_codes(broadcast(codes))
 
     # The loss, as functions of tensors.
 
@@ -487,6 +489,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         return StepOutputs(
             loss=loss,
             terms=terms,
+            num_clips=ops.shape(video)[0],
             input_mean=ops.mean(video),
             video=video,
             reconstruction=reconstruction,
@@ -688,6 +691,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         )
         finite = outputs.finite
         weight = ops.cast(finite, "float32") * updated
+        weight = weight * ops.cast(outputs.num_clips, "float32")
         zero = ops.zeros(())
         for name, metric in self.discriminator_metrics.items():
             value = ops.where(finite, outputs.discriminator.terms[name], zero)

@@ -7,6 +7,11 @@ import keras
 import numpy as np
 
 from keras_larp.backend import Structure, compat
+from keras_larp.backend.processes import name_lost_processes
+from keras_larp.training.process_checks import (
+    SynchronizeProcesses,
+    check_distribution,
+)
 from keras_larp.training.step import TrainStep
 from keras_larp.training.training_state import (
     StopWhenNotFinite,
@@ -114,9 +119,10 @@ class TrainableModel(TrainStep, keras.Model):
         )
 
     def update_term_metrics(self, outputs):
-        """Adds a step to the means of the loss terms, unless the step was
-        skipped."""
+        """Adds a step to the means over clips of the loss terms, unless the
+        step was skipped."""
         finite = keras.ops.cast(outputs.finite, "float32")
+        weight = finite * keras.ops.cast(outputs.num_clips, "float32")
         zero = keras.ops.zeros(())
         # Each replica counts a skipped step.
         self.skipped_metric.update_state((1.0 - finite) / self.num_replicas)
@@ -126,7 +132,7 @@ class TrainableModel(TrainStep, keras.Model):
         for name, metric in self.term_metrics.items():
             if name in scalars:
                 value = keras.ops.where(outputs.finite, scalars[name], zero)
-                metric.update_state(value, finite)
+                metric.update_state(value, weight)
 
     @property
     def non_trainable_variables(self):
@@ -281,37 +287,44 @@ class TrainableModel(TrainStep, keras.Model):
                     "All layers are frozen: the steps change no weights.",
                     stacklevel=2,
                 )
+            check_distribution(x, validation_data)
             self.before_fit(x, y, validation_data, num_steps)
             x = self.check_data(x, y)
             if isinstance(validation_data, tuple | list):
                 self.check_data(*validation_data[:2])
             elif validation_data is not None:
                 validation_data = self.check_data(validation_data)
-            stop = StopWhenNotFinite(self.max_skipped_steps)
+            own = [
+                StopWhenNotFinite(self.max_skipped_steps),
+                # Last, after a `Checkpoint` has restored the run.
+                SynchronizeProcesses(),
+            ]
             if isinstance(callbacks, keras.callbacks.CallbackList):
-                callbacks.append(stop)
+                for callback in own:
+                    callbacks.append(callback)
             else:
-                callbacks = [*keras.tree.flatten(callbacks or []), stop]
-        return super().fit(
-            x,
-            y,
-            batch_size=batch_size,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=callbacks,
-            validation_split=validation_split,
-            validation_data=validation_data,
-            shuffle=shuffle,
-            class_weight=class_weight,
-            sample_weight=sample_weight,
-            initial_epoch=initial_epoch,
-            steps_per_epoch=steps_per_epoch,
-            validation_steps=(
-                validation_steps or _steps_per_epoch(validation_data)
-            ),
-            validation_batch_size=validation_batch_size,
-            validation_freq=validation_freq,
-        )
+                callbacks = [*keras.tree.flatten(callbacks or []), *own]
+        with name_lost_processes():
+            return super().fit(
+                x,
+                y,
+                batch_size=batch_size,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=callbacks,
+                validation_split=validation_split,
+                validation_data=validation_data,
+                shuffle=shuffle,
+                class_weight=class_weight,
+                sample_weight=sample_weight,
+                initial_epoch=initial_epoch,
+                steps_per_epoch=steps_per_epoch,
+                validation_steps=(
+                    validation_steps or _steps_per_epoch(validation_data)
+                ),
+                validation_batch_size=validation_batch_size,
+                validation_freq=validation_freq,
+            )
 
     def evaluate(
         self,

@@ -43,7 +43,9 @@ def test_incomplete_last_batch_trains_like_one_device(generators, layout):
 def test_checkpoint_of_another_layout_continues(generators, layout):
     received = generators["restored"][layout]
     expected = generators["restored"]["one device"]
-    assert received["devices"][0] == {"4 devices": 8, "2 x 4 devices": 4}[layout]
+    assert (
+        received["devices"][0] == {"4 devices": 8, "2 x 4 devices": 4}[layout]
+    )
     for name in ("loss", "kernel"):
         np.testing.assert_allclose(
             received[name], expected[name], rtol=1e-5, atol=1e-6

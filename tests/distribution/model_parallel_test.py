@@ -4,9 +4,7 @@ import pytest
 from keras_larp import distribution
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() == "jax", reason="supported on JAX"
-)
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="supported on JAX")
 def test_model_parallel_needs_jax():
     with pytest.raises(NotImplementedError, match="KERAS_BACKEND=jax"):
         distribution.model_parallel(2)
