@@ -171,7 +171,7 @@ def _distribute(batch, distribution, is_local):
         if x is None:
             return None
         x = np.asarray(x)
-        rows = x.shape[0] if x.ndim else 1
+        rows = x.shape[0]
         if is_local and jax.process_count() > 1:
             _check_local_rows(rows, shards)
             layout = distribution.get_data_layout(x.shape).backend_layout

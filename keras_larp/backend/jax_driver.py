@@ -78,6 +78,18 @@ class StepDriver:
             logs = self.test_on(data)
         return logs, tuple(_values(scope, group) for group in groups)
 
+    def predict_step(self, state, data):
+        outputs, variables = super().predict_step(state, data)
+        distribution = keras.distribution.distribution()
+        if jax.process_count() > 1 and distribution is not None:
+            # Each process returns the outputs of all clips.
+            mesh = distribution.device_mesh.backend_mesh
+            spec = jax.sharding.PartitionSpec()
+            outputs = jax.lax.with_sharding_constraint(
+                outputs, jax.sharding.NamedSharding(mesh, spec)
+            )
+        return outputs, variables
+
     def _state(self):
         """Pairs of each variable of a step and its current value."""
         variables = [*self.variables, *self.non_trainable_variables]

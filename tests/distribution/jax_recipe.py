@@ -83,8 +83,6 @@ def main(steps, counts):
             "losses": largest_difference(other_logs, logs),
             "weights": largest_difference(other_weights, weights),
         }
-        result[count]["loss"] = other_logs["loss"]
-        result[count]["keys"] = list(other_logs)
     print(json.dumps(result))
 
 
