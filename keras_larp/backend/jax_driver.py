@@ -256,7 +256,7 @@ def fused_attention(query, key, value, mask, causal, dropout_rate):
 
 
 def _split_by_heads(query, key, value):
-    """Gives the inputs of fused attention `(B, N, H, d)` the same layout.
+    """Lays out the inputs of fused attention `(B, N, H, d)` alike.
 
     The kernel runs on each device's part of a batch (JAX registers how it is
     partitioned), and requires that query, key and value are split alike, by
