@@ -5,6 +5,9 @@ change without notice: after an upgrade of a library in `TESTED_VERSIONS`,
 check this module first.
 """
 
+import contextlib
+import functools
+
 import keras
 
 from keras_larp.backend.replicas import mean_over_replicas, num_replicas
@@ -86,6 +89,56 @@ class BatchNormalization(keras.layers.BatchNormalization):
         squares = keras.ops.square(inputs - mean)
         variance = keras.ops.mean(squares, axis=self._reduction_axes)
         return mean, mean_over_replicas(variance)
+
+
+# Methods that optimizers on TensorFlow override for `tf.distribute`.
+_DISTRIBUTED_METHODS = (
+    "_apply_weight_decay",
+    "_backend_increment_gradient_accumulators",
+    "_backend_update_step",
+    "_overwrite_model_variables_with_average_value",
+)
+
+
+@contextlib.contextmanager
+def updating_one_device(optimizer):
+    """Context in which an optimizer on TensorFlow ignores `tf.distribute`, and
+    updates the variables of the current device as it would on other backends.
+
+    Args:
+        optimizer: A `keras.optimizers.Optimizer`, which may consist of others.
+    """
+    base = keras.optimizers.Optimizer.__bases__[-1]
+    parts = list(_parts_of(optimizer))
+    for part in parts:
+        for name in _DISTRIBUTED_METHODS:
+            method = functools.partial(getattr(base, name), part)
+            part.__dict__[name] = method
+        if isinstance(part, keras.optimizers.LossScaleOptimizer):
+            part.__dict__["_tf_apply"] = part._common_apply
+    try:
+        yield
+    finally:
+        for part in parts:
+            for name in (*_DISTRIBUTED_METHODS, "_tf_apply"):
+                part.__dict__.pop(name, None)
+
+
+def _parts_of(optimizer):
+    """An optimizer and those that it consists of."""
+    yield optimizer
+    inner = getattr(optimizer, "inner_optimizer", None)
+    for part in [inner, *getattr(optimizer, "optimizers", [])]:
+        if part is not None:
+            yield from _parts_of(part)
+
+
+class BuiltModel:
+    """Mixin for models that are built when they are created."""
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Does nothing. On TensorFlow, Keras would average the parts of the
+        first batch on several devices, which fails if their sizes differ."""
 
 
 class UncompiledTrainStep:

@@ -30,14 +30,17 @@ def start_processes(address, count, index, local_index, timeout):
         count: Integer, or `None`.
         index: Integer, or `None`.
         local_index: Integer, the index among the processes of this machine,
-            or `None`.
+            or `None` if it is the only one, which uses all devices on JAX.
         timeout: Float, in seconds.
     """
     if _backend is None:
         raise NotImplementedError(
             "Several processes are supported on JAX and PyTorch. On "
-            "TensorFlow, use several devices of one process: omit "
-            "`keras_larp.distribution.initialize` and the launcher."
+            "TensorFlow, `fit` of Keras fails under "
+            "`tf.distribute.MultiWorkerMirroredStrategy`: it cannot reduce "
+            "scalar metrics over workers. Use several devices of one process: "
+            "omit the launcher and `keras_larp.distribution.initialize`, and "
+            "call `keras_larp.distribution.data_parallel`."
         )
     _backend.start(address, count, index, local_index, timeout)
     # So that initial weights are equal everywhere.

@@ -15,6 +15,7 @@ from keras import ops
 
 __all__ = [
     "draw_uniforms",
+    "drop_padding",
     "global_size",
     "mean_over_replicas",
     "num_replicas",
@@ -55,7 +56,7 @@ def take_over_replicas(x, indices):
     """Rows of the concatenation of a tensor `(M, ...)` of all replicas.
 
     Args:
-        x: Tensor `(M, ...)`, of the same shape on all replicas.
+        x: Tensor `(M, ...)`.
         indices: int32 tensor `(K,)`, equal on all replicas, in
             [0, global_size(M)).
 
@@ -65,7 +66,8 @@ def take_over_replicas(x, indices):
     if num_replicas() == 1:
         return ops.take(x, indices, axis=0)
     count = ops.shape(x)[0]
-    local = indices - _backend.replica_index() * count
+    first, _ = _backend.own_range(global_size(count))
+    local = indices - first
     is_own = (local >= 0) & (local < count)
     rows = ops.take(x, ops.where(is_own, local, 0), axis=0)
     mask = ops.reshape(is_own, (-1,) + (1,) * (len(x.shape) - 1))
@@ -74,7 +76,7 @@ def take_over_replicas(x, indices):
 
 def global_size(count):
     """Number of rows of the global batch, given those of one replica."""
-    return count * num_replicas()
+    return count if num_replicas() == 1 else _backend.global_size(count)
 
 
 def draw_uniforms(shape, seed_generator):
@@ -99,9 +101,20 @@ def own_rows(x):
     """The rows of a tensor of the global batch that belong to this replica."""
     if num_replicas() == 1:
         return x
-    count = ops.shape(x)[0] // num_replicas()
-    start = (_backend.replica_index() * count, *[0] * (len(x.shape) - 1))
+    first, count = _backend.own_range(ops.shape(x)[0])
+    start = (first, *[0] * (len(x.shape) - 1))
     return ops.slice(x, start, (count, *ops.shape(x)[1:]))
+
+
+def drop_padding(x):
+    """The rows of a tensor that belong to the batch.
+
+    On TensorFlow, a replica that gets no rows of a batch computes with a row of
+    zeros, which metrics of single clips must not see.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return x
+    return _backend.drop_padding(x)
 
 
 def _global_shape(shape):

@@ -6,9 +6,15 @@ import dataclasses
 import keras
 import tensorflow as tf
 
+from keras_larp.backend import (
+    compat,
+    tensorflow_replicas,
+    tensorflow_updates,
+)
 from keras_larp.backend.finite import all_finite
 from keras_larp.backend.loop import compile_loop
 from keras_larp.backend.packed_matmul import pack_kernel, packed_matmul
+from keras_larp.backend.replicas import sum_over_replicas
 
 __all__ = [
     "StepDriver",
@@ -26,7 +32,7 @@ def register_dataclass(cls):
     return cls
 
 
-class StepDriver:
+class StepDriver(compat.BuiltModel):
     """Keras' train and test step, inside its `tf.function`.
 
     The order of a train step is in `keras_larp.training.step`; the methods
@@ -35,13 +41,25 @@ class StepDriver:
 
     @property
     def num_replicas(self):
-        return tf.distribute.get_strategy().num_replicas_in_sync
+        return tensorflow_replicas.num_replicas()
 
     def train_step(self, data):
-        return self.train_on(data)
+        return self._run(self.train_on, data)
 
     def test_step(self, data):
-        return self.test_on(data)
+        return self._run(self.test_on, data)
+
+    def _run(self, step, data):
+        """Runs a step on a batch, or on the part of it of this replica."""
+        if self.num_replicas == 1:
+            return step(data)
+        tensorflow_updates.check_distributed(self.variables)
+        with tensorflow_replicas.batch_of_replica(data) as data:
+            step(data)
+        # Keras averages the results of the replicas, which would be wrong
+        # for other metrics than means. So each returns those of all.
+        context = tf.distribute.get_replica_context()
+        return context.merge_call(lambda _: self.get_metrics_result())
 
     def differentiate(self, function, variables):
         """Calls a function and prepares its gradient."""
@@ -61,10 +79,7 @@ class StepDriver:
             ]
             if self.num_replicas == 1:
                 return gradients
-            # The optimizer sums the gradients of all replicas.
-            return [
-                g if g is None else g / self.num_replicas for g in gradients
-            ]
+            return tensorflow_replicas.average_gradients(gradients)
 
         return tensors, outputs, vjp
 
@@ -91,16 +106,23 @@ class StepDriver:
                 lambda: tensors_of(otherwise),
             )
         else:
-            old_values = _copy(variables)
+            # Replicas cannot communicate in a branch. So the function is
+            # always called, and its effects undone.
+            old_values = [tf.identity(v.value) for v in variables]
             pairs = zip(
                 tensors_of(function()), tensors_of(otherwise), strict=True
             )
             tensors = [tf.where(condition, new, old) for new, old in pairs]
-            _restore(variables, old_values, unless=condition)
+            tensorflow_updates.restore(variables, old_values, unless=condition)
         return type(otherwise)(*tensors)
 
     def apply_if(self, condition, optimizer, gradients, variables):
         """Applies the optimizer's update if a condition holds."""
+        if self.num_replicas > 1:
+            tensorflow_updates.apply_if(
+                condition, optimizer, gradients, variables
+            )
+            return
 
         def run():
             optimizer.apply(gradients, variables)
@@ -109,29 +131,13 @@ class StepDriver:
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             # It skips non-finite updates itself, and lowers its scale.
             run()
-        elif self.num_replicas == 1:
-            tf.cond(condition, run, lambda: tf.constant(0))
         else:
-            # A strategy cannot reduce gradients in a branch. So the update is
-            # always applied, and undone if the condition does not hold.
-            state = [*variables, *optimizer.variables]
-            old_values = _copy(state)
-            gradients = [
-                g if g is None else tf.where(condition, g, tf.zeros_like(g))
-                for g in gradients
-            ]
-            run()
-            _restore(state, old_values, unless=condition)
+            tf.cond(condition, run, lambda: tf.constant(0))
 
     def all_finite(self, tensors):
         finite = all_finite(tensors)
-        if self.num_replicas == 1:
-            return finite
         # All replicas skip a step, or none of them.
-        replicas = tf.distribute.get_replica_context()
-        num_non_finite = replicas.all_reduce(
-            tf.distribute.ReduceOp.SUM, 1.0 - tf.cast(finite, tf.float32)
-        )
+        num_non_finite = sum_over_replicas(1.0 - tf.cast(finite, tf.float32))
         return tf.equal(num_non_finite, 0.0)
 
     def current_step(self):
@@ -142,16 +148,6 @@ class StepDriver:
         """Context in which metrics are those of all replicas; TensorFlow sums
         their variables when they are read."""
         return contextlib.nullcontext()
-
-
-def _copy(variables):
-    return [tf.identity(v.value) for v in variables]
-
-
-def _restore(variables, old_values, unless):
-    """Restores the values of variables unless a condition holds."""
-    for variable, old in zip(variables, old_values, strict=True):
-        variable.assign(tf.where(unless, variable.value, old))
 
 
 def fused_attention(query, key, value, mask, causal, dropout_rate):

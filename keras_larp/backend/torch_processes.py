@@ -22,11 +22,8 @@ def start(address, count, index, local_index, timeout):
     global _store, _host_group, _timeout
     _timeout = timeout
     if torch.cuda.is_available():
-        torch.cuda.set_device(
-            local_index
-            if local_index is not None
-            else index % torch.cuda.device_count()
-        )
+        # A launcher may show each process its own GPU only.
+        torch.cuda.set_device((local_index or 0) % torch.cuda.device_count())
         backend = "nccl"
     else:
         backend = "gloo"

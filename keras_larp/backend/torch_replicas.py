@@ -70,6 +70,16 @@ def sum(x):
     return x
 
 
+def global_size(count):
+    return count * num_replicas()
+
+
+def own_range(count):
+    """Index and number of this replica's rows among `count` of all."""
+    own = count // num_replicas()
+    return replica_index() * own, own
+
+
 @contextlib.contextmanager
 def summed(variables):
     """Context in which float32 variables have the sum over all replicas."""

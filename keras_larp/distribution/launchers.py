@@ -11,7 +11,7 @@ _FIRST_PORT, _NUM_PORTS = 20000, 20000
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """The place of a process in a job.
+    """A process of a job.
 
     Attributes:
         address: String, `"host:port"` of the first process, or `None` if the
@@ -19,7 +19,7 @@ class Job:
         process_count: Integer, or `None` if the backend knows it.
         process_index: Integer, or `None` if the backend knows it.
         local_index: Integer, the index among the processes of this machine,
-            or `None` if they share its devices.
+            or `None` if it is the only one.
     """
 
     address: str | None
@@ -34,7 +34,8 @@ def find_job(
     """Returns the job that a launcher started this process for, or `None`.
 
     Launchers are `torchrun` (or any that sets its variables), SLURM's `srun`
-    with several tasks, and, on JAX, the machines of a Cloud TPU.
+    with several tasks, and, on JAX, any that sets JAX's own variables, or the
+    hosts of a Cloud TPU.
 
     Args:
         backend: String, `"jax"`, `"tensorflow"` or `"torch"`.
@@ -52,7 +53,7 @@ def find_job(
             f"{host}:{port}",
             _get(environment, "WORLD_SIZE", int),
             _get(environment, "RANK", int),
-            _get(environment, "LOCAL_RANK", int, 0),
+            _local_index(environment, "LOCAL_RANK", "LOCAL_WORLD_SIZE"),
         )
     if int(environment.get("SLURM_NTASKS", 1)) > 1 and (
         "SLURM_PROCID" in environment and "SLURM_STEP_NODELIST" in environment
@@ -62,11 +63,19 @@ def find_job(
             f"{first_host(environment['SLURM_STEP_NODELIST'])}:{port}",
             _get(environment, "SLURM_NTASKS", int),
             _get(environment, "SLURM_PROCID", int),
-            _get(environment, "SLURM_LOCALID", int),
+            _local_index(
+                environment, "SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE"
+            ),
         )
-    hosts = environment.get("TPU_WORKER_HOSTNAMES", "").split(",")
-    if backend == "jax" and len(hosts) > 1:
-        return Job(None, None, None)
+    if backend == "jax":
+        if "JAX_COORDINATOR_ADDRESS" in environment:
+            return Job(
+                environment["JAX_COORDINATOR_ADDRESS"],
+                _get(environment, "JAX_NUM_PROCESSES", int),
+                _get(environment, "JAX_PROCESS_ID", int),
+            )
+        if "," in environment.get("TPU_WORKER_HOSTNAMES", ""):
+            return Job(None, None, None)
     return None
 
 
@@ -79,6 +88,14 @@ def first_host(nodes: str) -> str:
             f"'gpu[01-04]'. Received: {nodes!r}"
         )
     return match[1] + (match[2] or "")
+
+
+def _local_index(environment, index, count):
+    # SLURM writes "2(x3)" for two tasks on each of three machines.
+    is_alone = environment.get(count, "").startswith("1")
+    if is_alone and environment[count][1:2] in ("", "("):
+        return None
+    return _get(environment, index, int, 0)
 
 
 def _get(environment, name, kind, default=None):

@@ -3,6 +3,7 @@ import numpy as np
 from keras import ops
 
 from keras_larp.backend.execution import apply_function
+from keras_larp.backend.replicas import drop_padding
 from keras_larp.layers.frame_condition import repeat_last_frame, with_separator
 from keras_larp.losses import token_cross_entropy
 from keras_larp.metrics.mean import Mean
@@ -270,7 +271,7 @@ class GeneratorTraining(TrainableModel):
         return StepOutputs(
             loss=loss,
             terms={"top1": top1, "top5": top5, **checks},
-            num_clips=ops.shape(token_ids)[0],
+            num_clips=ops.shape(drop_padding(token_ids))[0],
             invalid_clips=ops.sum(ops.cast(invalid, "float32")),
         )
 

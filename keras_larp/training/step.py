@@ -170,6 +170,7 @@ class TrainStep(StepDriver):
     def test_on(self, data):
         """Evaluates one batch; changes nothing but the metrics."""
         outputs = self.step_outputs(data, training=False)
+        outputs = outputs.average_over_replicas()
         outputs = outputs.replace(finite=ops.isfinite(outputs.loss))
         self.update_metrics(outputs)
         return super().get_metrics_result()

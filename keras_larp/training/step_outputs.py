@@ -53,6 +53,11 @@ class DiscriminatorOutputs:
         """Dictionary of the logged scalars."""
         return {name: getattr(self, name) for name in self.TERMS}
 
+    def average_over_replicas(self):
+        """A copy with the means of the terms over the replicas of a step."""
+        _, terms = average_scalars(self.discriminator_loss, self.terms)
+        return dataclasses.replace(self, **terms)
+
 
 @register_dataclass
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,11 @@ from keras import ops
 
 from keras_larp.backend.clamp import clamp
 from keras_larp.backend.processes import broadcast
-from keras_larp.backend.replicas import draw_uniforms, sum_over_replicas
+from keras_larp.backend.replicas import (
+    draw_uniforms,
+    drop_padding,
+    sum_over_replicas,
+)
 from keras_larp.backend.weighted_mean import weighted_mean
 from keras_larp.losses.adversarial import ADVERSARIAL_LOSSES
 from keras_larp.metrics import (
@@ -485,11 +489,11 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             terms = {**terms, **adversarial_terms}
             discriminator = self._discriminator_outputs(
                 video, reconstruction, sample_weight
-            )
+            ).average_over_replicas()
         return StepOutputs(
             loss=loss,
             terms=terms,
-            num_clips=ops.shape(video)[0],
+            num_clips=ops.shape(drop_padding(video))[0],
             input_mean=ops.mean(video),
             video=video,
             reconstruction=reconstruction,
@@ -672,8 +676,9 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         )
         if outputs.discriminator is not None:
             self._update_discriminator_metrics(outputs)
-        finite, video = outputs.finite, outputs.video
-        reconstruction = clamp(outputs.reconstruction, 0.0, 1.0)
+        finite, video = outputs.finite, drop_padding(outputs.video)
+        reconstruction = drop_padding(outputs.reconstruction)
+        reconstruction = clamp(reconstruction, 0.0, 1.0)
         reconstruction = ops.where(finite, reconstruction, video)
         weight = ops.cast(finite, "float32")
         weight = ops.broadcast_to(weight, ops.shape(video)[:1])
@@ -682,7 +687,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             self.moving_psnr_metric.update_state(video, reconstruction, weight)
         if self.ssim_metric is not None:
             self.ssim_metric.update_state(video, reconstruction, weight)
-        self.code_metric.update_state(ids)
+        self.code_metric.update_state(drop_padding(ids))
 
     def _update_discriminator_metrics(self, outputs):
         due, updated = outputs.discriminator.due, outputs.discriminator.updated
