@@ -151,7 +151,62 @@ class UncompiledTrainStep:
 # JAX.
 
 if keras.backend.backend() == "jax":
+    import jax
+    import numpy as np
     from jax._src.distributed import global_state
+    from keras.src.backend.jax import distribution_lib
+    from keras.src.backend.jax.trainer import JAXEpochIterator
+
+    _distribute_tensor = distribution_lib.distribute_tensor
+
+    def replace_distributed_iterator(distribute):
+        """Replaces how `fit`, `evaluate` and `predict` distribute batches.
+
+        Keras gives all batches the layout of the first one, so that an
+        incomplete last batch fails. It transfers a batch only when the step
+        needs it, and takes each process's data for a part of the batch.
+
+        Args:
+            distribute: Function of an iterator of batches, of the
+                `keras.distribution.Distribution`, and of whether the batches
+                are this process's part of global batches. Returns an iterator
+                of distributed batches.
+        """
+
+        def get_iterator(self, distribution):
+            # Adapters of Grain data sets keep the data set.
+            dataset = getattr(self.data_adapter, "_dataset", None)
+            return distribute(
+                self.data_adapter.get_jax_iterator(),
+                distribution,
+                getattr(dataset, "is_sharded_by_process", False),
+            )
+
+        JAXEpochIterator._get_distributed_iterator = get_iterator
+
+    def replace_distribution_of_values():
+        """Lets one process alone create variables, and set their values.
+
+        Keras distributes values by `jax.device_put`, which compares those of
+        all processes. If only one process saves a model, it would wait for
+        the others forever, since saving creates variables: those of a copy,
+        and of an optimizer whose attributes Keras lists.
+        """
+
+        def distribute_tensor(tensor, layout):
+            sharding = getattr(layout, "backend_layout", layout)
+            if (
+                isinstance(tensor, jax.core.Tracer)
+                or sharding.is_fully_addressable
+                or not getattr(tensor, "is_fully_addressable", True)
+            ):
+                return _distribute_tensor(tensor, layout)
+            value = np.asarray(tensor)
+            return jax.make_array_from_callback(
+                value.shape, sharding, lambda index: value[index]
+            )
+
+        distribution_lib.distribute_tensor = distribute_tensor
 
     def coordination_client():
         """The client of the service that connects the processes."""

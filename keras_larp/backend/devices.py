@@ -9,7 +9,8 @@ Each backend's module defines
 - `is_data_parallel()`: whether `data_parallel` was called;
 - `check_is_enabled()`: raises `RuntimeError` if there are several processes
   and `data_parallel` was not called;
-- `READS_OWN_PART`: whether each process trains on its own part of the data.
+- `READS_OWN_PART`: whether each process trains on its own part of the data;
+- on JAX, `model_parallel(num_model_shards, devices)`: splits kernels too.
 """
 
 import importlib
@@ -24,3 +25,4 @@ num_devices = _backend.num_devices
 is_data_parallel = _backend.is_data_parallel
 check_is_enabled = _backend.check_is_enabled
 READS_OWN_PART = _backend.READS_OWN_PART
+model_parallel = getattr(_backend, "model_parallel", None)

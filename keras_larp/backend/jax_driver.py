@@ -45,6 +45,18 @@ class StepDriver:
 
     num_replicas = 1
 
+    def make_train_function(self, force=False):
+        _check_layouts([*self.variables, *self.optimizer.variables])
+        super().make_train_function(force)
+
+    def make_test_function(self, force=False):
+        _check_layouts(self.variables)
+        super().make_test_function(force)
+
+    def make_predict_function(self, force=False):
+        _check_layouts(self.variables)
+        super().make_predict_function(force)
+
     def train_step(self, state, data):
         groups = (
             self.trainable_variables,
@@ -65,6 +77,18 @@ class StepDriver:
         with _scope(*zip(groups, state, strict=True)) as scope:
             logs = self.test_on(data)
         return logs, tuple(_values(scope, group) for group in groups)
+
+    def predict_step(self, state, data):
+        outputs, variables = super().predict_step(state, data)
+        distribution = keras.distribution.distribution()
+        if jax.process_count() > 1 and distribution is not None:
+            # Each process returns the outputs of all clips.
+            mesh = distribution.device_mesh.backend_mesh
+            spec = jax.sharding.PartitionSpec()
+            outputs = jax.lax.with_sharding_constraint(
+                outputs, jax.sharding.NamedSharding(mesh, spec)
+            )
+        return outputs, variables
 
     def _state(self):
         """Pairs of each variable of a step and its current value."""
@@ -178,6 +202,22 @@ class StepDriver:
         return contextlib.nullcontext()
 
 
+def _check_layouts(variables):
+    """Raises an error if a variable was created before the distribution."""
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        return
+    count = distribution.device_mesh.devices.size
+    for variable in variables:
+        if len(variable.value.sharding.device_set) != count:
+            raise RuntimeError(
+                f"The variable {variable.path} was created before training on "
+                f"{count} devices was set up, and is on other devices. Call "
+                "`keras_larp.distribution.data_parallel` or `model_parallel` "
+                "before you create models, layers and optimizers."
+            )
+
+
 def fused_attention(query, key, value, mask, causal, dropout_rate):
     """Attention by cuDNN: half precision on GPUs, without mask or dropout.
 
@@ -205,8 +245,9 @@ def fused_attention(query, key, value, mask, causal, dropout_rate):
     lengths = None
     if key_length % 2 and not causal:
         lengths = jnp.full(query.shape[:1], key_length, jnp.int32)
+    tensors = [pad_to_even(x).swapaxes(1, 2) for x in (query, key, value)]
     x = jax.nn.dot_product_attention(
-        *(pad_to_even(x).swapaxes(1, 2) for x in (query, key, value)),
+        *_split_by_heads(*tensors),
         is_causal=causal,
         key_value_seq_lengths=lengths,
         implementation=FUSED_ATTENTION,
@@ -214,8 +255,38 @@ def fused_attention(query, key, value, mask, causal, dropout_rate):
     return x.swapaxes(1, 2)[:, :, :length]
 
 
+def _split_by_heads(query, key, value):
+    """Lays out the inputs of fused attention `(B, N, H, d)` alike.
+
+    The kernel runs on each device's part of a batch (JAX registers how it is
+    partitioned), and requires that query, key and value are split alike, by
+    clips and heads only. This always holds if only batches are split. Split
+    projections (`model_parallel`) have other layouts, since the borders of
+    their parts are not those of query, key and value.
+    """
+    distribution = keras.distribution.distribution()
+    if not isinstance(distribution, keras.distribution.ModelParallel):
+        return query, key, value
+    mesh = distribution.device_mesh.backend_mesh
+    batch, model = mesh.axis_names
+    is_divisible = all(
+        x.shape[2] % mesh.shape[model] == 0 for x in (query, key, value)
+    )
+    layout = jax.sharding.NamedSharding(
+        mesh,
+        jax.sharding.PartitionSpec(
+            batch if query.shape[0] % mesh.shape[batch] == 0 else None,
+            None,
+            model if is_divisible else None,
+        ),
+    )
+    return [
+        jax.lax.with_sharding_constraint(x, layout) for x in (query, key, value)
+    ]
+
+
 def _cudnn_supports(query):
-    device = jax.devices()[0]
+    device = jax.local_devices()[0]
     return (
         device.platform == "gpu"
         and float(getattr(device, "compute_capability", 0)) >= 8.0

@@ -1,6 +1,7 @@
 """Training on several devices and machines, on every backend."""
 
 from keras_larp.distribution.data_parallel import data_parallel
+from keras_larp.distribution.model_parallel import model_parallel
 from keras_larp.distribution.processes import (
     initialize,
     is_chief,
@@ -15,6 +16,7 @@ __all__ = [
     "is_chief",
     "lock_job_folder",
     "on_chief",
+    "model_parallel",
     "process_count",
     "process_index",
 ]
