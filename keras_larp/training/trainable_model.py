@@ -93,7 +93,10 @@ class TrainableModel(TrainStep, keras.Model):
     def get_metrics_result(self):
         """The results of all metrics, over all replicas."""
         with self.metrics_over_replicas():
-            return super(TrainStep, self).get_metrics_result()
+            results = super(TrainStep, self).get_metrics_result()
+            # On PyTorch, the result of a sum is the variable's own tensor,
+            # which changes later.
+            return keras.tree.map_structure(keras.ops.copy, results)
 
     # State that is needed in training only.
 

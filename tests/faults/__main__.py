@@ -1,8 +1,6 @@
 """Prints a table of faults and their outcomes; see README.md."""
 
 import argparse
-import contextlib
-import importlib
 import pathlib
 import sys
 import tempfile
@@ -10,13 +8,7 @@ import time
 
 import keras
 from faults.harness import PARTS, Harness, format_table
-
-from keras_larp.cli.main import COMMANDS
-
-_LIBRARIES = (
-    *("av", "grain", "matplotlib.pyplot", "PIL.Image"),
-    "array_record.python.array_record_module",
-)
+from faults.processes import import_everything
 
 
 def main():
@@ -25,7 +17,7 @@ def main():
     parser.add_argument("--commands", nargs="+", help="default: all commands")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    _import_everything()
+    import_everything()
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         harness = Harness(pathlib.Path(folder), options.seed, options.commands)
@@ -38,19 +30,6 @@ def main():
     print(f"\n{keras.backend.backend()}, {minutes:.0f} minutes\n")
     print(format_table(rows))
     sys.exit(any(row.problems for row in rows))
-
-
-def _import_everything():
-    """Imports what commands import, so that forked ones need not."""
-    for name in COMMANDS:
-        module = name.replace("-", "_").replace(" ", "_")
-        importlib.import_module(f"keras_larp.cli.{module}")
-    for library in _LIBRARIES:
-        importlib.import_module(library)
-    # `keras.utils.set_random_seed` imports them on every backend.
-    for library in ("tensorflow", "torch"):
-        with contextlib.suppress(ImportError):
-            importlib.import_module(library)
 
 
 if __name__ == "__main__":

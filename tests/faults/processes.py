@@ -1,11 +1,14 @@
-"""Commands as forked processes.
+"""Commands as processes of their own.
 
-Importing a backend takes longer than any command with the smallest models, so
-that the harness imports it once and forks for each command. Nothing may use
-the backend in the harness itself: its threads do not survive a fork.
+Importing a backend takes longer than any command with the smallest models. On
+PyTorch, the harness therefore imports it once and forks for each command. It
+uses the backend nowhere itself: threads do not survive a fork. A forked JAX or
+TensorFlow nevertheless waits for a thread forever now and then, so that their
+commands are new processes, whose time counts from the end of the imports.
 """
 
 import contextlib
+import importlib
 import multiprocessing
 import os
 import pathlib
@@ -14,11 +17,35 @@ import sys
 import time
 import traceback
 
+import keras
+
 from keras_larp.cli import main
 
 # Longest time of a command, in seconds.
 TIMEOUT = 300
 _FORK = multiprocessing.get_context("fork")
+_CONTEXT = (
+    _FORK
+    if keras.backend.backend() == "torch"
+    else multiprocessing.get_context("spawn")
+)
+_LIBRARIES = (
+    *("av", "grain", "matplotlib.pyplot", "PIL.Image"),
+    "array_record.python.array_record_module",
+)
+
+
+def import_everything():
+    """Imports what commands import, so that this takes none of their time."""
+    for name in main.COMMANDS:
+        module = name.replace("-", "_").replace(" ", "_")
+        importlib.import_module(f"keras_larp.cli.{module}")
+    for library in _LIBRARIES:
+        importlib.import_module(library)
+    # `keras.utils.set_random_seed` imports them on every backend.
+    for library in ("tensorflow", "torch"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(library)
 
 
 class Command:
@@ -32,8 +59,12 @@ class Command:
     def __init__(self, arguments, log):
         self.arguments = list(map(str, arguments))
         self.log = pathlib.Path(log)
-        self._process = _FORK.Process(target=self._run)
+        is_ready = _CONTEXT.Event()
+        self._process = _CONTEXT.Process(
+            target=_run, args=(self.arguments, self.log, is_ready)
+        )
         self._process.start()
+        is_ready.wait()
 
     def send(self, number):
         """Sends a signal, and returns whether the command was running."""
@@ -68,16 +99,19 @@ class Command:
         tail = "\n".join(self.output.splitlines()[-20:])
         return f"keras-larp {' '.join(self.arguments)}\n{tail}"
 
-    def _run(self):
-        os.setpgid(0, 0)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
-        descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-            os.dup2(descriptor, stream.fileno())
-        sys.argv = ["keras-larp", *self.arguments]
-        main.main()
+
+def _run(arguments, log, is_ready):
+    import_everything()
+    os.setpgid(0, 0)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(descriptor, stream.fileno())
+    sys.argv = ["keras-larp", *arguments]
+    is_ready.set()
+    main.main()
 
 
 def run(arguments, log):
