@@ -17,6 +17,7 @@ from keras_larp.callbacks.checkpoint_files import (
     read_variables,
 )
 from keras_larp.distribution import is_chief
+from keras_larp.distribution.shared_folder import on_chief
 from keras_larp.evaluation.run_plots import plot_run
 from keras_larp.utils.files import (
     atomic_write_text,
@@ -83,12 +84,9 @@ class RunFolder:
         if values.resume:
             self._check_resumable()
         with self._resources as resources:
-            if is_chief():
-                resources.enter_context(lock_folder(self.path))
-                remove_temporary_files(self.path)
             # Keras' log names no path.
             resources.enter_context(name_full_disk(self.path))
-            processes.wait_for_all()
+            on_chief(lambda: self._lock(resources))
             changed = []
             if self.config.exists():
                 if not values.resume:
@@ -108,6 +106,10 @@ class RunFolder:
 
     def __exit__(self, *error):
         return self._resources.__exit__(*error)
+
+    def _lock(self, resources):
+        resources.enter_context(lock_folder(self.path))
+        remove_temporary_files(self.path)
 
     def _check_resumable(self):
         if not self.config.exists():

@@ -8,14 +8,11 @@ from keras_larp.distribution.processes import (
     process_count,
     process_index,
 )
-from keras_larp.distribution.shared_folder import lock_job_folder, on_chief
 
 __all__ = [
     "data_parallel",
     "initialize",
     "is_chief",
-    "lock_job_folder",
-    "on_chief",
     "model_parallel",
     "process_count",
     "process_index",

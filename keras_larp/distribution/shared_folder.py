@@ -22,12 +22,6 @@ def on_chief(function: Callable[[], Any]) -> Any:
     Raises:
         ValueError: In the other processes, if the function raises in the
             chief.
-
-    Example:
-
-    ```python
-    keras_larp.distribution.on_chief(lambda: [1, 2])  # [1, 2]
-    ```
     """
     if processes.process_count() == 1:
         return function()
@@ -64,14 +58,6 @@ def lock_job_folder(
     Raises:
         BlockingIOError: If another job holds the lock. The other processes
             raise a `ValueError` with the same message.
-
-    Example:
-
-    ```python
-    with keras_larp.distribution.lock_job_folder("runs/parts"):
-        index = keras_larp.distribution.process_index()
-        pathlib.Path(f"runs/parts/{index}.txt").write_text("done")
-    ```
     """
     wait_for_all = processes.patient_barrier()
     count, index = processes.process_count(), processes.process_index()

@@ -16,6 +16,7 @@ ENTRIES = all_entries()
 PACKAGES = (
     "callbacks",
     "data",
+    "distribution",
     "evaluation",
     "layers",
     "losses",

@@ -4,6 +4,7 @@ import functools
 
 from fuzz.entries import (
     data,
+    distribution,
     evaluation,
     flags,
     layers,
@@ -23,6 +24,7 @@ def all_entries():
         data,
         training,
         evaluation,
+        distribution,
         flags,
     )
     found = {}
