@@ -9,6 +9,12 @@ from keras_larp.distribution.processes import (
     process_index,
 )
 
+# For the rest of the package.
+from keras_larp.distribution.shared_folder import (
+    lock_job_folder as lock_job_folder,
+)
+from keras_larp.distribution.shared_folder import on_chief as on_chief
+
 __all__ = [
     "data_parallel",
     "initialize",
