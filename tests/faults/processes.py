@@ -116,8 +116,8 @@ def _run(arguments, log, is_ready):
 
 def run(arguments, log):
     """Runs a command, and returns it and its duration in seconds."""
-    start = time.perf_counter()
     command = Command(arguments, log)
+    start = time.perf_counter()
     status = command.wait()
     assert status == 0, f"status {status}: {command}"
     return command, time.perf_counter() - start
