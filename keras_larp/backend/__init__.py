@@ -1,12 +1,15 @@
 """Backend-specific code with a common interface.
 
-Only the drivers (`jax_driver`, `tensorflow_driver`, `torch_driver`) and
-`compat` import a backend. Each driver defines
+Only `compat` and the modules named after a backend import it. `devices`,
+`processes` and `replicas`, which distribute training, choose the module of the
+active backend, as this one chooses the driver (`jax_driver`,
+`tensorflow_driver`, `torch_driver`). Each driver defines
 
 - `StepDriver`: a mixin with the `train_step` and `test_step` that Keras calls
   (they call the model's `train_on(data)` and `test_on(data)`), and with the
   operations that a train step needs: `differentiate`, `input_gradient`,
-  `conditionally`, `apply_if`, `all_finite` and `current_step`;
+  `conditionally`, `apply_if`, `all_finite`, `current_step`, `num_replicas` and
+  `metrics_over_replicas`;
 - `register_dataclass`: a class decorator that makes a dataclass of tensors
   a valid output of differentiated functions;
 - `compile_function(model, function)`: compiles a function of tensors that

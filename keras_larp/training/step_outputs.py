@@ -77,7 +77,7 @@ class StepOutputs:
         sample_weight: float32 `(B,)`, the weights of the clips in the losses,
             or `None`.
         num_clips: Integer or integer scalar, the size of the batch, or of
-            this replica's part of it.
+            this replica's part of it: the weight of the step in means.
         invalid_clips: float32 scalar, the number of clips whose ids or values
             are out of range.
         discriminator: `DiscriminatorOutputs`, if there is a discriminator.
@@ -87,7 +87,7 @@ class StepOutputs:
 
     loss: Any
     terms: dict
-    num_clips: Any = None
+    num_clips: Any = 1
     input_mean: Any = None
     video: Any = None
     reconstruction: Any = None
