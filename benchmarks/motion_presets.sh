@@ -4,13 +4,13 @@
 # the steps since its last checkpoint.
 #
 #     KERAS_BACKEND=torch benchmarks/motion_presets.sh atari_tokenizer
-#     KERAS_BACKEND=torch benchmarks/motion_presets.sh atari_generator
-#     KERAS_BACKEND=torch benchmarks/motion_presets.sh measure_atari
-#     KERAS_BACKEND=torch benchmarks/motion_presets.sh robot_tokenizer
+#
+# The stages, in order: atari_tokenizer, atari_generator,
+# atari_frame_prediction and measure_atari; and the same for robot.
 #
 # Results are in $RUNS, by default runs/motion. More flags extend a stage, as in
-# `... atari_tokenizer --epochs=32`. The robot data (a folder with a CSV file
-# per split) are in $ROBOT. benchmarks/motion.md has the measurements.
+# `atari_tokenizer --epochs=32`. The folder of the robot clips is $ROBOT; see
+# robot_splits.py. benchmarks/motion.md has the measurements.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 stage=${1:?the name of a stage is missing}
@@ -26,7 +26,7 @@ tokenizer=(--recipe=small_data_tokenizer --num_frames=16 --image_size=64
   --num_tokens=128 --codebook_size=1024 --hidden_dim=192 --num_heads=2
   --encoder_num_layers=4 --decoder_num_layers=4 --batch_size=16
   --codebook_reset_unused_after=100 --temperature=0.01
-  --dtype=mixed_bfloat16 --learning_rate=0.015 --warmup_epochs=0.5
+  --dtype=mixed_bfloat16 --learning_rate=0.006 --warmup_epochs=0.4
   --motion_loss_weight=10 --keep_in_memory --verbose=2)
 
 train() {  # arguments: command, name of the run, flags
@@ -39,10 +39,62 @@ train() {  # arguments: command, name of the run, flags
   fi
 }
 
+# The clips of each data set.
 case $stage in
-  atari_tokenizer)
-    train train-tokenizer atari_tokenizer --data_format=atari --games=$games \
-      "${tokenizer[@]}" --num_computed_clips=4096 --steps_per_epoch=250 \
-      --epochs=16 --save_every_steps=50 "$@" ;;
+  *atari*)
+    name=atari
+    data=(--data_format=atari --games=$games)
+    unseen=("${data[@]}" --seed=7 --num_computed_clips=400) unseen_split=train
+    train_clips=(--num_computed_clips=4096) batches=125 ;;
+  *robot*)
+    name=robot
+    data=(--data="$runs/robot_train.csv" --test_data="$runs/robot_test.csv"
+      --data_format=csv)
+    unseen=("${data[@]}" --seed=7) unseen_split=test
+    train_clips=(--crop_scale=0.6,1 --horizontal_flip) batches=100
+    .venv/bin/python benchmarks/robot_splits.py --output="$runs" \
+      --data="${ROBOT:?set it to the folder of the robot clips}" ;;
   *) echo "There is no stage $stage." >&2; exit 1 ;;
+esac
+
+preset=$runs/${name}_tokenizer/preset
+tokens=$runs/${name}_tokens
+
+case $stage in
+  *_tokenizer)
+    train train-tokenizer $stage "${data[@]}" "${tokenizer[@]}" \
+      "${train_clips[@]}" --steps_per_epoch=$batches --epochs=32 \
+      --save_every_steps=50 "$@" ;;
+  *_generator | *_frame_prediction)
+    condition=(--num_condition_frames=4)
+    options=(--recipe=small_data_generator --epochs=12 --warmup_epochs=0.5)
+    if [[ $stage = *_frame_prediction ]]; then
+      options=(--recipe=larp_l_long_frame_prediction --size=llama-abs-tiny
+        --learning_rate=0.002 --num_condition_frames=4 --epochs=10
+        --warmup_epochs=0.5)
+    fi
+    windows=()
+    [ $name = atari ] || windows=(--frame_sampling=windows --include_flips)
+    # Resumes if it is incomplete, and returns at once if it is complete.
+    $larp tokenize --tokenizer="$preset" --output="$tokens" "${data[@]}" \
+      --num_computed_clips=${CLIPS:-8192} "${windows[@]}" "${condition[@]}" \
+      --batch_size=16
+    train train-generator $stage --tokens="$tokens" "${options[@]}" \
+      --dtype=mixed_bfloat16 --verbose=2 "$@" ;;
+  measure_*)
+    $larp evaluate reconstruction --output="$runs/$stage/reconstruction" \
+      "${unseen[@]}" --tokenizer="$preset" --split=$unseen_split \
+      --batch_size=16 "$@"
+    if [ -d "$runs/${name}_generator/preset" ]; then
+      $larp evaluate generation --output="$runs/$stage/generation" \
+        "${unseen[@]}" --tokenizer="$preset" --num_clips=400 --batch_size=16 \
+        --generator="$runs/${name}_generator/preset" --features=classes \
+        --class_fidelity --motion_fidelity "$@"
+    fi
+    if [ -d "$runs/${name}_frame_prediction/preset" ]; then
+      $larp evaluate frame-prediction --output="$runs/$stage/continuation" \
+        "${unseen[@]}" --tokenizer="$preset" --num_clips=96 --batch_size=16 \
+        --generator="$runs/${name}_frame_prediction/preset" \
+        --features=random "$@"
+    fi ;;
 esac
