@@ -88,6 +88,20 @@ def test_process_that_fails_ends_the_job_by_an_error(tmp_path, fault, timeout):
     job[1].kill()
 
 
+def test_signal_to_one_process_saves_a_checkpoint_and_ends_all(tmp_path):
+    checkpoints = tmp_path / "checkpoints"
+    options = {
+        "fault": "terminate",
+        "num_clips": 64,
+        "checkpoints": checkpoints,
+    }
+    job = start_job(_command(tmp_path, "generator", options), 2)
+    for process in job:
+        process.communicate(timeout=120)
+        assert process.returncode == 143
+    assert (checkpoints / "step_00000002" / "state.json").exists()
+
+
 def test_processes_with_different_settings_are_refused(tmp_path):
     options = {"fault": "settings"}
     with pytest.raises(RuntimeError, match="the same software or settings"):

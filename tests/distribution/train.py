@@ -6,6 +6,7 @@ Writes the metrics of each epoch and all weights to OUTPUT/INDEX.npz. The
 options are the arguments of `main`.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -100,6 +101,8 @@ class Fault(keras.callbacks.Callback):
         if batch == 2 and keras_larp.distribution.process_index() == 1:
             if self.kind == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
+            if self.kind == "terminate":
+                os.kill(os.getpid(), signal.SIGTERM)
             if self.kind == "hang":
                 time.sleep(60)
 
@@ -124,7 +127,8 @@ def main(
         num_clips: Integer.
         checkpoints: String, the folder of checkpoints to resume from.
         fault: String, what goes wrong in the second process: `"kill"`,
-            `"hang"`, `"nan"` (in its clips) or `"settings"` (which differ).
+            `"terminate"`, `"hang"`, `"nan"` (in its clips) or `"settings"`
+            (which differ).
         timeout: Float, see `keras_larp.distribution.initialize`.
     """
     keras_larp.distribution.initialize(timeout=float(timeout))
@@ -147,17 +151,20 @@ def main(
         has_other_settings = fault == "settings" and index == 1
         trained = make_generator(0.4 if has_other_settings else 0.5)
         arguments = {"tokenizer": tiny_tokenizer(seed=0)}
-    callbacks = [Fault(fault)]
+    callbacks, stop_on_signals = [Fault(fault)], contextlib.nullcontext()
     if checkpoints:
-        callbacks.append(keras_larp.callbacks.Checkpoint(checkpoints, train))
-    history = trained.fit(
-        train,
-        validation_data=test,
-        epochs=int(epochs),
-        verbose=0,
-        callbacks=callbacks,
-        **arguments,
-    ).history
+        checkpoint = keras_larp.callbacks.Checkpoint(checkpoints, train)
+        stop_on_signals = checkpoint.stop_on_signals()
+        callbacks.append(checkpoint)
+    with stop_on_signals:
+        history = trained.fit(
+            train,
+            validation_data=test,
+            epochs=int(epochs),
+            verbose=0,
+            callbacks=callbacks,
+            **arguments,
+        ).history
     path = pathlib.Path(output) / str(index)
     np.savez(path.with_suffix(".npz"), **weights(trained))
     path.with_suffix(".json").write_text(json.dumps(history))
