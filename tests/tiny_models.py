@@ -48,6 +48,22 @@ def tiny_discriminator(**kwargs):
     return models.VideoDiscriminator(**{**options, **kwargs})
 
 
+def write_tiny_presets(folder):
+    """Writes the presets `tokenizer`, `generator` and `frames` (for frame
+    prediction), and returns the tokenizer."""
+    keras.utils.set_random_seed(0)
+    tokenizer = tiny_tokenizer()
+    # The kernel is initialized to zero, which decodes to gray clips.
+    kernel = tokenizer.decoder.pixels.kernel
+    kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
+    tokenizer.save_to_preset(folder / "tokenizer")
+    tiny_generator(num_classes=12).save_to_preset(folder / "generator")
+    tiny_generator(
+        conditioning="frames", num_condition_frames=2
+    ).save_to_preset(folder / "frames")
+    return tokenizer
+
+
 def write_torchscript_i3d(path):
     """Writes a TorchScript stand-in for I3D that returns the mean color."""
     import torch

@@ -4,12 +4,11 @@ import json
 import pathlib
 
 import keras
-import numpy as np
 import pytest
 from distribution.jobs import run_job
 from distribution.offline_commands import EVALUATIONS, run_all
 from run_command import run_here
-from tiny_models import tiny_generator, tiny_tokenizer
+from tiny_models import write_tiny_presets
 
 from keras_larp.cli import (
     clip_files,
@@ -27,17 +26,8 @@ connected = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def presets(tmp_path_factory):
-    keras.utils.set_random_seed(0)
     folder = tmp_path_factory.mktemp("presets")
-    tokenizer = tiny_tokenizer()
-    # The kernel is initialized to zero, which decodes to gray clips.
-    kernel = tokenizer.decoder.pixels.kernel
-    kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
-    tokenizer.save_to_preset(folder / "tokenizer")
-    tiny_generator(num_classes=12).save_to_preset(folder / "generator")
-    tiny_generator(
-        conditioning="frames", num_condition_frames=2
-    ).save_to_preset(folder / "frames")
+    write_tiny_presets(folder)
     return folder
 
 

@@ -4,9 +4,7 @@ import dataclasses
 import pathlib
 import shutil
 
-import keras
-import numpy as np
-from tiny_models import tiny_generator, tiny_tokenizer
+from tiny_models import write_tiny_presets
 
 from keras_larp import data
 
@@ -68,16 +66,7 @@ class Case:
 
 def write_presets(folder):
     """Writes the inputs of all commands. It uses the backend."""
-    keras.utils.set_random_seed(0)
-    tokenizer = tiny_tokenizer()
-    # The kernel is initialized to zero, which decodes to gray clips.
-    kernel = tokenizer.decoder.pixels.kernel
-    kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
-    tokenizer.save_to_preset(folder / "tokenizer")
-    tiny_generator(num_classes=12).save_to_preset(folder / "generator")
-    tiny_generator(
-        conditioning="frames", num_condition_frames=2
-    ).save_to_preset(folder / "frames")
+    tokenizer = write_tiny_presets(folder)
     source = data.MovingShapes(24, num_frames=4, image_size=16)
     data.write_token_dataset(folder / "tokens", source, tokenizer)
 

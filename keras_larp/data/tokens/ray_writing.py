@@ -1,7 +1,8 @@
 """Token data sets that workers of a Ray cluster encode."""
 
+import base64
+import json
 import os
-import pickle
 from collections.abc import Callable
 
 import keras
@@ -158,7 +159,7 @@ def write_token_dataset_with_ray(
             )
             for row in rows:
                 path = folder / shard_name(description, row["shard"])
-                write_shard(path, pickle.loads(row["records"]))
+                write_shard(path, _unpack(row["records"]))
         finally:
             if is_own_cluster:
                 ray.shutdown()
@@ -224,12 +225,7 @@ class _ShardEncoder:
         # Ray would bury it under its own traceback, and repeat it.
         except Exception as exception:
             error = f"{type(exception).__name__}: {exception}"
-        # As bytes: Ray would pad or strip strings of several lengths.
-        return {
-            "shard": shard,
-            "records": pickle.dumps(records),
-            "error": error,
-        }
+        return {"shard": shard, "records": _pack(records), "error": error}
 
     def _records(self, shard):
         expected, received = self._fingerprints
@@ -240,3 +236,13 @@ class _ShardEncoder:
             )
         encoded = encode_shards([shard], *self._arguments, *self._options)
         return [record for _, records in encoded for record in records]
+
+
+def _pack(records):
+    """Records as one text: Ray would pad or strip bytes of several lengths,
+    and what a worker sends must not be able to execute anything."""
+    return json.dumps([base64.b64encode(record).decode() for record in records])
+
+
+def _unpack(text):
+    return [base64.b64decode(record) for record in json.loads(text)]
