@@ -7,6 +7,7 @@ check this module first.
 
 import contextlib
 import functools
+import traceback
 
 import keras
 
@@ -131,6 +132,32 @@ def _parts_of(optimizer):
     for part in [inner, *getattr(optimizer, "optimizers", [])]:
         if part is not None:
             yield from _parts_of(part)
+
+
+@contextlib.contextmanager
+def iterators_released():
+    """Context for `fit`, `evaluate` and `predict` in which an exception, such
+    as that of a signal, deletes the iterators of `tf.data`.
+
+    The traceback of the exception holds the frames of Keras, and these hold
+    the iterators. If their threads still prepare batches with Python code
+    when the interpreter ends, the process aborts or never ends.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if keras.backend.backend() == "tensorflow":
+            _clear_keras_frames(error)
+        raise
+
+
+def _clear_keras_frames(error):
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if frame.f_globals.get("__name__", "").startswith("keras."):
+                with contextlib.suppress(RuntimeError):  # It still runs.
+                    frame.clear()
+        error = error.__context__
 
 
 class BuiltModel:

@@ -175,7 +175,8 @@ class Checkpoint(keras.callbacks.Callback):
         signals = signal.SIGTERM, signal.SIGINT
         previous = {s: signal.signal(s, self._handle_signal) for s in signals}
         try:
-            yield
+            with compat.iterators_released():
+                yield
         finally:
             self._signal, self._is_training = None, False
             for number, handler in previous.items():

@@ -224,6 +224,7 @@ class TrainableModel(TrainStep, keras.Model):
                 `fit`, or `None` if the length of the data is unknown.
         """
 
+    @compat.iterators_released()
     def fit(
         self,
         x=None,
@@ -329,6 +330,7 @@ class TrainableModel(TrainStep, keras.Model):
                 validation_freq=validation_freq,
             )
 
+    @compat.iterators_released()
     def evaluate(
         self,
         x=None,
@@ -363,6 +365,7 @@ class TrainableModel(TrainStep, keras.Model):
             **kwargs,
         )
 
+    @compat.iterators_released()
     def predict(self, x, *args, **kwargs):
         """Returns the outputs for data, as `keras.Model.predict`."""
         return super().predict(self.check_data(x), *args, **kwargs)
