@@ -110,7 +110,7 @@ def updating_one_device(optimizer):
         optimizer: A `keras.optimizers.Optimizer`, which may consist of others.
     """
     base = keras.optimizers.Optimizer.__bases__[-1]
-    parts = list(_parts_of(optimizer))
+    parts = list(parts_of(optimizer))
     for part in parts:
         for name in _DISTRIBUTED_METHODS:
             method = functools.partial(getattr(base, name), part)
@@ -125,13 +125,14 @@ def updating_one_device(optimizer):
                 part.__dict__.pop(name, None)
 
 
-def _parts_of(optimizer):
-    """An optimizer and those that it consists of."""
+def parts_of(optimizer):
+    """Yields an optimizer and those that it consists of."""
     yield optimizer
-    inner = getattr(optimizer, "inner_optimizer", None)
-    for part in [inner, *getattr(optimizer, "optimizers", [])]:
+    names = "inner_optimizer", "discriminator_optimizer"
+    parts = [getattr(optimizer, name, None) for name in names]
+    for part in [*parts, *getattr(optimizer, "optimizers", [])]:
         if part is not None:
-            yield from _parts_of(part)
+            yield from parts_of(part)
 
 
 @contextlib.contextmanager
@@ -244,11 +245,19 @@ if keras.backend.backend() == "jax":
 
 if keras.backend.backend() == "torch":
     import torch
+    from keras.src.backend.torch.core import get_device  # noqa: F401
     from torch.fx.experimental.proxy_tensor import make_fx  # noqa: F401
     from torch.utils._pytree import (
         tree_flatten,  # noqa: F401
         tree_unflatten,  # noqa: F401
     )
+
+    # The method in which an optimizer updates variables and its slots.
+    UPDATE_STEP = "_backend_update_step"
+
+    def replace_value(variable, tensor):
+        """Replaces the tensor of a variable by another one of its shape."""
+        variable._value = torch.nn.Parameter(tensor, requires_grad=False)
 
     def copy_tensors(tensors):
         """Copies of float tensors, in one kernel."""

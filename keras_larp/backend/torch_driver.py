@@ -9,6 +9,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from keras_larp.backend import compat, torch_replicas
 from keras_larp.backend.compiled_functions import TRACING_LOCK
 from keras_larp.backend.execution import compiling_with
+from keras_larp.backend.torch_sharded_optimizer import is_absent
 
 
 def register_dataclass(cls):
@@ -115,6 +116,7 @@ class StepDriver(compat.UncompiledTrainStep):
         """Like `apply_if`, without waiting for the accelerator: applies the
         update, and restores all state if the condition does not hold."""
         state = [v.value for v in [*variables, *optimizer.variables]]
+        state = [t for t in state if not is_absent(t)]
         floats = [t for t in state if t.is_floating_point()]
         integers = [t for t in state if not t.is_floating_point()]
         old_floats = compat.copy_tensors(floats)

@@ -115,13 +115,13 @@ def average_gradients(gradients):
     if num_replicas() == 1:
         return gradients
     averaged = list(gradients)
-    buckets = []
-    for indices in _buckets(gradients):
+    pending = []
+    for indices in buckets(gradients):
         flat = torch.cat([gradients[i].reshape(-1) for i in indices])
         # Buckets are reduced while the next ones are filled.
         work = dist.all_reduce(flat, async_op=True)
-        buckets.append((indices, flat, work))
-    for indices, flat, work in buckets:
+        pending.append((indices, flat, work))
+    for indices, flat, work in pending:
         work.wait()
         flat /= num_replicas()
         sizes = [gradients[i].numel() for i in indices]
@@ -130,17 +130,17 @@ def average_gradients(gradients):
     return averaged
 
 
-def _buckets(gradients):
-    """Lists of indices of gradients of one dtype and about `BUCKET_BYTES`."""
-    buckets, sizes = {}, {}
+def buckets(tensors):
+    """Lists of indices of tensors of one dtype and about `BUCKET_BYTES`."""
+    incomplete, sizes = {}, {}
     complete = []
-    for i, gradient in enumerate(gradients):
-        if gradient is None:
+    for i, tensor in enumerate(tensors):
+        if tensor is None:
             continue
-        dtype = gradient.dtype
-        buckets.setdefault(dtype, []).append(i)
-        sizes[dtype] = sizes.get(dtype, 0) + gradient.nbytes
+        dtype = tensor.dtype
+        incomplete.setdefault(dtype, []).append(i)
+        sizes[dtype] = sizes.get(dtype, 0) + tensor.nbytes
         if sizes[dtype] >= BUCKET_BYTES:
-            complete.append(buckets.pop(dtype))
+            complete.append(incomplete.pop(dtype))
             sizes[dtype] = 0
-    return [*complete, *buckets.values()]
+    return [*complete, *incomplete.values()]

@@ -6,7 +6,7 @@ import sys
 
 import keras
 
-from keras_larp.backend import compat, processes
+from keras_larp.backend import compat, optimizer_sharding, processes
 from keras_larp.callbacks.checkpoint_files import (
     STATE,
     checkpoint_name,
@@ -328,8 +328,9 @@ class Checkpoint(keras.callbacks.Callback):
             "monitor": self.monitor,
             "best": self._best,
         }
-        if is_chief():
-            self._write(state)
+        with optimizer_sharding.gathered(self.model.optimizer):
+            if is_chief():
+                self._write(state)
         self._saved_step = self._step
         self._remove_old_checkpoints()
 
@@ -370,7 +371,8 @@ class Checkpoint(keras.callbacks.Callback):
                 f"{state['steps_per_epoch']} steps. Received data with "
                 f"{self.params['steps']} steps per epoch."
             )
-        self._metrics = read_variables(self.model, checkpoint)
+        with optimizer_sharding.loading(self.model.optimizer):
+            self._metrics = read_variables(self.model, checkpoint)
         if state["data"] is not None:
             self._restore_position(checkpoint, state["data"])
         self._epoch = state["epoch"]

@@ -29,6 +29,13 @@ def define(values):
         "model_parallel (JAX): devices also share the weights of the model.",
         **options,
     )
+    flags.DEFINE_boolean(
+        "shard_optimizer",
+        False,
+        "Whether each process keeps only its part of the optimizer's state, "
+        "to save memory. PyTorch, with data_parallel.",
+        **options,
+    )
     flags.DEFINE_float(
         "distribution_timeout",
         600.0,
@@ -57,12 +64,12 @@ def start(values):
     is_alone = distribution.process_count() == 1
     if keras.backend.backend() == "torch" and is_alone and count > 1:
         _run_in_processes(count)
-    parallel = (
-        distribution.model_parallel
-        if kind == "model_parallel"
-        else distribution.data_parallel
-    )
-    count = parallel()
+    if kind == "model_parallel":
+        count = distribution.model_parallel()
+    else:
+        count = distribution.data_parallel(
+            shard_optimizer=values.shard_optimizer
+        )
     if not distribution.is_chief():
         # One progress bar and one summary are enough.
         sys.stdout = open(os.devnull, "w")

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_larp.backend import optimizer_sharding
 from keras_larp.backend.execution import apply_function
 from keras_larp.backend.replicas import drop_padding
 from keras_larp.layers.frame_condition import repeat_last_frame, with_separator
@@ -75,6 +76,7 @@ class GeneratorTraining(TrainableModel):
                 [v for v in self.trainable_variables if v.name != "kernel"]
             )
         super().compile(optimizer=optimizer, **kwargs)
+        optimizer_sharding.shard(self.optimizer)
         self.optimizer.build(self.trainable_variables)
 
     def get_compile_config(self):

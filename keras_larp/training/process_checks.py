@@ -7,7 +7,7 @@ import json
 import keras
 import numpy as np
 
-from keras_larp.backend import devices, processes
+from keras_larp.backend import devices, optimizer_sharding, processes
 from keras_larp.utils.differences import describe_differences
 from keras_larp.version import __version__
 
@@ -65,7 +65,7 @@ class SynchronizeProcesses(keras.callbacks.Callback):
                 value = keras.ops.convert_to_numpy(variable)
                 variable.assign(processes.broadcast(value))
             return
-        variables += model.optimizer.variables
+        variables += optimizer_sharding.common_variables(model.optimizer)
         _check_equal("weights", {"sha256": _digest(variables)})
 
 

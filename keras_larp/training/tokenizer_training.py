@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from keras_larp.backend import optimizer_sharding
 from keras_larp.backend.clamp import clamp
 from keras_larp.backend.processes import broadcast
 from keras_larp.backend.replicas import (
@@ -320,6 +321,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             optimizer.discriminator_optimizer = (
                 keras.optimizers.LossScaleOptimizer(discriminator_optimizer)
             )
+        optimizer_sharding.shard(optimizer)
         optimizer.build_groups(
             self.model_trainable_variables,
             [] if prior is None else prior.trainable_variables,

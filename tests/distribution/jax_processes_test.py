@@ -1,37 +1,23 @@
 """Training in two processes on JAX, connected by gloo."""
 
-import json
 import time
 
 import keras
 import numpy as np
 import pytest
 from distribution.jax_fault import TIMEOUT
-from distribution.jobs import run_job, start_job
+from distribution.jobs import start_job, train
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "jax", reason="tests jax.distributed"
 )
 
 
-def train(folder, count):
-    """The weights and metrics of each process."""
-    folder.mkdir()
-    run_job(["-m", "distribution.train", folder, "generator"], count)
-    return [
-        (
-            dict(np.load(folder / f"{i}.npz")),
-            json.loads((folder / f"{i}.json").read_text()),
-        )
-        for i in range(count)
-    ]
-
-
 def test_processes_train_like_one_process(tmp_path):
     # The data set gives each process its part of training batches, and all of
     # the validation batches, the last of which is incomplete.
-    ((expected, expected_history),) = train(tmp_path / "one", 1)
-    for weights, history in train(tmp_path / "two", 2):
+    ((expected, expected_history),) = train(tmp_path / "one", "generator", 1)
+    for weights, history in train(tmp_path / "two", "generator", 2):
         for received, values in (
             (weights, expected),
             (history, expected_history),

@@ -1,10 +1,13 @@
 """Starts the processes of a distributed job on this machine."""
 
+import json
 import os
 import pathlib
 import socket
 import subprocess
 import sys
+
+import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -65,6 +68,25 @@ def finish_job(processes, timeout=300):
 def run_job(command, count, **environment):
     """Runs a job to its end; see `start_job` and `finish_job`."""
     return finish_job(start_job(command, count, **environment))
+
+
+def train(folder, model, count, **options):
+    """Trains by `train.py`: the weights and the metrics of each process."""
+    folder.mkdir()
+    run_job(train_command(folder, model, options), count)
+    return [
+        (
+            dict(np.load(folder / f"{i}.npz")),
+            json.loads((folder / f"{i}.json").read_text()),
+        )
+        for i in range(count)
+    ]
+
+
+def train_command(folder, model, options):
+    """The arguments of Python that start `train.py`."""
+    arguments = [f"{name}={value}" for name, value in options.items()]
+    return ["-m", "distribution.train", folder, model, *arguments]
 
 
 def _free_port():

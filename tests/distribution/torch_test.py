@@ -1,11 +1,9 @@
 """Data-parallel training in several processes on PyTorch."""
 
-import json
-
 import keras
 import numpy as np
 import pytest
-from distribution.jobs import run_job, start_job
+from distribution.jobs import run_job, start_job, train, train_command
 
 from keras_larp.backend import devices
 
@@ -21,24 +19,6 @@ OF_BATCHES = (
     "val_loss",
     "val_quantizer_loss",
 )
-
-
-def train(folder, model, count, **options):
-    """Trains in some processes: the weights and the metrics of each."""
-    folder.mkdir()
-    run_job(_command(folder, model, options), count)
-    return [
-        (
-            dict(np.load(folder / f"{i}.npz")),
-            json.loads((folder / f"{i}.json").read_text()),
-        )
-        for i in range(count)
-    ]
-
-
-def _command(folder, model, options):
-    arguments = [f"{name}={value}" for name, value in options.items()]
-    return ["-m", "distribution.train", folder, model, *arguments]
 
 
 def check_weights(weights, expected):
@@ -81,7 +61,7 @@ def test_non_finite_clips_of_one_process_skip_the_step_in_all(tmp_path):
 @pytest.mark.parametrize(("fault", "timeout"), [("kill", 60), ("hang", 5)])
 def test_process_that_fails_ends_the_job_by_an_error(tmp_path, fault, timeout):
     options = {"fault": fault, "timeout": timeout, "num_clips": 64}
-    job = start_job(_command(tmp_path, "generator", options), 2)
+    job = start_job(train_command(tmp_path, "generator", options), 2)
     _, error = job[0].communicate(timeout=120)
     assert job[0].returncode == 1
     assert "Process 1 of 2 (from 0) ended or did not respond for" in error
@@ -95,7 +75,7 @@ def test_signal_to_one_process_saves_a_checkpoint_and_ends_all(tmp_path):
         "num_clips": 64,
         "checkpoints": checkpoints,
     }
-    job = start_job(_command(tmp_path, "generator", options), 2)
+    job = start_job(train_command(tmp_path, "generator", options), 2)
     for process in job:
         process.communicate(timeout=120)
         assert process.returncode == 143
@@ -105,7 +85,7 @@ def test_signal_to_one_process_saves_a_checkpoint_and_ends_all(tmp_path):
 def test_processes_with_different_settings_are_refused(tmp_path):
     options = {"fault": "settings"}
     with pytest.raises(RuntimeError, match="the same software or settings"):
-        run_job(_command(tmp_path, "generator", options), 2)
+        run_job(train_command(tmp_path, "generator", options), 2)
 
 
 def test_processes_without_data_parallel_are_refused(monkeypatch):

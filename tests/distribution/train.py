@@ -59,7 +59,7 @@ def make_tokenizer():
     return tokenizer
 
 
-def make_generator(class_dropout=0.5):
+def make_generator(class_dropout=0.5, optimizer=None):
     generator = tiny_generator(
         num_classes=12,
         class_dropout=class_dropout,
@@ -67,8 +67,19 @@ def make_generator(class_dropout=0.5):
         dropout=0,
         seed=0,
     )
-    generator.compile(keras.optimizers.SGD(0.1))
+    generator.compile(optimizer or keras.optimizers.SGD(0.1))
     return generator
+
+
+def make_adam():
+    """Adam with all that precedes and follows its update."""
+    return keras.optimizers.AdamW(
+        0.01,
+        weight_decay=0.1,
+        global_clipnorm=0.5,
+        gradient_accumulation_steps=2,
+        use_ema=True,
+    )
 
 
 def noise(video, seed):
@@ -116,6 +127,7 @@ def main(
     checkpoints=None,
     fault=None,
     timeout=60,
+    adam=None,
 ):
     """Trains a model.
 
@@ -130,9 +142,11 @@ def main(
             `"terminate"`, `"hang"`, `"nan"` (in its clips) or `"settings"`
             (which differ).
         timeout: Float, see `keras_larp.distribution.initialize`.
+        adam: String, trains the generator by Adam, whose state is
+            `"complete"` or `"sharded"`.
     """
     keras_larp.distribution.initialize(timeout=float(timeout))
-    keras_larp.distribution.data_parallel()
+    keras_larp.distribution.data_parallel(shard_optimizer=adam == "sharded")
     keras.utils.set_random_seed(1)
     source = MovingShapes(int(num_clips), 4, 16)
     index = keras_larp.distribution.process_index()
@@ -149,7 +163,9 @@ def main(
         trained, arguments = make_tokenizer(), {}
     else:
         has_other_settings = fault == "settings" and index == 1
-        trained = make_generator(0.4 if has_other_settings else 0.5)
+        trained = make_generator(
+            0.4 if has_other_settings else 0.5, make_adam() if adam else None
+        )
         arguments = {"tokenizer": tiny_tokenizer(seed=0)}
     callbacks, stop_on_signals = [Fault(fault)], contextlib.nullcontext()
     if checkpoints:

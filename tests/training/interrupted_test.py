@@ -35,7 +35,7 @@ def test_interrupted_loops_delete_their_iterators(method):
     # The error must stay alive: it holds the frames.
     with pytest.raises(KeyboardInterrupt) as error:
         getattr(model, method)(clips(), batch_size=2, callbacks=[Interrupt()])
-    assert iterators() == before
+    assert iterators() == before, error
 
 
 def test_stopped_runs_of_other_models_delete_their_iterators(tmp_path):
@@ -47,5 +47,4 @@ def test_stopped_runs_of_other_models_delete_their_iterators(tmp_path):
         Checkpoint(tmp_path).stop_on_signals(),
     ):
         model.fit(clips(), clips()[:, 0, 0, 0, :1], callbacks=[Interrupt()])
-    assert iterators() == before
-    del error
+    assert iterators() == before, error

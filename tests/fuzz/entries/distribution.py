@@ -1,6 +1,6 @@
 """Entries of functions that start a distributed job."""
 
-from fuzz.bad_values import Kind, integer, names, number
+from fuzz.bad_values import Kind, boolean, integer, names, number
 from fuzz.entry import Entry
 from hypothesis import strategies as st
 
@@ -34,7 +34,7 @@ def entries():
         "distribution.data_parallel",
         distribution.data_parallel,
         dict,
-        {"devices": names(optional=True)},
+        {"devices": names(optional=True), "shard_optimizer": boolean()},
         can_run=False,
     )
     yield Entry(
