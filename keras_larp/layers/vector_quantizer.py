@@ -11,7 +11,7 @@ from keras_larp.backend.replicas import (
     take_over_replicas,
 )
 from keras_larp.backend.seed_generator import SeedGenerator
-from keras_larp.backend.weighted_mean import weighted_mean
+from keras_larp.backend.weighted_mean import token_weights, weighted_mean
 from keras_larp.layers.sampling import draw_from_logits
 from keras_larp.utils.arguments import check_arguments
 from keras_larp.utils.input_checks import (
@@ -68,6 +68,8 @@ class VectorQuantizer(layers.Layer):
         temperature: Scalar. Overrides the constructor's `temperature`.
         sample_weight: float32 tensor `(B,)`. Weights of the clips in the
             losses; `None` for equal weights.
+        token_mask: float32 tensor `(B, N)` of 0 and 1. Tokens that count in
+            the losses; `None` for all of them.
 
     Returns:
         Dictionary of tensors:
@@ -113,7 +115,8 @@ class VectorQuantizer(layers.Layer):
         seed=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # Weights must not be rounded to the compute dtype.
+        super().__init__(**{"autocast": False, **kwargs})
         check_arguments(
             codebook_size=codebook_size,
             code_dim=code_dim,
@@ -197,10 +200,18 @@ class VectorQuantizer(layers.Layer):
         return ops.take(self.codebook(), token_ids, axis=0)
 
     def call(
-        self, latents, training=False, temperature=None, sample_weight=None
+        self,
+        latents,
+        training=False,
+        temperature=None,
+        sample_weight=None,
+        token_mask=None,
     ):
         check_tensor("latents", latents, (None, None, self.code_dim))
         check_sample_weight(sample_weight, latents.shape[0])
+        if token_mask is not None:
+            check_tensor("token_mask", token_mask, tuple(latents.shape[:2]))
+        weights = token_weights(token_mask, sample_weight)
         if temperature is not None:
             check_scalar("temperature", temperature, "(0, inf)")
         latents = ops.cast(latents, "float32")
@@ -231,15 +242,15 @@ class VectorQuantizer(layers.Layer):
 
         quantized = ops.take(codes, token_ids, axis=0)  # (B, N, d)
         commitment_loss = weighted_mean(
-            (ops.stop_gradient(quantized) - latents) ** 2, sample_weight
+            (ops.stop_gradient(quantized) - latents) ** 2, weights
         )
         codebook_loss = weighted_mean(
-            (quantized - ops.stop_gradient(latents)) ** 2, sample_weight
+            (quantized - ops.stop_gradient(latents)) ** 2, weights
         )
         entropy_loss = ops.zeros(())
         if self.entropy_weight:
             entropy_loss = _entropy_loss(
-                negative_distances() / self.entropy_temperature, sample_weight
+                negative_distances() / self.entropy_temperature, weights
             )
         codebook_weight = (
             self.codebook_weight if self.ema_decay is None else 0.0
@@ -256,7 +267,14 @@ class VectorQuantizer(layers.Layer):
             + self.entropy_weight * entropy_loss,
         }
 
-    def update(self, latents, token_ids, condition=True, sample_weight=None):
+    def update(
+        self,
+        latents,
+        token_ids,
+        condition=True,
+        sample_weight=None,
+        token_mask=None,
+    ):
         """Updates moving averages and resets unused codes.
 
         `LARPTokenizer.fit` calls this after each optimizer update; a custom
@@ -275,6 +293,9 @@ class VectorQuantizer(layers.Layer):
             sample_weight: float32 tensor `(B,)`. Weights of the clips in the
                 moving averages; codes that only clips of weight 0 use count
                 as unused. Defaults to `None`, equal weights.
+            token_mask: float32 tensor `(B, N)` of 0 and 1. Tokens that count,
+                the first one of each clip among them. Defaults to `None`, all
+                of them.
         """
         if self.ema_decay is None and self.reset_unused_after is None:
             return
@@ -287,6 +308,13 @@ class VectorQuantizer(layers.Layer):
         check_sample_weight(sample_weight, shape[0])
         latents = ops.stop_gradient(ops.convert_to_tensor(latents))
         weights = ops.ones_like(latents[..., 0])  # (B, N)
+        if token_mask is not None:
+            check_tensor("token_mask", token_mask, tuple(shape))
+            weights = weights * token_mask
+            # Codes are reset to latents of tokens that count.
+            latents = ops.where(
+                token_mask[..., None] > 0, latents, latents[:, :1]
+            )
         if sample_weight is not None:
             weights = weights * sample_weight[:, None]
         weights = ops.reshape(weights, (-1,))  # (M,)
@@ -420,24 +448,26 @@ def _evenly_spaced(mask, count):
     return (ops.cumsum(mask) - mask) * stride % count
 
 
-def _entropy_loss(logits, sample_weight):
+def _entropy_loss(logits, weights):
     """Mean entropy of the distributions minus the entropy of their mean.
 
     Args:
         logits: float32 `(B, N, K)`.
-        sample_weight: float32 `(B,)`, or `None`.
+        weights: float32 `(B,)` or `(B, N)`, or `None`.
     """
     probabilities = ops.softmax(logits)
     log_probabilities = ops.log_softmax(logits)
     entropies = -ops.sum(probabilities * log_probabilities, -1)  # (B, N)
-    if sample_weight is None:
+    if weights is None:
         mean, scale = ops.mean(probabilities, axis=(0, 1)), 1.0  # (K,)
         mean = mean_over_replicas(mean)
     else:
-        scale = mean_over_replicas(ops.mean(sample_weight))
+        scale = mean_over_replicas(ops.mean(weights))
+        shape = (*weights.shape, 1, 1)[:3]  # (B, 1, 1) or (B, N, 1)
+        factors = ops.reshape(weights, (-1, *shape[1:]))
         mean = mean_over_replicas(
-            ops.mean(sample_weight[:, None, None] * probabilities, axis=(0, 1))
+            ops.mean(factors * probabilities, axis=(0, 1))
         ) / clamp_min(scale, 1e-12)
-    return weighted_mean(entropies, sample_weight) + scale * ops.sum(
+    return weighted_mean(entropies, weights) + scale * ops.sum(
         mean * ops.log(mean + 1e-5)
     )

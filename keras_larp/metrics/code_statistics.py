@@ -8,15 +8,24 @@ from keras_larp.utils.checks import check_integer
 from keras_larp.utils.input_checks import check_id_range, check_tensor
 
 
-def count_codes(token_ids, codebook_size):
+def count_codes(token_ids, codebook_size, token_mask=None):
     """How often each code occurs among token ids of any shape.
+
+    Args:
+        token_ids: Integer tensor `(...)`.
+        codebook_size: Integer.
+        token_mask: float32 tensor `(...)` of 0 and 1. Tokens that count.
+            Defaults to `None`, all of them.
 
     Returns:
         float32 `(codebook_size,)`.
     """
     ids = ops.reshape(token_ids, (-1,))
-    ones = ops.ones_like(ids, dtype="float32")
-    return ops.segment_sum(ones, ids, num_segments=codebook_size)
+    if token_mask is None:
+        counts = ops.ones_like(ids, dtype="float32")
+    else:
+        counts = ops.reshape(token_mask, (-1,))
+    return ops.segment_sum(counts, ids, num_segments=codebook_size)
 
 
 @keras.saving.register_keras_serializable(package="keras_larp")
@@ -56,12 +65,16 @@ class CodeStatistics(keras.metrics.Metric):
             shape=(codebook_size,), initializer="zeros", name="counts"
         )
 
-    def update_state(self, token_ids):
+    def update_state(self, token_ids, token_mask=None):
         check_tensor("token_ids", token_ids, (...,), "int")
         check_id_range(
             token_ids, "token ids", self.codebook_size, "CodeStatistics"
         )
-        self.counts.assign_add(count_codes(token_ids, self.codebook_size))
+        if token_mask is not None:
+            check_tensor("token_mask", token_mask, tuple(token_ids.shape))
+        self.counts.assign_add(
+            count_codes(token_ids, self.codebook_size, token_mask)
+        )
 
     def result(self):
         counts = ops.convert_to_tensor(self.counts)  # (K,)

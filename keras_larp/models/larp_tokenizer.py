@@ -5,14 +5,16 @@ from keras_larp.backend import CompiledFunctions, compat, compile_function
 from keras_larp.backend.seed_generator import SeedGenerator
 from keras_larp.layers.holistic_query_encoder import HolisticQueryEncoder
 from keras_larp.layers.patch_query_decoder import PatchQueryDecoder
+from keras_larp.layers.token_dropout import TokenDropout
 from keras_larp.layers.vector_quantizer import VectorQuantizer
 from keras_larp.layers.video_patch_embedding import VideoPatchEmbedding
+from keras_larp.models import elastic_tokens
 from keras_larp.models.ar_prior import ARPrior
 from keras_larp.models.export_mixin import ExportMixin
 from keras_larp.models.layer_dtypes import LayerDtypesMixin
 from keras_larp.models.preset_mixin import PresetMixin
 from keras_larp.training.tokenizer_training import TokenizerTraining
-from keras_larp.utils.arguments import check_arguments
+from keras_larp.utils.arguments import check_tokenizer_arguments
 from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.checks import check_instance
 from keras_larp.utils.input_checks import (
@@ -123,6 +125,12 @@ class LARPTokenizer(
             to all latents of the decoder. Defaults to `False`.
         use_patch_query_type_embedding: Boolean. Whether to add one learned
             vector to all patch queries of the decoder. Defaults to `True`.
+        token_dropout: Dictionary of `TokenDropout` arguments, or `None`. With
+            it, the tokenizer is *elastic*: it is trained with the last tokens
+            of some clips dropped, so that `encode` and `decode` support any
+            number of leading tokens. The losses of quantizer and prior, and
+            the statistics of the codebook, are those of the tokens that are
+            kept. `{}` for the defaults. Defaults to `None`.
         gradient_checkpointing: Boolean. Whether to rematerialize the
             activations of each block of encoder, decoder and prior in the
             backward pass, which saves memory and makes a training step about
@@ -197,6 +205,7 @@ class LARPTokenizer(
         use_query_type_embedding=False,
         use_latent_type_embedding=False,
         use_patch_query_type_embedding=True,
+        token_dropout=None,
         gradient_checkpointing=False,
         seed=None,
         **kwargs,
@@ -207,7 +216,7 @@ class LARPTokenizer(
             if name not in ("self", "kwargs", "__class__")
         }
         super().__init__(**kwargs)
-        check_arguments(**self._options)
+        check_tokenizer_arguments(**self._options)
         if quantizer is not None:
             check_instance("quantizer", quantizer, dict)
         if prior is not None and not isinstance(prior, str):
@@ -271,6 +280,15 @@ class LARPTokenizer(
             dtype=policy,
             name="quantizer",
         )
+        self.token_dropout = None
+        if token_dropout is not None:
+            self.token_dropout = TokenDropout(
+                num_tokens,
+                code_dim,
+                **{"seed": seed, **token_dropout},
+                dtype=policy,
+                name="token_dropout",
+            )
         self.from_code = layers.Dense(
             decoder_hidden_dim, dtype=policy, name="from_code"
         )
@@ -313,6 +331,8 @@ class LARPTokenizer(
                 joint if self.latent_norm == "batch_joint" else codes
             )
         self.quantizer.build(codes)
+        if self.token_dropout is not None:
+            self.token_dropout.build(codes)
         self.from_code.build(codes)
         self.decoder.build((None, None, self.decoder.hidden_dim))
         self.built = True
@@ -333,7 +353,9 @@ class LARPTokenizer(
 
         Returns:
             Dictionary of the outputs of `VectorQuantizer`, and `projected`,
-            float `(B, N, code_dim)`, the inputs of the quantizer.
+            float `(B, N, code_dim)`, the inputs of the quantizer. In training
+            with token dropout, also `num_kept`, int32 `(B,)`, and
+            `token_mask`, float32 `(B, N)`.
         """
         check_video(video, self.video_shape)
         x = self.patch_embedding(video)  # (B, P, D)
@@ -346,24 +368,35 @@ class LARPTokenizer(
             x = ops.reshape(x, shape)
         elif self.code_norm is not None:
             x = self.code_norm(x, training=training)
+        kept = {}
+        if self.token_dropout is not None and training:
+            num_kept = self.token_dropout.draw(ops.shape(x)[0])
+            mask = self.token_dropout.mask(num_kept)
+            kept = {"num_kept": num_kept, "token_mask": mask}
         outputs = self.quantizer(
             x,
             training=training,
             temperature=temperature,
             sample_weight=sample_weight,
+            token_mask=kept.get("token_mask"),
         )
-        return {**outputs, "projected": x}
+        return {**outputs, **kept, "projected": x}
 
-    def reconstruct(self, quantized, training=False):
+    def reconstruct(self, quantized, training=False, num_kept=None):
         """Decodes codes to clips, for use in a traced function.
 
         Args:
             quantized: Float tensor `(B, N, code_dim)`.
             training: Boolean. Whether gradient checkpointing is active.
+            num_kept: int32 tensor `(B,)`. The number of leading codes of each
+                clip to use, if there is token dropout. Defaults to `None`, all
+                of them.
 
         Returns:
             Float tensor `(B, T, H, W, C)`, not clipped to [0, 1].
         """
+        if num_kept is not None:
+            quantized = self.token_dropout(quantized, num_kept)
         x = self.from_code(quantized)  # (B, N, D)
         return self.decoder(x, training=training)
 
@@ -371,7 +404,9 @@ class LARPTokenizer(
         check_video(video, self.video_shape)
         check_unit_range(video, "LARPTokenizer.call")
         codes = self.compute_codes(video, training=training)
-        return self.reconstruct(codes["quantized"], training=training)
+        return self.reconstruct(
+            codes["quantized"], training, codes.get("num_kept")
+        )
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], *self.video_shape)
@@ -382,8 +417,9 @@ class LARPTokenizer(
     def _encode_tensor(self, video):
         return self.compute_codes(video)["token_ids"]
 
-    def _decode_tensor(self, token_ids):
-        video = self.reconstruct(self.quantizer.lookup(token_ids))
+    def _decode_tensor(self, token_ids, num_kept=None):
+        codes = self.quantizer.lookup(token_ids)
+        video = self.reconstruct(codes, num_kept=num_kept)
         return ops.clip(ops.cast(video, "float32"), 0.0, 1.0)
 
     def _compiled(self, method):
@@ -391,33 +427,74 @@ class LARPTokenizer(
             method.__name__, lambda: compile_function(self, method)
         )
 
-    def encode(self, video):
+    def encode(
+        self, video, num_tokens=None, target_psnr=None, target_bits=None
+    ):
         """Encodes clips to tokens, deterministically.
+
+        An elastic tokenizer, which was trained with `token_dropout`, can be
+        given one of three budgets.
 
         Args:
             video: Float tensor or array `(B, T, H, W, C)` in [0, 1], or a
                 list of clips `(T, H, W, C)`.
+            num_tokens: Integer. The number of tokens per clip. Defaults to
+                `None`, all of them.
+            target_psnr: Float. PSNR in dB to reach: each clip gets as few
+                tokens as it needs, or all of them. It is found by bisection,
+                which assumes that more tokens are better.
+            target_bits: Float. The number of bits per clip that the tokens
+                may take at `log2(codebook_size)` bits each.
 
         Returns:
-            int32 tensor `(B, num_tokens)` in [0, codebook_size).
+            int32 tensor `(B, n)` in [0, codebook_size), where `n` is the
+            number of tokens. With `target_psnr`, a list of int32 arrays `(n,)`
+            of several lengths.
 
         Raises:
             ValueError: If a clip has another shape, is not floating-point, or
-                has the values of 8-bit video or values in [-1, 1].
+                has the values of 8-bit video or values in [-1, 1]; or if a
+                budget is out of range, or the tokenizer is not elastic.
+
+        Example:
+
+        ```python
+        tokenizer = keras_larp.models.LARPTokenizer(
+            num_frames=4, image_size=16, num_tokens=16, hidden_dim=64,
+            num_heads=4, encoder_num_layers=1, decoder_num_layers=1,
+            prior="gptc-XXS", token_dropout={"rate": 0.5},
+        )
+        video = np.random.default_rng(0).random((2, 4, 16, 16, 3), "float32")
+        token_ids = tokenizer.encode(video, num_tokens=4)  # (2, 4)
+        video = tokenizer.decode(token_ids)  # (2, 4, 16, 16, 3)
+        ```
         """
+        budget = {
+            "num_tokens": num_tokens,
+            "target_psnr": target_psnr,
+            "target_bits": target_bits,
+        }
+        count = elastic_tokens.number_of_tokens(self, **budget)
         if isinstance(video, list | tuple):
             video = to_numpy(video)
         check_video(video, self.video_shape)
         check_unit_range(video, "LARPTokenizer.encode")
         encode = self._compiled(self._encode_tensor)
-        return encode(ops.convert_to_tensor(video))
+        token_ids = encode(ops.convert_to_tensor(video))
+        if target_psnr is not None:
+            return elastic_tokens.shortest_prefixes(
+                self, token_ids, video, target_psnr
+            )
+        return token_ids if count == self.num_tokens else token_ids[:, :count]
 
     def decode(self, token_ids):
         """Decodes tokens to clips.
 
         Args:
             token_ids: Integer tensor or array `(B, num_tokens)` in
-                [0, codebook_size).
+                [0, codebook_size). Of an elastic tokenizer, also the first
+                tokens, `(B, n)`, or a list of arrays `(n,)` of any lengths
+                from 1 to `num_tokens`.
 
         Returns:
             float32 tensor `(B, T, H, W, C)`, clipped to [0, 1].
@@ -425,14 +502,48 @@ class LARPTokenizer(
         Raises:
             ValueError: If an id is out of range or the shape is wrong.
         """
-        ids = check_ids(
-            token_ids,
-            "token ids",
-            self.codebook_size,
-            (None, self.num_tokens),
-        )
         decode = self._compiled(self._decode_tensor)
-        return decode(ops.convert_to_tensor(ids, "int32"))
+        if self.token_dropout is None:
+            ids, num_kept = token_ids, None
+        else:
+            ids, num_kept = elastic_tokens.pad(self, token_ids)
+        ids = check_ids(
+            ids, "token ids", self.codebook_size, (None, self.num_tokens)
+        )
+        ids = ops.convert_to_tensor(ids, "int32")
+        if num_kept is None:
+            return decode(ids)
+        return decode(ids, ops.convert_to_tensor(num_kept, "int32"))
+
+    def with_token_dropout(self, **options):
+        """Returns an elastic copy of this tokenizer, to be fine-tuned.
+
+        Its reconstructions from all tokens are those of this tokenizer; those
+        from fewer tokens improve by training.
+
+        Args:
+            **options: Arguments of `TokenDropout`, such as `rate`.
+
+        Returns:
+            A `LARPTokenizer` that is not compiled.
+
+        Example:
+
+        ```python
+        tokenizer = keras_larp.presets.load("larp_tiny_moving_shapes_tokenizer")
+        elastic = tokenizer.with_token_dropout(rate=0.5)
+        elastic.compile("adam")
+        ```
+        """
+        config = {**self.get_config(), "token_dropout": options}
+        elastic = type(self).from_config(config)
+        names = ("patch_embedding", "encoder", "to_code", "code_norm")
+        names += ("quantizer", "from_code", "decoder", "prior")
+        for name in names:
+            layer = getattr(self, name)
+            if layer is not None:
+                getattr(elastic, name).set_weights(layer.get_weights())
+        return elastic
 
     def get_config(self):
         return {

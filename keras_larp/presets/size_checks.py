@@ -15,7 +15,10 @@ from keras_larp.models import (
     LARPTokenizer,
     VideoDiscriminator,
 )
-from keras_larp.utils.arguments import check_arguments
+from keras_larp.utils.arguments import (
+    check_arguments,
+    check_tokenizer_arguments,
+)
 
 # Values of all fixed position tables of a model, which no file stores: 512 MiB
 # in float32. Attention over as many positions is out of reach.
@@ -50,7 +53,10 @@ def check_sizes(
     if count is None:  # Models of constant size.
         return
     config = {**_defaults(model_class), **config}
-    check_arguments(**config)
+    if model_class is LARPTokenizer:
+        check_tokenizer_arguments(**config)
+    else:
+        check_arguments(**config)
     num_weights, num_table_values = count(config)
     if num_weights > _MAX_RATIO * num_stored:
         raise ValueError(

@@ -83,6 +83,12 @@ class TokenizerRecipe(Recipe):
         "normalize all latents of a clip together.",
         "bottleneck.args.norm = none",
     )
+    token_dropout: float = setting.model(
+        0.0,
+        "Fraction of training clips in [0, 1) of which the last tokens are "
+        "dropped, so that clips can be encoded in any number of tokens. 0 "
+        "trains a fixed number of tokens.",
+    )
     query_init_std: float = setting.model(
         0.02,
         "Standard deviation of the initial encoder queries.",
@@ -363,6 +369,9 @@ class TokenizerRecipe(Recipe):
                 "ema_decay": self.codebook_ema_decay,
                 "reset_unused_after": self.codebook_reset_unused_after,
             },
+            "token_dropout": (
+                {"rate": self.token_dropout} if self.token_dropout else None
+            ),
         }
 
     def compile_arguments(self) -> dict[str, typing.Any]:

@@ -103,6 +103,7 @@ def prior_loss(
     token_ids: Any,
     average: bool = True,
     sample_weight: Any = None,
+    token_mask: Any = None,
 ) -> tuple[Any, Any, Any]:
     """Cross-entropy of the rounds, and accuracies of the first one.
 
@@ -113,6 +114,8 @@ def prior_loss(
             use the last round only. Defaults to `True`.
         sample_weight: float32 `(B,)`. Weights of the clips in the loss.
             Defaults to `None`, equal weights.
+        token_mask: float32 `(B, N)` of 0 and 1. Tokens to predict. Defaults
+            to `None`, all of them.
 
     Returns:
         Three float32 scalars: loss, top-1 and top-5 accuracy in [0, 1].
@@ -121,6 +124,9 @@ def prior_loss(
         rounds = rounds[-1:]
     next_ids = token_ids[:, 1:]
     weights = [] if sample_weight is None else [sample_weight]
+    if token_mask is not None:
+        ones = ops.ones_like(token_mask[:, 0])
+        weights = [*(weights or [ones]), token_mask[:, 1:]]
     terms = [
         apply_function(token_cross_entropy, logits, next_ids, *weights)
         for logits in rounds

@@ -76,6 +76,8 @@ class StepOutputs:
         token_ids: int32 `(B, N)`.
         sample_weight: float32 `(B,)`, the weights of the clips in the losses,
             or `None`.
+        token_mask: float32 `(B, N)` of 0 and 1, the tokens that token dropout
+            kept, or `None`.
         num_clips: Integer or integer scalar, the size of the batch, or of
             this replica's part of it: the weight of the step in means.
         invalid_clips: float32 scalar, the number of clips whose ids or values
@@ -94,6 +96,7 @@ class StepOutputs:
     latents: Any = None
     token_ids: Any = None
     sample_weight: Any = None
+    token_mask: Any = None
     invalid_clips: Any = None
     discriminator: Any = None
     finite: Any = None

@@ -468,7 +468,10 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         codes = self.compute_codes(video, training, temperature, sample_weight)
         codes["sample_weight"] = sample_weight
         reconstruction = ops.cast(
-            self.reconstruct(codes["quantized"], training), "float32"
+            self.reconstruct(
+                codes["quantized"], training, codes.get("num_kept")
+            ),
+            "float32",
         )
         video = ops.cast(video, "float32")
         terms = self.loss_terms(video, reconstruction, codes, training)
@@ -502,6 +505,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             latents=codes["latents"],
             token_ids=codes["token_ids"],
             sample_weight=sample_weight,
+            token_mask=codes.get("token_mask"),
             invalid_clips=_count_invalid_clips(video),
             discriminator=discriminator,
         )
@@ -525,7 +529,9 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             reconstruction: float32 `(B, T, H, W, C)`, not clipped to [0, 1].
             codes: Dictionary, the outputs of `compute_codes`, with
                 `quantized` and `latents`, both `(B, N, d)`, `token_ids`,
-                int32 `(B, N)`, and `sample_weight`, float32 `(B,)` or `None`.
+                int32 `(B, N)`, and `sample_weight`, float32 `(B,)` or `None`;
+                and, if token dropout is active, `num_kept`, int32 `(B,)`, and
+                `token_mask`, float32 `(B, N)`.
             training: Boolean. Whether this is a train step. Defaults to
                 `False`.
 
@@ -644,6 +650,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             codes["token_ids"],
             self.prior_average_rounds,
             codes.get("sample_weight"),
+            codes.get("token_mask"),
         )
 
     @property
@@ -658,6 +665,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             outputs.token_ids,
             outputs.finite,
             outputs.sample_weight,
+            outputs.token_mask,
         )
 
     def update_metrics(self, outputs):
@@ -666,7 +674,11 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         Args:
             outputs: The `StepOutputs` of the step.
         """
-        ids = outputs.token_ids
+        ids, mask = outputs.token_ids, outputs.token_mask
+        if mask is not None:
+            # Dropped tokens use no code that the first token does not use.
+            ids = ops.where(mask > 0, ids, ids[:, :1])
+            mask = drop_padding(mask)
         usage_by_clip = codebook_usage(ids, self.codebook_size)
         counts = sum_over_replicas(count_codes(ids, self.codebook_size))
         usage = {
@@ -689,7 +701,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             self.moving_psnr_metric.update_state(video, reconstruction, weight)
         if self.ssim_metric is not None:
             self.ssim_metric.update_state(video, reconstruction, weight)
-        self.code_metric.update_state(drop_padding(ids))
+        self.code_metric.update_state(drop_padding(ids), mask)
 
     def _update_discriminator_metrics(self, outputs):
         due, updated = outputs.discriminator.due, outputs.discriminator.updated

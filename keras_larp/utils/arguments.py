@@ -9,6 +9,7 @@ from typing import Any
 from keras_larp.utils.checks import (
     check_boolean,
     check_choice,
+    check_instance,
     check_integer,
     check_integers,
     check_number,
@@ -142,3 +143,18 @@ def check_arguments(**values: Any) -> None:
             check_integers(name, value, 3)
         elif name in _CHOICES:
             check_choice(name, value, _CHOICES[name])
+
+
+def check_tokenizer_arguments(
+    token_dropout: dict[str, Any] | None = None, **arguments: Any
+) -> None:
+    """Checks the arguments of `LARPTokenizer`, whose `token_dropout` is not
+    the number that generators have.
+
+    Raises:
+        TypeError: If `token_dropout` is not a dictionary.
+        ValueError: If an argument is not valid.
+    """
+    check_arguments(**arguments)
+    if token_dropout is not None:
+        check_instance("token_dropout", token_dropout, dict)

@@ -96,6 +96,19 @@ def test_errors_of_workers_are_raised(cluster, preset, tmp_path):
     assert not list(tmp_path.glob(".*"))  # Temporary files, locks.
 
 
+def test_workers_with_another_tokenizer_are_refused(cluster, preset, tmp_path):
+    config = models.LARPTokenizer.from_preset(preset).get_config()
+    with pytest.raises(RuntimeError, match="load the same tokenizer"):
+        data.write_token_dataset_with_ray(
+            tmp_path,
+            make_source(),
+            # Other random weights in each process.
+            lambda: models.LARPTokenizer.from_config(config),
+            num_actors=1,
+            **OPTIONS,
+        )
+
+
 def test_command_resumes_what_the_other_engine_started(
     cluster, preset, tmp_path
 ):

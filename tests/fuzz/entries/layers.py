@@ -31,6 +31,7 @@ RATE = number("[0, 1)")
 WEIGHT = number("[0, inf)")
 ABOVE_ZERO = number("(0, inf)")
 ONES = np.ones(B, "float32")
+MASK = floats(B, N, optional=True)
 WEIGHTS = floats(B, or_integers=True, optional=True, mentions=("weights",))
 
 CONSTRUCTORS = {
@@ -85,6 +86,18 @@ CONSTRUCTORS = {
             "learned_patch_queries": boolean(),
             "use_patch_type_embedding": boolean(),
             "gradient_checkpointing": boolean(),
+        },
+    ),
+    layers.TokenDropout: (
+        {"num_tokens": N, "code_dim": 4},
+        {
+            "num_tokens": POSITIVE,
+            "code_dim": POSITIVE,
+            "rate": number("[0, 1]"),
+            "min_tokens": integer(1, N, optional=True),
+            "max_tokens": integer(1, N, optional=True),
+            "distribution": choice("uniform", "log_uniform"),
+            "seed": SEED,
         },
     ),
     layers.TransformerBlock: (
@@ -176,11 +189,27 @@ def _calls():
     )
     yield (
         layers.VectorQuantizer,
-        {"latents": random_floats(B, N, 4), "sample_weight": ONES},
+        {
+            "latents": random_floats(B, N, 4),
+            "sample_weight": ONES,
+            "token_mask": np.ones((B, N), "float32"),
+        },
         {
             "latents": floats(None, None, 4, mentions=("input",)),
             "temperature": number("(0, inf)", optional=True),
             "sample_weight": WEIGHTS,
+            "token_mask": MASK,
+        },
+    )
+    yield (
+        layers.TokenDropout,
+        {
+            "codes": random_floats(B, N, 4),
+            "num_kept": np.ones(B, "int32"),
+        },
+        {
+            "codes": floats(None, N, 4, mentions=("input",)),
+            "num_kept": ids(N + 1, B, mentions=("codes",)),
         },
     )
     yield (
@@ -213,11 +242,13 @@ def entries():
             "latents": random_floats(B, N, 4),
             "token_ids": random_ids(K, B, N),
             "sample_weight": ONES,
+            "token_mask": np.ones((B, N), "float32"),
         },
         {
             "latents": floats(B, N, 4, mentions=("token_ids",)),
             "token_ids": ids(K, B, N, mentions=("ids",)),
             "sample_weight": WEIGHTS,
+            "token_mask": MASK,
         },
     )
     yield Entry(
@@ -225,6 +256,12 @@ def entries():
         lambda codes: _quantizer().set_codes(codes),
         lambda: {"codes": random_floats(K, 4)},
         {"codes": floats(K, 4, finite=True)},
+    )
+    yield Entry(
+        "layers.TokenDropout.draw",
+        lambda batch_size: _layer(layers.TokenDropout).draw(batch_size),
+        lambda: {"batch_size": B},
+        {"batch_size": POSITIVE},
     )
     yield Entry(
         "layers.sincos_1d",

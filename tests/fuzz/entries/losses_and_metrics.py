@@ -100,12 +100,14 @@ def entries():
         lambda: {
             "logits": random_floats(B, N, K),
             "token_ids": random_ids(K, B, N),
+            "token_mask": np.ones((B, N), "float32"),
             **weighted,
         },
         {
             "logits": floats(B, N, None, mentions=("token_ids",)),
             "token_ids": ids(K, B, N, mentions=("ids",)),
             "sample_weight": WEIGHTS,
+            "token_mask": floats(B, N, optional=True),
         },
     )
     videos = {
@@ -187,9 +189,15 @@ def entries():
     )
     yield Entry(
         "metrics.CodeStatistics.update_state",
-        lambda token_ids: metrics.CodeStatistics(K).update_state(token_ids),
-        lambda: {"token_ids": random_ids(K, B, N)},
-        {"token_ids": ids(K, any_rank=True, mentions=("ids",))},
+        lambda **kwargs: metrics.CodeStatistics(K).update_state(**kwargs),
+        lambda: {
+            "token_ids": random_ids(K, B, N),
+            "token_mask": np.ones((B, N), "float32"),
+        },
+        {
+            "token_ids": ids(K, any_rank=True, mentions=("ids",)),
+            "token_mask": floats(B, N, optional=True),
+        },
     )
     yield Entry(
         "metrics.FeatureStatistics",

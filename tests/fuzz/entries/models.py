@@ -92,6 +92,7 @@ TOKENIZER = {
         "none", "layer", "layer_joint", "batch", "batch_joint"
     ),
     "quantizer": mapping(optional=True),
+    "token_dropout": mapping(optional=True),
     "prior": mapping(optional=True),
     "prior_num_rounds": POSITIVE,
     "prior_max_sampling_ratio": number("[0, 1]"),
@@ -198,6 +199,11 @@ def _discriminator():
 
 
 @functools.cache
+def _elastic():
+    return tiny_tokenizer(token_dropout={})
+
+
+@functools.cache
 def _prior():
     return models.ARPrior(4, 1, 2, 16, max_length=6)
 
@@ -220,6 +226,19 @@ def _calls():
         video,
         VIDEO,
     )
+    for name, kind in {
+        "num_tokens": integer(1, 6, optional=True),
+        "target_psnr": number("(0, inf)", optional=True),
+        "target_bits": number("[5, inf)", optional=True),
+    }.items():
+        yield (
+            f"LARPTokenizer.encode {name}",
+            lambda name=name, **kwargs: _elastic().encode(
+                video["video"], **kwargs
+            ),
+            {name: None},
+            kind,
+        )
     yield (
         "LARPTokenizer.decode",
         lambda token_ids: tokenizer().decode(token_ids),
