@@ -87,7 +87,7 @@ def pad(tokenizer: keras.Model, token_ids: Any) -> tuple[Any, Any]:
     """
     total = tokenizer.num_tokens
     if not isinstance(token_ids, list | tuple):
-        shape = getattr(token_ids, "shape", ())
+        shape: tuple = tuple(getattr(token_ids, "shape", ()))
         if len(shape) != 2 or shape[1] in (None, total):
             return token_ids, None  # Checked by the caller.
     rows = [to_numpy(row) for row in token_ids]
