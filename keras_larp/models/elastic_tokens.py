@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.checks import check_integer, check_number
@@ -88,8 +89,10 @@ def pad(tokenizer: keras.Model, token_ids: Any) -> tuple[Any, Any]:
     total = tokenizer.num_tokens
     if not isinstance(token_ids, list | tuple):
         shape: tuple = tuple(getattr(token_ids, "shape", ()))
-        if len(shape) != 2 or shape[1] in (None, total):
-            return token_ids, None  # Checked by the caller.
+        if len(shape) != 2 or shape[1] is None or not 0 < shape[1] < total:
+            return token_ids, None  # Complete, or refused by the caller.
+        padded = ops.pad(token_ids, [[0, 0], [0, total - shape[1]]])
+        return padded, ops.full((ops.shape(padded)[0],), shape[1], "int32")
     rows = [to_numpy(row) for row in token_ids]
     for i, row in enumerate(rows):
         if row.ndim != 1 or not 1 <= len(row) <= total:

@@ -179,7 +179,9 @@ def test_fixed_tokenizer_refuses_budgets(budget):
 @pytest.mark.parametrize(
     ("token_ids", "message"),
     [
-        (np.zeros((2, 7), int), "1 to 6 token ids"),
+        (np.zeros((2, 7), int), r"shape \(batch, 6\)"),
+        (np.zeros((2, 0), int), r"shape \(batch, 6\)"),
+        (np.zeros((2, 3)), "integer token ids"),
         ([np.zeros(2, int), np.zeros(0, int)], "1 to 6 token ids.*clip 1"),
         ([np.zeros(2)], "integer token ids"),
         ([np.array([3, 32])], "from 0 to 31"),
