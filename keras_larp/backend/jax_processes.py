@@ -10,9 +10,13 @@ from keras_larp.backend import compat
 
 _YEAR = 365 * 24 * 3600 * 1000  # In milliseconds.
 _barrier_ids = itertools.count()
+_gather_ids = itertools.count()
+_timeout = 600.0  # Seconds, unless `start` sets another one.
 
 
 def start(address, count, index, local_index, timeout):
+    global _timeout
+    _timeout = timeout
     jax.distributed.initialize(
         coordinator_address=address,
         num_processes=count,
@@ -33,8 +37,23 @@ def process_index():
 
 
 def gather(x):
-    """The arrays of all processes, stacked along a new first axis."""
-    return np.asarray(multihost_utils.process_allgather(x))
+    """The arrays of all processes, stacked along a new first axis.
+
+    They are exchanged through the coordination service: a computation on the
+    devices would wait for the steps that they have not finished.
+    """
+    x = np.asarray(x)
+    client, index = compat.coordination_client(), jax.process_index()
+    number = next(_gather_ids)
+    folder = f"keras_larp/gather/{number}"
+    client.key_value_set_bytes(f"{folder}/{index:08d}", x.tobytes())
+    client.wait_at_barrier(folder, timeout_in_ms=int(1000 * _timeout))
+    parts = sorted(client.key_value_dir_get_bytes(f"{folder}/"))
+    # All processes have read the previous ones.
+    client.key_value_delete(f"keras_larp/gather/{number - 1}/{index:08d}")
+    return np.stack(
+        [np.frombuffer(part, x.dtype).reshape(x.shape) for _, part in parts]
+    )
 
 
 def broadcast(x):
