@@ -143,6 +143,7 @@ class TokenDropout(layers.Layer):
 
     def call(self, codes, num_kept):
         check_tensor("codes", codes, (None, self.num_tokens, self.code_dim))
+        check_tensor("num_kept", num_kept, (codes.shape[0],), "int")
         mask = ops.cast(self.mask(num_kept), codes.dtype)[..., None]
         mask_code = ops.cast(self.mask_code, codes.dtype)
         return mask * codes + (1.0 - mask) * mask_code

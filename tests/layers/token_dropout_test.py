@@ -64,6 +64,12 @@ def test_invalid_options_are_named(options):
         TokenDropout(32, code_dim=4, **options)
 
 
+def test_one_number_per_clip_is_needed():
+    layer, codes = TokenDropout(6, code_dim=2), np.zeros((2, 6, 2), "float32")
+    with pytest.raises(ValueError, match="`num_kept` must be"):
+        layer(codes, np.array([3], "int32"))
+
+
 # What masked losses and statistics must equal: those of kept tokens alone.
 
 
