@@ -46,15 +46,12 @@ def main(_):
     print("| tokens | preset | fixed, zeros | fixed, mean code | elastic |")
     print("|---|---|---|---|---|")
     count = preset.num_tokens
+    models = preset.with_token_dropout(rate=0.0), fixed, fixed_mean, elastic
+    encoded = [encode(model, videos) for model in models]
     for number in sorted({max(1, count * i // 16) for i in range(17)}):
         values = [
-            psnr(videos, reconstruct(model, videos, number))
-            for model in (
-                preset.with_token_dropout(rate=0.0),
-                fixed,
-                fixed_mean,
-                elastic,
-            )
+            psnr(videos, decode(model, token_ids[:, :number]))
+            for model, token_ids in zip(models, encoded, strict=True)
         ]
         cells = " | ".join(f"{value:.2f}" for value in values)
         print(f"| {number} | {cells} |", flush=True)
@@ -83,15 +80,19 @@ def train(tokenizer):
     tokenizer.fit(dataset, epochs=1, steps_per_epoch=FLAGS.steps, verbose=2)
 
 
-def reconstruct(tokenizer, videos, number):
-    parts = np.array_split(videos, max(1, len(videos) // 16))
-    decoded = [
-        keras.ops.convert_to_numpy(
-            tokenizer.decode(tokenizer.encode(part, num_tokens=number))
-        )
-        for part in parts
-    ]
-    return np.concatenate(decoded)
+def encode(tokenizer, videos):
+    return in_batches(tokenizer.encode, videos)
+
+
+def decode(tokenizer, token_ids):
+    return in_batches(tokenizer.decode, token_ids)
+
+
+def in_batches(function, x):
+    parts = np.array_split(x, max(1, len(x) // 16))
+    return np.concatenate(
+        [keras.ops.convert_to_numpy(function(part)) for part in parts]
+    )
 
 
 def psnr(videos, reconstructions):

@@ -82,13 +82,14 @@ def _given_job(address, count, index):
         "process_count": count,
         "process_index": index,
     }
-    missing = [name for name, value in given.items() if value is None]
-    if len(missing) == len(given):
+    count_given = sum(value is not None for value in given.values())
+    if not count_given:
         return None
-    if missing:
+    if count_given < len(given):
+        received = ", ".join(f"{name}={given[name]!r}" for name in given)
         raise ValueError(
             "Pass all of `coordinator_address`, `process_count` and "
-            f"`process_index`, or none of them. Missing: {', '.join(missing)}"
+            f"`process_index`, or none of them. Received: {received}"
         )
     check_integer("process_count", count, 1)
     check_integer("process_index", index, 0, count - 1)
