@@ -55,6 +55,11 @@ def start(values):
         values: The parsed flags.
     """
     kind = values.distribution
+    if values.shard_optimizer and kind in ("none", "model_parallel"):
+        raise ValueError(
+            "--shard_optimizer needs --distribution=data_parallel. Received: "
+            f"--distribution={kind}"
+        )
     if kind == "none":
         return
     distribution.initialize(timeout=values.distribution_timeout)
