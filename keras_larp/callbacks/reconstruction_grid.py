@@ -76,7 +76,9 @@ class ReconstructionGrid(keras.callbacks.Callback):
         if (epoch + 1) % self.every:
             return
         with averaged_weights(self.model):
-            decoded = self.model.decode(self.model.encode(self.clips))
+            decoded = self.model.decode(
+                self.model.encode(self.clips), self.clips.shape[1:4]
+            )
         pairs = np.stack((self.clips, to_numpy(decoded)), axis=1)
         videos = pairs.reshape(-1, *pairs.shape[2:])  # (2 B, T, H, W, 3)
         if is_chief():

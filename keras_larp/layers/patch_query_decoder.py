@@ -1,3 +1,5 @@
+import math
+
 import keras
 from keras import layers, ops
 
@@ -19,7 +21,8 @@ class PatchQueryDecoder(layers.Layer):
 
     Args:
         num_tokens: Integer. Number of latents per clip.
-        video_size: `(frames, height, width)` of the clips.
+        video_size: `(frames, height, width)` of the clips that the layer is
+            trained with, which defines the positions of the patch queries.
         patch_size: `(frames, height, width)` of a patch; must divide
             `video_size`.
         hidden_dim: Integer. Width of the transformer, divisible by 4.
@@ -45,12 +48,16 @@ class PatchQueryDecoder(layers.Layer):
     Call arguments:
         latents: Float tensor `(B, num_tokens, hidden_dim)`.
         training: Boolean. Whether gradient checkpointing is active.
+        video_size: `(frames, height, width)` of the clips to decode, each a
+            multiple of the patch size. Positions of other sizes are
+            interpolated as in `VideoPatchEmbedding`. Defaults to the layer's
+            `video_size`.
 
     Returns:
         Float tensor `(B, T, H, W, C)`, not clipped to [0, 1].
 
     Raises:
-        ValueError: If `patch_size` does not divide `video_size`.
+        ValueError: If `patch_size` does not divide a `video_size`.
 
     Example:
 
@@ -114,9 +121,8 @@ class PatchQueryDecoder(layers.Layer):
         self.gradient_checkpointing = gradient_checkpointing
 
         self.grid = patch_grid(self.video_size, self.patch_size)
-        t, h, w = self.grid
         pt, ph, pw = self.patch_size
-        self.num_patches = t * h * w
+        self.num_patches = math.prod(self.grid)
         self.latent_positions = SequencePositions(
             num_tokens,
             hidden_dim,
@@ -161,26 +167,31 @@ class PatchQueryDecoder(layers.Layer):
         self.norm.build(shape)
         self.pixels.build(shape)
 
-    def call(self, latents, training=False):
+    def call(self, latents, training=False, video_size=None):
         check_tensor(
             "latents", latents, (None, self.num_tokens, self.hidden_dim)
         )
         checkpoint = training and self.gradient_checkpointing
-        shape = (ops.shape(latents)[0], self.num_patches, self.hidden_dim)
-        queries = ops.broadcast_to(self.patch_queries.values(), shape)
+        grid = self.grid
+        if video_size is not None:
+            grid = patch_grid(video_size, self.patch_size)
+        num_patches = math.prod(grid)
+        shape = (ops.shape(latents)[0], num_patches, self.hidden_dim)
+        queries = ops.broadcast_to(self.patch_queries.values(grid), shape)
         latents = latents + self.latent_positions.values()
         x = ops.concatenate([latents, queries], axis=1)  # (B, N + P, D)
         for block in self.blocks[:-1]:
             x = apply_block(block, x, checkpoint)
         # The last block computes the outputs of the patch queries only.
         x = apply_block(
-            self.blocks[-1], x, checkpoint, num_outputs=self.num_patches
+            self.blocks[-1], x, checkpoint, num_outputs=num_patches
         )  # (B, P, D)
         x = self.pixels(self.norm(x))  # (B, P, pt * ph * pw * C)
-        return unpatchify(x, self.grid, self.patch_size)
+        return unpatchify(x, grid, self.patch_size)
 
-    def compute_output_shape(self, input_shape):
-        return (input_shape[0], *self.video_size, self.num_channels)
+    def compute_output_shape(self, input_shape, video_size=None):
+        size = self.video_size if video_size is None else tuple(video_size)
+        return (input_shape[0], *size, self.num_channels)
 
     def get_config(self):
         return {

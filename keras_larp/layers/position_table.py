@@ -1,10 +1,16 @@
 """Position embeddings of sequences and grids, learned or fixed."""
 
+import functools
+
 import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_larp.layers.positions import sincos_1d, sincos_3d
+from keras_larp.layers.positions import (
+    scaled_positions,
+    sincos_1d,
+    sincos_3d,
+)
 from keras_larp.utils.arguments import check_arguments
 
 
@@ -19,11 +25,29 @@ def _constant(table):
     return ops.convert_to_tensor(table) if is_torch else table
 
 
+# Tables of further grids, such as those of clips of several sizes.
+_fixed_table = functools.lru_cache(maxsize=32)(sincos_3d)
+
+
+def _resize(table, size):
+    """Interpolates a table `(n, D)` linearly to `(size, D)`."""
+    base_size = table.shape[0]
+    if size == base_size:
+        return table
+    positions = np.clip(scaled_positions(size, base_size), 0, base_size - 1)
+    distances = np.abs(positions[:, None] - np.arange(base_size))
+    weights = np.maximum(1 - distances, 0)  # (size, n)
+    return ops.matmul(ops.convert_to_tensor(weights, table.dtype), table)
+
+
 @keras.saving.register_keras_serializable(package="keras_larp")
 class GridPositions(layers.Layer):
     """Position embeddings of a grid of patches, fixed or learned.
 
-    `values()` returns the table.
+    `values()` returns the table, `values(grid)` that of a grid of another size:
+    rows and columns are interpolated to it, whereas time indices continue, so
+    that fewer frames have the positions of the first frames. (Learned time
+    positions of more frames are interpolated.)
 
     Args:
         grid: `(frames, rows, columns)`, the number of patches per axis.
@@ -82,21 +106,33 @@ class GridPositions(layers.Layer):
             )
         self.built = True
 
-    def values(self):
+    def values(self, grid=None):
         """Returns the table `(1, frames * rows * columns, hidden_dim)`.
 
         Positions are ordered by time, row, column.
+
+        Args:
+            grid: `(frames, rows, columns)`. Defaults to the layer's grid.
         """
+        grid = self.grid if grid is None else tuple(grid)
         if self.learned:
-            time, row, column = self.tables
+            tables = [ops.cast(x, self.compute_dtype) for x in self.tables]
+            if grid[0] <= self.grid[0]:
+                tables[0] = tables[0][: grid[0]]
+            time, row, column = map(_resize, tables, grid)
             table = (
                 ops.expand_dims(time, (1, 2))
                 + ops.expand_dims(row, (0, 2))
                 + ops.expand_dims(column, (0, 1))
             )  # (frames, rows, columns, D)
             table = ops.reshape(table, (1, -1, self.hidden_dim))
-        else:
+        elif grid == self.grid:
             table = ops.convert_to_tensor(self._fixed, self.compute_dtype)
+        else:
+            table = ops.convert_to_tensor(
+                _fixed_table(grid, self.hidden_dim, self.grid)[None],
+                self.compute_dtype,
+            )
         return table + self.type_vector if self.use_type_embedding else table
 
     def get_config(self):

@@ -58,7 +58,27 @@ def sincos_1d(
     return np.concatenate([np.sin(angles), np.cos(angles)], 1).astype("float32")
 
 
-def sincos_3d(grid: tuple[int, int, int], dim: int) -> NDArray[np.float32]:
+def scaled_positions(size: int, base_size: int) -> NDArray[np.float64]:
+    """Positions of `size` points, scaled to the extent of `base_size` points.
+
+    The edges of the first and last points coincide, as when an image is
+    resized: `(i + 0.5) * base_size / size - 0.5`.
+
+    Args:
+        size: Integer. Number of points.
+        base_size: Integer. Number of points with the positions `0, 1, ...`.
+
+    Returns:
+        float64 array `(size,)`.
+    """
+    return (np.arange(size) + 0.5) * base_size / size - 0.5
+
+
+def sincos_3d(
+    grid: tuple[int, int, int],
+    dim: int,
+    base_grid: tuple[int, int, int] | None = None,
+) -> NDArray[np.float32]:
     """Sine-cosine embedding of a grid of video patches.
 
     The first half of the channels embeds the column index and the second half
@@ -67,13 +87,17 @@ def sincos_3d(grid: tuple[int, int, int], dim: int) -> NDArray[np.float32]:
     Args:
         grid: `(frames, rows, columns)`, the number of patches per axis.
         dim: Integer. Embedding dimension, divisible by 4.
+        base_grid: `(frames, rows, columns)`, the grid that a model was
+            trained with. Rows and columns are scaled to its extent, so that
+            equal parts of a frame have similar embeddings at all resolutions.
+            Time indices are not scaled. Defaults to `grid`.
 
     Returns:
         float32 array `(frames * rows * columns, dim)`, ordered by time, row,
         column.
 
     Raises:
-        ValueError: If `dim` is not positive and divisible by 4, or `grid` is
+        ValueError: If `dim` is not positive and divisible by 4, or a grid is
             not three positive integers.
 
     Example:
@@ -83,19 +107,24 @@ def sincos_3d(grid: tuple[int, int, int], dim: int) -> NDArray[np.float32]:
     ```
     """
     frames, rows, columns = check_integers("grid", grid, 3)
+    _, base_rows, base_columns = (
+        (frames, rows, columns)
+        if base_grid is None
+        else check_integers("base_grid", base_grid, 3)
+    )
     dim = check_integer("dim", dim, 4)
     if dim % 4:
         raise ValueError(
             "`dim` must be positive and divisible by 4 for a 3D sine-cosine "
             f"embedding. Received: dim={dim}"
         )
-    column = sincos_1d(columns, dim // 2)[None, None, :, :]
-    row = sincos_1d(rows, dim // 2)[None, :, None, :]
+    column = sincos_1d(scaled_positions(columns, base_columns), dim // 2)
+    row = sincos_1d(scaled_positions(rows, base_rows), dim // 2)
     time = sincos_1d(frames, dim)[:, None, None, :]
     space = np.concatenate(
         [
-            np.broadcast_to(column, (1, rows, columns, dim // 2)),
-            np.broadcast_to(row, (1, rows, columns, dim // 2)),
+            np.broadcast_to(column[None, None], (1, rows, columns, dim // 2)),
+            np.broadcast_to(row[None, :, None], (1, rows, columns, dim // 2)),
         ],
         axis=-1,
     )  # (1, rows, columns, dim)

@@ -14,8 +14,13 @@ class VideoPatchEmbedding(layers.Layer):
     Equivalent to the convolution of the paper whose kernel size and stride
     are the patch size, computed as a matrix product.
 
+    Clips of other sizes than `video_size` have interpolated row and column
+    positions. Their time positions are those of the first frames, continued
+    if there are more frames.
+
     Args:
-        video_size: `(frames, height, width)` of the clips.
+        video_size: `(frames, height, width)` of the clips that the layer is
+            trained with, which defines the positions.
         patch_size: `(frames, height, width)` of a patch; must divide
             `video_size`.
         hidden_dim: Integer. Embedding dimension, divisible by 4.
@@ -25,14 +30,16 @@ class VideoPatchEmbedding(layers.Layer):
             patches. Defaults to `False`.
 
     Call arguments:
-        video: Float tensor `(B, T, H, W, C)`.
+        video: Float tensor `(B, T, H, W, C)`, each of `T`, `H` and `W` a
+            multiple of the patch size.
 
     Returns:
         Float tensor `(B, P, hidden_dim)`, patches ordered by time, row,
         column.
 
     Raises:
-        ValueError: If `patch_size` does not divide `video_size`.
+        ValueError: If `patch_size` does not divide `video_size` or the size of
+            a clip.
 
     Example:
 
@@ -87,14 +94,13 @@ class VideoPatchEmbedding(layers.Layer):
         self.projection.build((None, None, pt * ph * pw * input_shape[-1]))
 
     def call(self, video):
-        check_tensor("video", video, (None, *self.video_size, None))
-        return (
-            self.projection(patchify(video, self.patch_size))
-            + self.positions.values()
-        )
+        check_tensor("video", video, (None, None, None, None, None))
+        grid = patch_grid(video.shape[1:4], self.patch_size)
+        x = self.projection(patchify(video, self.patch_size))
+        return x + self.positions.values(grid)
 
     def compute_output_shape(self, input_shape):
-        t, h, w = self.grid
+        t, h, w = patch_grid(input_shape[1:4], self.patch_size)
         return (input_shape[0], t * h * w, self.hidden_dim)
 
     def get_config(self):

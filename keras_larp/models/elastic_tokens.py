@@ -132,7 +132,8 @@ def shortest_prefixes(
     while (low < high).any():
         middle = (low + high) // 2
         prefixes = _prefixes(token_ids, middle)
-        errors = to_numpy(tokenizer.decode(prefixes)) - video
+        decoded = tokenizer.decode(prefixes, video_size=video.shape[1:4])
+        errors = to_numpy(decoded) - video
         mse = np.mean(errors**2, axis=(1, 2, 3, 4))
         reached = mse <= 10 ** (-target_psnr / 10)
         low = np.where(reached, low, np.minimum(middle + 1, high))

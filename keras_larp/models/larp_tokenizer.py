@@ -1,3 +1,5 @@
+import functools
+
 import keras
 from keras import layers, ops
 
@@ -8,7 +10,7 @@ from keras_larp.layers.patch_query_decoder import PatchQueryDecoder
 from keras_larp.layers.token_dropout import TokenDropout
 from keras_larp.layers.vector_quantizer import VectorQuantizer
 from keras_larp.layers.video_patch_embedding import VideoPatchEmbedding
-from keras_larp.models import elastic_tokens
+from keras_larp.models import clip_sizes, elastic_tokens
 from keras_larp.models.ar_prior import ARPrior
 from keras_larp.models.export_mixin import ExportMixin
 from keras_larp.models.layer_dtypes import LayerDtypesMixin
@@ -21,6 +23,7 @@ from keras_larp.utils.input_checks import (
     check_ids,
     check_unit_range,
     check_video,
+    check_video_size,
 )
 
 
@@ -316,6 +319,9 @@ class LARPTokenizer(
             gradient_checkpointing=gradient_checkpointing,
             dtype=policy,
         )
+        self.size_multiple = clip_sizes.common_multiple(
+            self.patch_size, self.decoder.patch_size
+        )
         self.build((None, *self.video_shape))
 
     def build(self, input_shape):
@@ -357,7 +363,8 @@ class LARPTokenizer(
             with token dropout, also `num_kept`, int32 `(B,)`, and
             `token_mask`, float32 `(B, N)`.
         """
-        check_video(video, self.video_shape)
+        check_video(video, self.video_shape, self.size_multiple)
+        video = clip_sizes.fill_patch(video, self.patch_size)
         x = self.patch_embedding(video)  # (B, P, D)
         x = self.encoder(x, training=training)  # (B, N, D)
         x = self.to_code(x)  # (B, N, d)
@@ -382,7 +389,9 @@ class LARPTokenizer(
         )
         return {**outputs, **kept, "projected": x}
 
-    def reconstruct(self, quantized, training=False, num_kept=None):
+    def reconstruct(
+        self, quantized, training=False, num_kept=None, video_size=None
+    ):
         """Decodes codes to clips, for use in a traced function.
 
         Args:
@@ -391,25 +400,36 @@ class LARPTokenizer(
             num_kept: int32 tensor `(B,)`. The number of leading codes of each
                 clip to use, if there is token dropout. Defaults to `None`, all
                 of them.
+            video_size: `(frames, height, width)` of the clips. Defaults to
+                the size that the model was created with.
 
         Returns:
             Float tensor `(B, T, H, W, C)`, not clipped to [0, 1].
         """
         if num_kept is not None:
             quantized = self.token_dropout(quantized, num_kept)
+        size = self.video_shape[:3] if video_size is None else video_size
         x = self.from_code(quantized)  # (B, N, D)
-        return self.decoder(x, training=training)
+        video = self.decoder(
+            x,
+            training=training,
+            video_size=clip_sizes.filled_size(size, self.decoder.patch_size),
+        )
+        return video[:, : size[0]]
 
     def call(self, video, training=False):
-        check_video(video, self.video_shape)
+        check_video(video, self.video_shape, self.size_multiple)
         check_unit_range(video, "LARPTokenizer.call")
         codes = self.compute_codes(video, training=training)
         return self.reconstruct(
-            codes["quantized"], training, codes.get("num_kept")
+            codes["quantized"],
+            training,
+            codes.get("num_kept"),
+            video_size=tuple(video.shape[1:4]),
         )
 
     def compute_output_shape(self, input_shape):
-        return (input_shape[0], *self.video_shape)
+        return tuple(input_shape)
 
     def input_signature(self):
         return keras.InputSpec("float32", (None, *self.video_shape))
@@ -417,14 +437,19 @@ class LARPTokenizer(
     def _encode_tensor(self, video):
         return self.compute_codes(video)["token_ids"]
 
-    def _decode_tensor(self, token_ids, num_kept=None):
+    def _decode_tensor(self, token_ids, num_kept=None, video_size=None):
         codes = self.quantizer.lookup(token_ids)
-        video = self.reconstruct(codes, num_kept=num_kept)
+        video = self.reconstruct(
+            codes, num_kept=num_kept, video_size=video_size
+        )
         return ops.clip(ops.cast(video, "float32"), 0.0, 1.0)
 
-    def _compiled(self, method):
+    def _compiled(self, method, **constants):
         return self._compiled_functions.get(
-            method.__name__, lambda: compile_function(self, method)
+            (method.__name__, *constants.items()),
+            lambda: compile_function(
+                self, functools.partial(method, **constants)
+            ),
         )
 
     def encode(
@@ -437,7 +462,10 @@ class LARPTokenizer(
 
         Args:
             video: Float tensor or array `(B, T, H, W, C)` in [0, 1], or a
-                list of clips `(T, H, W, C)`.
+                list of clips `(T, H, W, C)`. Clips can have other sizes than
+                those that the model was created with, in multiples of the
+                patch size, and one frame is an image. Clips of a size that
+                the model was not trained with lose quality.
             num_tokens: Integer. The number of tokens per clip. Defaults to
                 `None`, all of them.
             target_psnr: Float. PSNR in dB to reach: each clip gets as few
@@ -477,7 +505,7 @@ class LARPTokenizer(
         count = elastic_tokens.number_of_tokens(self, **budget)
         if isinstance(video, list | tuple):
             video = to_numpy(video)
-        check_video(video, self.video_shape)
+        check_video(video, self.video_shape, self.size_multiple)
         check_unit_range(video, "LARPTokenizer.encode")
         encode = self._compiled(self._encode_tensor)
         token_ids = encode(ops.convert_to_tensor(video))
@@ -487,7 +515,7 @@ class LARPTokenizer(
             )
         return token_ids if count == self.num_tokens else token_ids[:, :count]
 
-    def decode(self, token_ids):
+    def decode(self, token_ids, video_size=None):
         """Decodes tokens to clips.
 
         Args:
@@ -495,14 +523,22 @@ class LARPTokenizer(
                 [0, codebook_size). Of an elastic tokenizer, also the first
                 tokens, `(B, n)`, or a list of arrays `(n,)` of any lengths
                 from 1 to `num_tokens`.
+            video_size: `(frames, height, width)` of the clips: each a multiple
+                of the patch size, or one frame for images. Defaults to the
+                size that the model was created with. Tokens do not store the
+                size of their clip.
 
         Returns:
             float32 tensor `(B, T, H, W, C)`, clipped to [0, 1].
 
         Raises:
-            ValueError: If an id is out of range or the shape is wrong.
+            ValueError: If an id is out of range or a shape or size is wrong.
         """
-        decode = self._compiled(self._decode_tensor)
+        if video_size is not None:
+            video_size = check_video_size(video_size, self.size_multiple)
+            if video_size == self.video_shape[:3]:
+                video_size = None  # The same function.
+        decode = self._compiled(self._decode_tensor, video_size=video_size)
         if self.token_dropout is None:
             ids, num_kept = token_ids, None
         else:

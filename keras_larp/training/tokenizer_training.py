@@ -390,7 +390,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         if isinstance(x, tuple | list):
             x = x[0]
         if x is not None:
-            check_video(x, self.video_shape)
+            check_video(x, self.video_shape, self.size_multiple)
             # Large arrays need not be read completely.
             check_unit_range(x[:32], "fit, evaluate or predict")
 
@@ -469,7 +469,10 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         codes["sample_weight"] = sample_weight
         reconstruction = ops.cast(
             self.reconstruct(
-                codes["quantized"], training, codes.get("num_kept")
+                codes["quantized"],
+                training,
+                codes.get("num_kept"),
+                video_size=tuple(video.shape[1:4]),
             ),
             "float32",
         )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_larp.utils.arrays import to_numpy
-from keras_larp.utils.checks import check_number, shorten
+from keras_larp.utils.checks import check_integers, check_number, shorten
 
 # Classes of tensors without values: those of a trace, or symbolic ones.
 _SYMBOLIC = {"Tracer", "SymbolicTensor", "KerasTensor", "FakeTensor"}
@@ -213,31 +213,84 @@ def _in_host_memory(x: Any) -> bool:
     return device is None or "cpu" in str(device).lower()
 
 
-def check_video(video: Any, shape: tuple[int, ...]) -> None:
+def check_video(
+    video: Any,
+    shape: tuple[int, ...],
+    multiple: tuple[int, int, int] | None = None,
+) -> None:
     """Checks the shape and dtype of a batch of clips.
 
     Args:
         video: Tensor that must be float `(B, T, H, W, C)`.
         shape: Tuple of integers, the expected `(T, H, W, C)`.
+        multiple: Tuple of integers, if clips of other sizes are accepted: a
+            number of frames, a height and a width. Sizes must be multiples of
+            these, except that one frame is an image. Defaults to `None`.
 
     Raises:
         ValueError: If the shape or the dtype differs.
     """
     check_floating_point(video)
     received = tuple(video.shape)
-    expected = f"(batch, {', '.join(map(str, shape))})"
-    if len(received) != 5 or received[1:] != tuple(shape):
-        hint = (
-            " Add a batch axis: `video[None]`."
-            if received == tuple(shape)
-            else " Are the channels last?"
-            if len(received) == 5 and received[1] == shape[-1]
-            else ""
+    if len(received) == 5 and received[1:] == tuple(shape):
+        return
+    other_sizes = ""
+    if multiple is not None:
+        if (
+            len(received) == 5
+            and received[-1] == shape[-1]
+            and is_multiple(received[1:4], multiple)
+        ):
+            return
+        other_sizes = (
+            f", or with other multiples of {', '.join(map(str, multiple))} "
+            "frames, rows and columns"
         )
+    hint = (
+        " Add a batch axis: `video[None]`."
+        if received == tuple(shape)
+        else " Are the channels last?"
+        if len(received) == 5 and received[1] == shape[-1]
+        else ""
+    )
+    raise ValueError(
+        f"Expected clips of shape (batch, {', '.join(map(str, shape))}), "
+        f"(batch, frames, height, width, channels){other_sizes}. Received: "
+        f"shape={received}.{hint}"
+    )
+
+
+def check_video_size(
+    video_size: Any, multiple: tuple[int, int, int]
+) -> tuple[int, int, int]:
+    """Checks the size of clips to decode.
+
+    Args:
+        video_size: `(frames, height, width)`.
+        multiple: See `check_video`.
+
+    Returns:
+        Tuple of integers.
+
+    Raises:
+        ValueError: If it is no valid size.
+    """
+    size = tuple(check_integers("video_size", video_size, 3))
+    if not is_multiple(size, multiple):
         raise ValueError(
-            f"Expected clips of shape {expected}, (batch, frames, height, "
-            f"width, channels). Received: shape={received}.{hint}"
+            "`video_size`, (frames, height, width), must be a multiple of "
+            f"{multiple}, or have one frame. Received: video_size={size}"
         )
+    return size
+
+
+def is_multiple(size: tuple, multiple: tuple[int, int, int]) -> bool:
+    """Whether clips can have a size `(frames, height, width)`: multiples of
+    `multiple`, or one frame."""
+    if not all(size):  # Unknown, or empty.
+        return False
+    rests = [n % m for n, m in zip(size, multiple, strict=True)]
+    return not any(rests[1:]) and (not rests[0] or size[0] == 1)
 
 
 def check_ids(
