@@ -15,6 +15,7 @@ active backend, as this one chooses the driver (`jax_driver`,
 - `compile_function(model, function)`: compiles a function of tensors that
   reads the model's weights, for inference;
 - `compile_loop(body)`: a loop inside such a function;
+- `with_unknown_sizes`: prepares a data set of clips of several sizes;
 - `fused_attention`: attention in one kernel, if the backend has one;
 - `pack_kernel` and `packed_matmul`: see `keras_larp.backend.packed_matmul`.
 
@@ -37,6 +38,7 @@ __all__ = [
     "pack_kernel",
     "packed_matmul",
     "register_dataclass",
+    "with_unknown_sizes",
 ]
 
 _driver = importlib.import_module(
@@ -49,3 +51,4 @@ compile_loop = _driver.compile_loop
 fused_attention = _driver.fused_attention
 pack_kernel = _driver.pack_kernel
 packed_matmul = _driver.packed_matmul
+with_unknown_sizes = _driver.with_unknown_sizes

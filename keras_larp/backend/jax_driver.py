@@ -20,6 +20,7 @@ __all__ = [
     "fused_attention",
     "pack_kernel",
     "register_dataclass",
+    "with_unknown_sizes",
 ]
 
 FUSED_ATTENTION = "cudnn"
@@ -216,6 +217,12 @@ def _check_layouts(variables):
                 "`keras_larp.distribution.data_parallel` or `model_parallel` "
                 "before you create models, layers and optimizers."
             )
+
+
+def with_unknown_sizes(dataset):
+    """Returns a data set of clips of several sizes: only TensorFlow needs to
+    prepare it."""
+    return dataset
 
 
 def fused_attention(query, key, value, mask, causal, dropout_rate):

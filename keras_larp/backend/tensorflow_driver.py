@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_larp.backend import (
     compat,
     tensorflow_replicas,
+    tensorflow_sizes,
     tensorflow_updates,
 )
 from keras_larp.backend.finite import all_finite
@@ -24,6 +25,7 @@ __all__ = [
     "fused_attention",
     "pack_kernel",
     "register_dataclass",
+    "with_unknown_sizes",
 ]
 
 
@@ -38,6 +40,20 @@ class StepDriver(compat.BuiltModel):
     The order of a train step is in `keras_larp.training.step`; the methods
     are documented in `keras_larp.backend.jax_driver`.
     """
+
+    def make_train_function(self, force=False):
+        if self.train_function is None or force:
+            super().make_train_function(force)
+            self.train_function = tensorflow_sizes.trace_per_size(
+                self.train_function, self, self.train_step
+            )
+
+    def make_test_function(self, force=False):
+        if self.test_function is None or force:
+            super().make_test_function(force)
+            self.test_function = tensorflow_sizes.trace_per_size(
+                self.test_function, self, self.test_step
+            )
 
     @property
     def num_replicas(self):
@@ -148,6 +164,11 @@ class StepDriver(compat.BuiltModel):
         """Context in which metrics are those of all replicas; TensorFlow sums
         their variables when they are read."""
         return contextlib.nullcontext()
+
+
+def with_unknown_sizes(dataset):
+    """Prepares a data set of clips of several sizes for Keras."""
+    return tensorflow_sizes.with_unknown_sizes(dataset)
 
 
 def fused_attention(query, key, value, mask, causal, dropout_rate):

@@ -189,6 +189,12 @@ class Compiler:
         return run
 
 
+def with_unknown_sizes(dataset):
+    """Returns a data set of clips of several sizes: only TensorFlow needs to
+    prepare it."""
+    return dataset
+
+
 def fused_attention(query, key, value, mask, causal, dropout_rate):
     """Scaled dot-product attention `(B, H, N, d)`; dropout draws from
     PyTorch's global generator."""

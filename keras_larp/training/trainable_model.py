@@ -6,7 +6,7 @@ import warnings
 import keras
 import numpy as np
 
-from keras_larp.backend import Structure, compat
+from keras_larp.backend import Structure, compat, with_unknown_sizes
 from keras_larp.backend.processes import name_lost_processes
 from keras_larp.training.process_checks import (
     SynchronizeProcesses,
@@ -204,7 +204,8 @@ class TrainableModel(TrainStep, keras.Model):
             # Reading a batch would start the workers of the data set once
             # more. Its video is in [0, 1].
             self.check_source(source)
-            return x
+            several = getattr(x, "clip_sizes", None) is not None
+            return with_unknown_sizes(x) if several else x
         if x is None or _is_arrays(x):
             self.check_batch(x, y)
             return x
@@ -277,6 +278,7 @@ class TrainableModel(TrainStep, keras.Model):
                 )
             steps_per_epoch = steps_per_epoch or _steps_per_epoch(x)
             shuffle = False
+        validation_steps = validation_steps or _steps_per_epoch(validation_data)
         if self.compiled:
             num_steps = count_steps(
                 x,
@@ -323,9 +325,7 @@ class TrainableModel(TrainStep, keras.Model):
                 sample_weight=sample_weight,
                 initial_epoch=initial_epoch,
                 steps_per_epoch=steps_per_epoch,
-                validation_steps=(
-                    validation_steps or _steps_per_epoch(validation_data)
-                ),
+                validation_steps=validation_steps,
                 validation_batch_size=validation_batch_size,
                 validation_freq=validation_freq,
             )
@@ -350,6 +350,7 @@ class TrainableModel(TrainStep, keras.Model):
         terms that have not started yet do not count.
         """
         _check_given(x)
+        steps = steps or _steps_per_epoch(x)
         # `fit` has already checked its validation data.
         if not kwargs.get("_use_cached_eval_dataset"):
             x = self.check_data(x, y)
@@ -359,7 +360,7 @@ class TrainableModel(TrainStep, keras.Model):
             batch_size=batch_size,
             verbose=verbose,
             sample_weight=sample_weight,
-            steps=steps or _steps_per_epoch(x),
+            steps=steps,
             callbacks=callbacks,
             return_dict=return_dict,
             **kwargs,

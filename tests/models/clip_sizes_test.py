@@ -1,5 +1,8 @@
 """Clips of other sizes than the tokenizer was created with."""
 
+import itertools
+
+import keras
 import numpy as np
 import pytest
 from golden_case import assert_close, golden_video, load_case
@@ -8,7 +11,7 @@ from hypothesis import strategies as st
 from keras import ops
 from tiny_models import clips, tiny_tokenizer
 
-from keras_larp import layers
+from keras_larp import data, layers
 from keras_larp.layers.position_table import GridPositions
 
 
@@ -136,6 +139,39 @@ def test_training_on_several_sizes():
         logs = model.train_on_batch(video(*size), return_dict=True)
         losses.append(logs["loss"])
     assert np.isfinite(losses).all()
+
+
+SIZES = [(4, 16), (2, 24), (6, 16), (1, 24)]
+
+
+@pytest.mark.parametrize("with_labels", [True, False])
+def test_fit_compiles_one_step_per_size(with_labels):
+    model = tiny_tokenizer(seed=0, prior=None)
+    model.compile("adam")
+    traced, compute_codes = [], model.compute_codes
+
+    def record(video, *args, **kwargs):
+        traced.append(tuple(video.shape[1:3]))
+        return compute_codes(video, *args, **kwargs)
+
+    model.compute_codes = record
+    source = data.MovingShapes(6, num_frames=6, image_size=24)
+    dataset = data.video_dataset(
+        source, batch_size=2, clip_sizes=SIZES, with_labels=with_labels
+    )
+    history = model.fit(
+        dataset, validation_data=dataset, epochs=8, verbose=0
+    ).history
+    assert np.isfinite(history["loss"]).all()
+    assert np.isfinite(history["val_loss"]).all()
+    assert set(traced) == set(SIZES)
+    if keras.backend.backend() != "torch":  # PyTorch compiles no steps.
+        # `evaluate` starts from the first batch each time.
+        validation = itertools.islice(dataset, dataset.steps_per_epoch)
+        evaluated = {
+            (batch[0] if with_labels else batch).shape for batch in validation
+        }
+        assert len(traced) == len(SIZES) + len(evaluated)
 
 
 # Positions.

@@ -109,12 +109,19 @@ class ClipLoader:
     def __len__(self) -> int:
         return len(self.source if self.windows is None else self.windows)
 
-    def load(self, epoch: int, index: int) -> dict | VideoDecodeError:
+    def load(
+        self,
+        epoch: int,
+        index: int,
+        clip_size: tuple[int, int] | None = None,
+    ) -> dict | VideoDecodeError:
         """Loads a clip.
 
         Args:
             epoch: Integer. Random draws differ between epochs.
             index: Integer. Index of the clip.
+            clip_size: Pair of integers: number of frames and image size.
+                Defaults to those of the loader.
 
         Returns:
             Dictionary of `video`, `(num_frames, image_size, image_size, 3)`,
@@ -123,19 +130,20 @@ class ClipLoader:
             is four times as fast to pass between processes.) If the video is
             not readable, the `VideoDecodeError`.
         """
+        num_frames, image_size = clip_size or (self.num_frames, self.image_size)
         generator = np.random.default_rng([self.seed, epoch, index])
         video_index, start = self.video_index(index), self.start(index)
         try:
             if start is None:
                 indices = frame_indices(
                     int(self.source.num_frames(video_index)),
-                    self.num_frames,
+                    num_frames,
                     self.frame_sampling,
                     generator,
                 )
             else:
-                indices = start + np.arange(self.num_frames)
-            frames = self._read(video_index, indices)
+                indices = start + np.arange(num_frames)
+            frames = self._read(video_index, indices, image_size)
         except VideoDecodeError as error:
             return error
         flip = self.horizontal_flip and generator.random() < 0.5
@@ -145,7 +153,7 @@ class ClipLoader:
             box = random_crop_box(
                 height, width, self.crop_scale, self.crop_ratio, generator
             )
-        video = fit_clip(frames, self.image_size, flip, box)
+        video = fit_clip(frames, image_size, flip, box)
         if self.augment is not None:
             seed = int(generator.integers(2**31))
             video = to_numpy(self.augment(to_unit_range(video), seed))
@@ -191,8 +199,9 @@ class ClipLoader:
             ) from clip
         return False
 
-    def _read(self, video_index, indices):
-        image_size = self.image_size if self.resize == "ffmpeg" else None
+    def _read(self, video_index, indices, image_size):
+        if self.resize != "ffmpeg":
+            image_size = None
         frames = to_numpy(self.source.read(video_index, indices, image_size))
         if (
             frames.dtype != np.uint8

@@ -2,10 +2,16 @@ import collections.abc
 import os
 import signal
 
+import numpy as np
+
 from keras_larp.data.pipelines.batch_dataset import BatchDataset, ItemStream
 from keras_larp.data.pipelines.clip_loader import ClipLoader, batch_clips
 from keras_larp.data.sources.video_source import VideoSource
-from keras_larp.utils.checks import check_boolean, check_integer
+from keras_larp.utils.checks import (
+    check_boolean,
+    check_integer,
+    check_integers,
+)
 from keras_larp.utils.freed_memory import reuse_freed_memory
 from keras_larp.utils.optional_imports import require
 
@@ -42,6 +48,7 @@ def video_dataset(
     drop_remainder: bool = False,
     with_labels: bool = True,
     on_error: str = "raise",
+    clip_sizes: collections.abc.Sequence[tuple[int, int]] | None = None,
 ) -> "VideoDataset":
     """A Grain pipeline of batches of clips, for `fit` on every backend.
 
@@ -101,6 +108,11 @@ def video_dataset(
         on_error: String. What to do with videos that do not decode:
             `"raise"` an error that names the file, or `"skip"` them and count
             them in `skipped`. Defaults to `"raise"`.
+        clip_sizes: List of pairs of integers, numbers of frames and image
+            sizes. The clips of each batch have one of these sizes, drawn at
+            random, instead of `num_frames` and `image_size`. Training compiles
+            one step per size. Such a data set resumes only with the same
+            batch size. Defaults to `None`.
 
     Returns:
         A `VideoDataset`, a `grain.IterDataset` of float32 `(batch_size,
@@ -124,6 +136,11 @@ def video_dataset(
     tokenizer.fit(dataset, epochs=10)
     ```
     """
+    if clip_sizes is not None:
+        clip_sizes = check_clip_sizes(
+            clip_sizes, num_frames, image_size, frame_sampling, on_error
+        )
+        num_frames, image_size = clip_sizes[0]
     loader = ClipLoader(
         source,
         num_frames,
@@ -149,13 +166,20 @@ def video_dataset(
         shard_count,
         drop_remainder,
     )
+    if clip_sizes is not None:
+        # The size of a clip depends on its batch.
+        stream.settings |= {"clip_sizes": clip_sizes, "batch_size": batch_size}
+
     # Clips carry their position in the stream, so that runs can resume.
-    clips = stream.indices.map_with_index(
-        lambda position, index: (
-            position,
-            loader.load(position // stream.length, index),
-        )
-    )
+    def load(position, index):
+        size = None
+        if clip_sizes is not None:
+            generator = np.random.default_rng([seed, position // batch_size])
+            size = clip_sizes[generator.integers(len(clip_sizes))]
+        epoch = position // stream.length
+        return position, loader.load(epoch, index, size)
+
+    clips = stream.indices.map_with_index(load)
     local_batch_size = stream.local_batch_size
     buffer_size = max(2 * local_batch_size, _NUM_THREADS)  # In clips.
 
@@ -179,7 +203,44 @@ def video_dataset(
             )
         return batches.map(lambda item: (item[0], item[1]["video"]))
 
-    return VideoDataset(clips, make_batches, stream, loader)
+    return VideoDataset(clips, make_batches, stream, loader, clip_sizes)
+
+
+def check_clip_sizes(
+    clip_sizes: collections.abc.Sequence[tuple[int, int]],
+    num_frames: int | None,
+    image_size: int | None,
+    frame_sampling: str,
+    on_error: str,
+) -> list[list[int]]:
+    """Checks `clip_sizes` of `video_dataset` and the arguments it excludes.
+
+    Returns:
+        The sizes as lists, as JSON stores them.
+    """
+    if not isinstance(clip_sizes, list | tuple) or not clip_sizes:
+        raise ValueError(
+            "`clip_sizes` must be a list of pairs (num_frames, image_size). "
+            f"Received: clip_sizes={clip_sizes!r}"
+        )
+    sizes = [list(check_integers("clip_sizes", s, 2)) for s in clip_sizes]
+    for name, value, expected in (
+        ("num_frames", num_frames, None),
+        ("image_size", image_size, None),
+        ("on_error", on_error, "raise"),
+    ):
+        if value != expected:
+            raise ValueError(
+                f"With `clip_sizes`, `{name}` must be {expected!r}. "
+                f"Received: {name}={value!r}"
+            )
+    if frame_sampling == "windows":
+        raise ValueError(
+            "The windows of a video depend on the number of frames, so that "
+            "`clip_sizes` needs another `frame_sampling`. Received: "
+            f"frame_sampling={frame_sampling!r}"
+        )
+    return sizes
 
 
 def decode_in_workers(clips, num_workers, buffer_size):
@@ -232,10 +293,13 @@ class VideoDataset(BatchDataset):
         repeats: Boolean. Whether the data set is endless.
         skipped: Dictionary from the error message of each skipped video to
             how often it was skipped, with `on_error="skip"`.
+        clip_sizes: List of pairs of integers, or `None` if all clips have the
+            same size.
     """
 
-    def __init__(self, clips, make_batches, stream, loader):
+    def __init__(self, clips, make_batches, stream, loader, clip_sizes=None):
         super().__init__(clips, make_batches, stream)
+        self.clip_sizes = clip_sizes
         self._loader = loader
         self.source = loader.source
 
