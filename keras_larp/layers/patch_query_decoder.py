@@ -189,9 +189,13 @@ class PatchQueryDecoder(layers.Layer):
         x = self.pixels(self.norm(x))  # (B, P, pt * ph * pw * C)
         return unpatchify(x, grid, self.patch_size)
 
-    def compute_output_shape(self, input_shape, video_size=None):
-        size = self.video_size if video_size is None else tuple(video_size)
-        return (input_shape[0], *size, self.num_channels)
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], *self.video_size, self.num_channels)
+
+    def compute_output_spec(self, latents, training=False, video_size=None):
+        size = self.video_size if video_size is None else video_size
+        shape = (latents.shape[0], *size, self.num_channels)
+        return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
     def get_config(self):
         return {

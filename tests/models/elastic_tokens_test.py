@@ -76,7 +76,7 @@ class Decoder:
 
     num_tokens = 16
 
-    def decode(self, token_ids):
+    def decode(self, token_ids, video_size):
         psnr = [3.0 * len(ids) - i for i, ids in enumerate(token_ids)]
         errors = 10 ** (-np.array(psnr) / 20)
         return np.zeros((2, 1, 2, 2, 3)) + errors[:, None, None, None, None]

@@ -11,7 +11,7 @@ from keras_larp import models, presets
     "video",
     [
         clips()[0],
-        clips()[:, :2],
+        clips()[:, :3],
         clips()[..., :1],
         np.zeros((1, 4, 16, 16, 3), "uint8"),
     ],

@@ -211,6 +211,10 @@ def _methods():
         yield f"MovingShapes.{name}", method, {"index": 1}, {"index": index}
 
 
+_CLIP_SIZES = st.sampled_from(
+    [[], (), 16, "4x16", {}, 1.5, True, [4, 16], [(4, 16, 16)], [(4, 0)]]
+    + [[(4.5, 16)], [(True, 16)], [("4", 16)], [None], [(4, 16), 8]]
+)
 PIPELINE = {
     "source": SOURCE,
     "num_frames": COUNT,
@@ -239,7 +243,12 @@ def _pipelines():
     yield (
         data.video_dataset,
         lambda: {"source": shapes(), "batch_size": 2},
-        {**PIPELINE, **SHARDS, "num_workers": NUM_WORKERS},
+        {
+            **PIPELINE,
+            **SHARDS,
+            "num_workers": NUM_WORKERS,
+            "clip_sizes": Kind(lambda _: _CLIP_SIZES),
+        },
     )
     if keras.backend.backend() == "tensorflow":
         yield (

@@ -182,9 +182,10 @@ def _calls():
     )
     yield (
         layers.PatchQueryDecoder,
-        {"latents": random_floats(B, N, D)},
+        {"latents": random_floats(B, N, D), "video_size": (4, 16, 16)},
         {
             "latents": floats(None, N, D, mentions=("input",)),
+            "video_size": integers(3, optional=True),
         },
     )
     yield (
@@ -276,8 +277,8 @@ def entries():
     yield Entry(
         "layers.sincos_3d",
         layers.sincos_3d,
-        lambda: {"grid": (2, 4, 4), "dim": 8},
-        {"grid": integers(3), "dim": integer(4)},
+        lambda: {"grid": (2, 4, 4), "dim": 8, "base_grid": (2, 2, 2)},
+        {"grid": integers(3), "dim": integer(4), "base_grid": integers(3, optional=True)},
     )
 
 

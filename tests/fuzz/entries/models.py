@@ -246,6 +246,14 @@ def _calls():
         TOKENS,
     )
     yield (
+        "LARPTokenizer.decode video_size",
+        lambda video_size: tokenizer().decode(
+            np.zeros((1, 6), "int32"), video_size=video_size
+        ),
+        {"video_size": (4, 16, 16)},
+        integers(3, optional=True),
+    )
+    yield (
         "VideoDiscriminator.call",
         lambda video: _discriminator()(video),
         video,
