@@ -1,7 +1,5 @@
 """Measures what training on clips of several sizes gains.
 
-PSNR of clips by size, of tokenizers that were trained on them or not.
-
     KERAS_BACKEND=torch python benchmarks/clip_sizes.py --steps=1000
 
 It continues the training of a preset on moving shapes twice, for equally many

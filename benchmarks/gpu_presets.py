@@ -2,8 +2,8 @@
 
 All clips stay in the memory of the GPU, since decoding them would take longer
 than the steps do. Each call runs one stage; the stages of a data set share a
-folder, and the first may run beside the second, which uses the clips played so
-far:
+folder, and the second may start while the first is running, and uses the clips
+played so far:
 
     python benchmarks/gpu_presets.py --stage=play --output=runs/atari &
     python benchmarks/gpu_presets.py --stage=tokenizer --output=runs/atari

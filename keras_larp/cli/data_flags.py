@@ -481,11 +481,12 @@ def make_test_clips(values: flags.FlagValues, tokenizer) -> tuple:
 def make_dataset(
     values: flags.FlagValues,
     source: VideoSource,
-    num_frames: int,
-    image_size: int,
+    num_frames: int | None,
+    image_size: int | None,
     batch_size: int,
     training: bool,
     horizontal_flip: bool = False,
+    clip_sizes: list[tuple[int, int]] | None = None,
 ):
     """Creates the dataset of a source.
 
@@ -501,6 +502,7 @@ def make_dataset(
             "crop_scale": _crop_scale(values),
             "augment": _augmentation(values.rand_augment),
             "resize": values.resize,
+            "clip_sizes": clip_sizes,
         }
     return data.video_dataset(
         source,

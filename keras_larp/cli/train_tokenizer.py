@@ -8,6 +8,8 @@ prints why. --recipe=larp_l_long_tokenizer is the recipe of the paper, for GPUs.
 Each setting of the recipe has a flag that overrides it.
 """
 
+import re
+
 import keras
 from absl import flags
 
@@ -20,10 +22,20 @@ from keras_larp.cli import (
     run_folder,
 )
 
+_CLIP_SIZE = re.compile("[1-9][0-9]{0,5}x[1-9][0-9]{0,5}")
+
 FLAGS = flags.FlagValues()
 data_flags.define(FLAGS)
 recipe_flags.define(
     FLAGS, ["larp_l_long_tokenizer", "small_data_tokenizer"], auto=True
+)
+flags.DEFINE_list(
+    "clip_sizes",
+    None,
+    "Sizes of training batches as frames x pixels, such as 16x64,8x64,16x96: "
+    "each batch has one of them. Each size is compiled once. If omitted, all "
+    "clips have --num_frames and --image_size, as validation clips always do.",
+    flag_values=FLAGS,
 )
 run_folder.define(FLAGS, "runs/tokenizer")
 distribution_flags.define(FLAGS)
@@ -94,14 +106,32 @@ def _choose_recipe(values):
 
 def _make_dataset(values, recipe, split):
     """Returns the batches of clips of a split."""
-    sizes = recipe.num_frames, recipe.image_size
-    source = data_flags.make_source(values, split, *sizes)
-    source = data_flags.kept(values, source, recipe.image_size)
+    own_size = recipe.num_frames, recipe.image_size
     training = split == "train"
+    clip_sizes = _parse_clip_sizes(values.clip_sizes) if training else None
+    # Generated videos and cached frames are as large as the largest clips.
+    largest = [
+        max(sizes) for sizes in zip(*(clip_sizes or [own_size]), strict=True)
+    ]
+    source = data_flags.make_source(values, split, *largest)
+    source = data_flags.kept(values, source, largest[1])
     flip = training and recipe.horizontal_flip
+    sizes = (None, None) if clip_sizes else own_size
     return data_flags.make_dataset(
-        values, source, *sizes, recipe.batch_size, training, flip
+        values, source, *sizes, recipe.batch_size, training, flip, clip_sizes
     )
+
+
+def _parse_clip_sizes(texts):
+    """Returns pairs of numbers of frames and image sizes, or `None`."""
+    if texts is None:
+        return None
+    if not texts or not all(map(_CLIP_SIZE.fullmatch, texts)):
+        raise ValueError(
+            "--clip_sizes must be numbers of frames x pixels, such as "
+            f"16x64,8x64. Received: --clip_sizes={','.join(texts)}"
+        )
+    return [tuple(map(int, text.split("x"))) for text in texts]
 
 
 def _print_estimate(tokenizer, recipe):

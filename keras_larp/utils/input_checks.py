@@ -262,7 +262,7 @@ def check_video(
 
 def check_video_size(
     video_size: Any, multiple: tuple[int, int, int]
-) -> tuple[int, int, int]:
+) -> tuple[int, ...]:
     """Checks the size of clips to decode.
 
     Args:
@@ -275,7 +275,7 @@ def check_video_size(
     Raises:
         ValueError: If it is no valid size.
     """
-    size = tuple(check_integers("video_size", video_size, 3))
+    size = check_integers("video_size", video_size, 3)
     if not is_multiple(size, multiple):
         raise ValueError(
             "`video_size`, (frames, height, width), must be a multiple of "

@@ -2,6 +2,7 @@
 
 import copy
 import errno
+import itertools
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ from keras_larp.cli import (
     generate,
     inspect_tokens,
     predict_frames,
+    recipe_flags,
     tokenize,
     train_generator,
     train_tokenizer,
@@ -342,6 +344,34 @@ def test_videos_are_cached_in_memory_without_workers():
     assert kept("--keep_in_memory").source is source
     with pytest.raises(ValueError, match="--num_workers=2"):
         kept("--keep_in_memory", "--num_workers=2")
+
+
+@pytest.mark.parametrize("flag", ["--keep_in_memory", "--nokeep_in_memory"])
+def test_batches_of_several_sizes(flag):
+    values = copy.deepcopy(train_tokenizer.FLAGS)
+    values(
+        ["keras-larp", "--recipe=small_data_tokenizer", "--batch_size=4", flag]
+        + ["--num_computed_clips=8", "--clip_sizes=4x16,2x24"]
+    )
+    recipe = recipe_flags.make_recipe(values)
+    train = train_tokenizer._make_dataset(values, recipe, "train")
+    shapes = {clips.shape[1:4] for clips, _ in itertools.islice(train, 20)}
+    assert shapes == {(4, 16, 16), (2, 24, 24)}
+    assert train.source.default_image_size == 24
+    test = train_tokenizer._make_dataset(values, recipe, "test")
+    clips, _ = next(iter(test))
+    assert clips.shape[1:4] == (8, 32, 32)
+
+
+@pytest.mark.parametrize("sizes", ["16", "4x16,", "0x16", "4x16x16"])
+def test_invalid_clip_sizes(tmp_path, sizes):
+    with pytest.raises(ValueError, match=f"--clip_sizes.*Received.*{sizes}"):
+        run_here(
+            train_tokenizer,
+            f"--output={tmp_path / 'run'}",
+            "--recipe=small_data_tokenizer",
+            f"--clip_sizes={sizes}",
+        )
 
 
 def test_tokens_of_another_tokenizer_are_rejected(tmp_path, presets):

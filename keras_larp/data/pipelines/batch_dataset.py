@@ -1,4 +1,5 @@
 import collections.abc
+from typing import Any
 
 import keras
 from absl import flags
@@ -79,7 +80,7 @@ class ItemStream:
         self.local_batch_size = -(-batch_size // self._num_parts)
         self.is_sharded_by_process = self._num_parts > 1
         self.drop_remainder = drop_remainder and not repeat
-        self.settings = {
+        self.settings: dict[str, Any] = {
             "length": count,
             "shuffle": bool(shuffle),
             "seed": seed,

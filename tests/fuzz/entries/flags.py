@@ -37,6 +37,9 @@ _INPUTS = {
 }
 _TEXT_FLAGS = {
     "classes": st.sampled_from(["x", "99", "-2", "1.5", "0,x", "nan", "0,,1"]),
+    "clip_sizes": st.sampled_from(
+        ["x", "16", "16x", "0x16", "-4x16", "4x16,", "4x16x16", "4.0x16"]
+    ),
     "crop_scale": st.sampled_from(
         ["a,b", "0.5", "1,0.5", "nan,1", "-1,1", "0.5,2", "0.1,0.2,0.3"]
     ),

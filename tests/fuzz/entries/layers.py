@@ -278,7 +278,11 @@ def entries():
         "layers.sincos_3d",
         layers.sincos_3d,
         lambda: {"grid": (2, 4, 4), "dim": 8, "base_grid": (2, 2, 2)},
-        {"grid": integers(3), "dim": integer(4), "base_grid": integers(3, optional=True)},
+        {
+            "grid": integers(3),
+            "dim": integer(4),
+            "base_grid": integers(3, optional=True),
+        },
     )
 
 
