@@ -29,7 +29,8 @@ def check_weights(weights, expected):
 
 
 @pytest.mark.parametrize(
-    ("model", "count"), [("tokenizer", 2), ("generator", 4)]
+    ("model", "count"),
+    [("tokenizer", 2), ("elastic_tokenizer", 2), ("generator", 4)],
 )
 def test_processes_train_like_one_process(tmp_path, model, count):
     ((expected, expected_history),) = train(tmp_path / "1", model, 1)

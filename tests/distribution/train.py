@@ -28,10 +28,11 @@ from keras_larp.data import MovingShapes, video_dataset
 NUM_DEVICES = 8  # That batches must be divisible by.
 
 
-def make_tokenizer():
+def make_tokenizer(token_dropout=None):
     """A tokenizer that is trained with everything that depends on more than
     one clip."""
     tokenizer = tiny_tokenizer(
+        token_dropout=token_dropout,
         latent_norm="batch_joint",
         quantizer={
             "ema_decay": 0.9,
@@ -56,6 +57,19 @@ def make_tokenizer():
         motion_loss_weight=1.0,
         total_steps=8,  # Also of a run that is interrupted.
     )
+    return tokenizer
+
+
+def make_elastic_tokenizer():
+    """A tokenizer whose numbers of kept tokens depend on the row of the clip
+    in the batch of all processes."""
+    tokenizer = make_tokenizer(token_dropout={"rate": 1.0})
+
+    def draw(count):
+        first = count * keras_larp.distribution.process_index()
+        return (keras.ops.arange(count, dtype="int32") + first) % 6 + 1
+
+    tokenizer.token_dropout.draw = draw
     return tokenizer
 
 
@@ -133,7 +147,7 @@ def main(
 
     Args:
         output: String, the folder of the results.
-        model: String, `"tokenizer"` or `"generator"`.
+        model: String, `"tokenizer"`, `"elastic_tokenizer"` or `"generator"`.
         epochs: Integer.
         batch_size: Integer.
         num_clips: Integer.
@@ -161,6 +175,8 @@ def main(
     )
     if model == "tokenizer":
         trained, arguments = make_tokenizer(), {}
+    elif model == "elastic_tokenizer":
+        trained, arguments = make_elastic_tokenizer(), {}
     else:
         has_other_settings = fault == "settings" and index == 1
         trained = make_generator(

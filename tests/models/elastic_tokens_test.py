@@ -190,3 +190,22 @@ def test_fixed_tokenizer_refuses_budgets(budget):
 def test_invalid_prefixes(tokenizer, token_ids, message):
     with pytest.raises(ValueError, match=message):
         tokenizer.decode(token_ids)
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_trains_in_half_precision(dtype):
+    options = {
+        "ema_decay": 0.9,
+        "reset_unused_after": 2,
+        "entropy_weight": 0.1,
+    }
+    model = elastic(dtype=dtype, latent_norm="batch_joint", quantizer=options)
+    model.compile("adam", total_steps=4)
+    for _ in range(4):
+        logs = model.train_on_batch(clips(), return_dict=True)
+        assert all(np.isfinite(value) for value in logs.values()), logs
+    assert logs["skipped_steps"] == 0
+    mask_code = model.token_dropout.mask_code
+    assert mask_code.dtype == "float32"
+    assert np.any(ops.convert_to_numpy(mask_code))
+    assert np.isfinite(decode(model, [np.arange(3), np.arange(5)])).all()

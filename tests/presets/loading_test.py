@@ -311,10 +311,15 @@ expected = np.load(folder + "/arrays.npz", allow_pickle=False)
 tokenizer = presets.load(folder + "/tokenizer")
 generator = presets.load(folder + "/generator")
 ids = ops.convert_to_numpy(tokenizer.encode(expected["video"]))
+wide = ops.convert_to_numpy(tokenizer.encode(expected["wide_video"]))
+prefix = ops.convert_to_numpy(
+    tokenizer.decode(wide[:, :2], expected["wide_video"].shape[1:4]))
 greedy = ops.convert_to_numpy(
     generator.generate([0, 1, 2], temperature=0, guidance_scale=1.5))
 sampled = ops.convert_to_numpy(generator.generate([0, 1, 2], seed=7))
 np.testing.assert_array_equal(ids, expected["ids"])
+np.testing.assert_array_equal(wide, expected["wide_ids"])
+np.testing.assert_allclose(prefix, expected["prefix"], atol=1e-5)
 np.testing.assert_array_equal(greedy, expected["greedy"])
 np.testing.assert_array_equal(sampled, expected["sampled"])
 print("equal")
@@ -326,8 +331,13 @@ def test_saved_presets_compute_equal_tokens_on_every_backend(tmp_path, backend):
     pytest.importorskip(backend)
     if backend == keras.backend.backend():
         pytest.skip("The presets are saved on this backend.")
-    tokenizer, generator = tiny_tokenizer(), tiny_generator()
-    # The output layer is initialized to zeros, so that all tokens would be 0.
+    tokenizer = tiny_tokenizer(token_dropout={"rate": 0.5})
+    generator = tiny_generator()
+    wide_video = np.random.default_rng(1).random((2, 6, 8, 24, 3), "float32")
+    wide_ids = numpy(tokenizer.encode(wide_video))
+    # Output layers are initialized to zeros.
+    kernel = tokenizer.decoder.pixels.kernel
+    kernel.assign(np.random.default_rng(2).normal(size=kernel.shape))
     kernel = np.random.default_rng(0).normal(size=(16, 32))
     generator.head.kernel.assign(kernel)
     tokenizer.save_to_preset(tmp_path / "tokenizer")
@@ -336,6 +346,9 @@ def test_saved_presets_compute_equal_tokens_on_every_backend(tmp_path, backend):
     arrays = {
         "video": clips(),
         "ids": numpy(tokenizer.encode(clips())),
+        "wide_video": wide_video,
+        "wide_ids": wide_ids,
+        "prefix": numpy(tokenizer.decode(wide_ids[:, :2], (6, 8, 24))),
         "greedy": numpy(greedy),
         "sampled": numpy(generator.generate([0, 1, 2], seed=7)),
     }
