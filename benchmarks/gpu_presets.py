@@ -59,6 +59,9 @@ flags.DEFINE_integer("num_heads", 3, "Attention heads of the tokenizer.")
 flags.DEFINE_integer("num_tokens", 256, "Tokens per clip.")
 flags.DEFINE_float("motion_loss_weight", 10.0, "See TokenizerRecipe.")
 flags.DEFINE_integer("steps_per_epoch", 100, "Steps between lines of the log.")
+flags.DEFINE_string(
+    "initial_preset", None, "Tokenizer whose weights training starts from."
+)
 flags.DEFINE_string("run", None, "Subfolder; by default the stage.")
 
 GAMES = (
@@ -214,7 +217,7 @@ def load_clips():
 
 
 def train_tokenizer():
-    from keras_larp import recipes
+    from keras_larp import presets, recipes
 
     recipe = recipes.small_data_tokenizer(
         steps_per_epoch=FLAGS.steps_per_epoch,
@@ -235,9 +238,15 @@ def train_tokenizer():
         learning_rate=FLAGS.learning_rate,
         motion_loss_weight=FLAGS.motion_loss_weight,
     )
+    tokenizer = recipe.build()
+    if FLAGS.initial_preset:
+        # The tokenizer being trained has training state in addition.
+        own = {weight.path: weight for weight in tokenizer.weights}
+        for weight in presets.load(FLAGS.initial_preset).weights:
+            own[weight.path].assign(weight)
     clips, random = load_clips(), np.random.default_rng(0)
     fit(
-        recipe.build(),
+        tokenizer,
         recipe,
         ((clips.batch(random),) for _ in itertools.count()),
         on_epoch_end=lambda *_: clips.refresh(),
