@@ -13,10 +13,16 @@ from keras_larp.presets.converters.larp_config import is_larp_config
 from keras_larp.presets.converters.larp_weights import load_larp_checkpoint
 from keras_larp.presets.converters.vgg16 import is_vgg16_config, load_lpips
 from keras_larp.presets.finite_weights import check_finite_weights
+from keras_larp.presets.int8_matrices import (
+    SCALE_SUFFIX,
+    VALUES_SUFFIX,
+    dequantized,
+)
 from keras_larp.presets.registry import resolve
 from keras_larp.presets.size_checks import check_sizes, explain_config
+from keras_larp.presets.weight_dtypes import WEIGHT_DTYPES
 from keras_larp.utils.array_files import explain_damage, hdf5_shapes
-from keras_larp.utils.checks import check_instance, check_path
+from keras_larp.utils.checks import check_instance, check_path, shorten
 from keras_larp.utils.differences import describe_mismatch
 from keras_larp.utils.files import check_free_space
 from keras_larp.utils.json_files import mapping, read_json, text
@@ -164,6 +170,7 @@ def _load_folder(folder, overrides):
     if is_vgg16_config(config):
         return load_lpips(folder / "model.safetensors", **overrides)
     config = read_json(file, _SCHEMA, _REMEDY)
+    _check_weights_dtype(folder / "metadata.json")
     weights = folder / "model.weights.h5"
     if not weights.exists():
         raise ValueError(
@@ -174,6 +181,19 @@ def _load_folder(folder, overrides):
     model = _build_model(file, config, overrides, shapes)
     _load_weights(model, weights, shapes)
     return model
+
+
+def _check_weights_dtype(file):
+    """Checks that this version can read the weights of a preset."""
+    if not file.exists():
+        return
+    dtype = read_json(file, {}, _REMEDY).get("weights_dtype", "float32")
+    if dtype not in WEIGHT_DTYPES:
+        raise ValueError(
+            f"`weights_dtype` must be one of {list(WEIGHT_DTYPES)}. "
+            f"Received: weights_dtype={shorten(dtype)} in {file}. The preset "
+            "may be from a newer version of keras-larp; install it."
+        )
 
 
 def _build_model(file, config, overrides, shapes):
@@ -208,20 +228,21 @@ def _load_weights(model, file, stored):
         stored: Dictionary of the shapes of the weights in the file.
     """
     num_parameters = sum(math.prod(shape) for shape in stored.values())
-    try:
-        # Keras ignores weights that are in the file but not in the model.
-        if num_parameters != model.count_params():
+    with dequantized(file, _REMEDY) as readable:
+        try:
+            # Keras ignores weights that are in the file but not in the model.
+            if num_parameters != model.count_params():
+                raise ValueError(
+                    f"The file has {num_parameters} parameters, the model "
+                    f"{model.count_params()}."
+                )
+            model.load_weights(readable)
+        except _LOADING_ERRORS as error:
+            problems = describe_mismatch(stored, _saved_shapes(model))
             raise ValueError(
-                f"The file has {num_parameters} parameters, the model "
-                f"{model.count_params()}."
-            )
-        model.load_weights(file)
-    except _LOADING_ERRORS as error:
-        problems = describe_mismatch(stored, _saved_shapes(model))
-        raise ValueError(
-            f"The weights of {file} do not match the model.\n"
-            f"{problems or error}"
-        ) from error
+                f"The weights of {file} do not match the model.\n"
+                f"{problems or error}"
+            ) from error
 
 
 def _saved_shapes(model):
@@ -235,5 +256,8 @@ def _saved_shapes(model):
 
 def _read_shapes(file):
     """Shapes of the weights in an HDF5 file, by name."""
-    shapes = hdf5_shapes(file, _REMEDY)
-    return {n: shape for n, shape in shapes.items() if "seed" not in n}
+    return {
+        name.removesuffix(VALUES_SUFFIX): shape
+        for name, shape in hdf5_shapes(file, _REMEDY).items()
+        if "seed" not in name and not name.endswith(SCALE_SUFFIX)
+    }

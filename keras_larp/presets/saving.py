@@ -6,7 +6,10 @@ import keras
 
 from keras_larp.backend.compat import flatten_layers
 from keras_larp.presets.finite_weights import check_finite_weights
-from keras_larp.presets.half_precision import WEIGHT_DTYPES, cast_matrices
+from keras_larp.presets.weight_dtypes import (
+    WEIGHT_DTYPES,
+    convert_matrices,
+)
 from keras_larp.utils.checks import (
     check_boolean,
     check_choice,
@@ -35,9 +38,15 @@ def save(
     Args:
         model: A model of `keras_larp.models`.
         folder: Path of the new folder.
-        weights_dtype: String. `"float32"`, or `"float16"` to halve the size of
-            the file by rounding matrices to 11 significant bits. Models load
-            their weights as float32 in either case. Defaults to `"float32"`.
+        weights_dtype: String, how matrices are stored. Models load them as
+            float32 in every case. Defaults to `"float32"`. One of:
+
+            - `"float32"`;
+            - `"float16"`: half of the size, by rounding to 11 significant bits;
+            - `"int8"`: about a quarter of the size, by rounding to 255 values
+              per output channel. Narrow matrices, such as codebooks, and the
+              first and last layers of tokenizers are stored as float16.
+
         overwrite: Boolean. Whether to replace an existing folder. Defaults to
             `False`.
 
@@ -81,7 +90,7 @@ def save(
         copy.save_weights(file)
         if weights_dtype != "float32":
             check_free_space(temporary, copy.weights)
-            cast_matrices(file, weights_dtype)
+            convert_matrices(file, weights_dtype)
 
 
 def _copy_without_training_state(model):

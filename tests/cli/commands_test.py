@@ -165,14 +165,19 @@ def test_wrong_commands_end_with_status_2_and_one_line():
         assert process.stderr.count("\n") == 1, process.stderr
 
 
-def test_convert_changes_the_dtype_of_weights(tmp_path):
-    trained = tiny_tokenizer(dtype="mixed_bfloat16")
+@pytest.mark.parametrize(
+    "weights_dtype, max_ratio", [("float16", 0.8), ("int8", 0.6)]
+)
+def test_convert_changes_the_dtype_of_weights(
+    tmp_path, weights_dtype, max_ratio
+):
+    trained = tiny_tokenizer(dtype="mixed_bfloat16", hidden_dim=64)
     trained.save_to_preset(tmp_path / "trained")
     run_here(
         convert,
         f"--preset={tmp_path}/trained",
         f"--output={tmp_path}/published",
-        *("--weights_dtype=float16", "--dtype=float32"),
+        *(f"--weights_dtype={weights_dtype}", "--dtype=float32"),
     )
     found = models.LARPTokenizer.from_preset(tmp_path / "published")
     assert found.dtype_policy.name == "float32"
@@ -180,7 +185,7 @@ def test_convert_changes_the_dtype_of_weights(tmp_path):
         (tmp_path / name / "model.weights.h5").stat().st_size
         for name in ("published", "trained")
     ]
-    assert sizes[0] < 0.9 * sizes[1]
+    assert sizes[0] < max_ratio * sizes[1]
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ def test_weights_out_of_the_range_of_float16_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"100000.*dense.*float32"):
         model.save_to_preset(tmp_path / "half", weights_dtype="float16")
     with pytest.raises(ValueError, match="weights_dtype.*float32.*float16"):
-        model.save_to_preset(tmp_path / "int", weights_dtype="int8")
+        model.save_to_preset(tmp_path / "int", weights_dtype="int4")
     assert list(tmp_path.iterdir()) == []
 
 

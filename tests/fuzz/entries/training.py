@@ -183,7 +183,7 @@ def _presets():
         {
             "model": instance(),
             "folder": path(),
-            "weights_dtype": choice("float32", "float16"),
+            "weights_dtype": choice("float32", "float16", "int8"),
             "overwrite": boolean(),
         },
     )
