@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate reconstruction": "Compare reconstructions with the originals.",
     "evaluate generation": "Compare generated clips with real ones.",
     "evaluate frame-prediction": "Compare continued clips with real ones.",
+    "evaluate rate-distortion": "Compare tokens with H.264 and AV1.",
     "evaluate merge": "Merge the shards of an evaluation.",
     "evaluate compare": "Compare two evaluations, with intervals.",
     "convert": "Convert a preset or a checkpoint to a preset folder.",

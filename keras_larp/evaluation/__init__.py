@@ -29,6 +29,11 @@ from keras_larp.evaluation.feature_extractor import (
     random_features,
 )
 from keras_larp.evaluation.merge import merge
+from keras_larp.evaluation.rate_distortion import rate_distortion
+from keras_larp.evaluation.rate_distortion_report import (
+    plot_rate_distortion,
+    rate_distortion_table,
+)
 from keras_larp.evaluation.report import append_to_report
 from keras_larp.evaluation.run_plots import plot_run
 from keras_larp.evaluation.visualization import (
@@ -57,8 +62,11 @@ __all__ = [
     "load_or_train_classifier",
     "merge",
     "overlapping_files",
+    "plot_rate_distortion",
     "plot_run",
     "random_features",
+    "rate_distortion",
+    "rate_distortion_table",
     "resample_suffix",
     "truncation_video",
     "write_codebook_usage",

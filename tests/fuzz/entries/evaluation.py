@@ -367,6 +367,62 @@ def entries():
             "names": names(),
         },
     )
+    rows = [
+        {
+            "method": "tokenizer",
+            "setting": "6 tokens",
+            "bits_per_pixel": 0.03,
+            "PSNR": 9.0,
+        }
+    ]
+    bad_rows = Kind(
+        lambda _: st.sampled_from(
+            [None, [], {}, 1, "rows", [1], [{}], [*rows, {}], [{"PSNR": 1.0}]]
+        )
+    )
+    yield Entry(
+        "evaluation.rate_distortion_table",
+        evaluation.rate_distortion_table,
+        lambda: {"rows": rows},
+        {"rows": bad_rows},
+    )
+    yield Entry(
+        "evaluation.plot_rate_distortion",
+        evaluation.plot_rate_distortion,
+        lambda: {"rows": rows, "output_png": folder() / "rates.png"},
+        {"rows": bad_rows, "output_png": path()},
+    )
+    yield Entry(
+        "evaluation.rate_distortion",
+        functools.partial(evaluation.rate_distortion, codecs=()),
+        lambda: {
+            "tokenizer": tokenizer(),
+            "videos": random_floats(1, 4, 16, 16, 3),
+        },
+        {
+            "tokenizer": instance(),
+            "videos": floats(
+                None, 4, 16, 16, 3, unit=True, mentions=("clips",)
+            ),
+            "num_tokens": Kind(
+                lambda _: st.sampled_from([[], 3, [0], [7], [1.5], "6", [[3]]])
+            ),
+            "perceptual_model": instance(optional=True),
+            "batch_size": POSITIVE,
+        },
+    )
+    yield Entry(
+        "evaluation.rate_distortion codecs",
+        lambda codecs: evaluation.rate_distortion(
+            tokenizer(), random_floats(1, 4, 16, 16, 3), codecs=codecs
+        ),
+        lambda: {"codecs": []},
+        {
+            "codecs": Kind(
+                lambda _: st.sampled_from(["h264", 1, None, ["x"], [1], {}])
+            )
+        },
+    )
     yield Entry(
         "evaluation.plot_run",
         evaluation.plot_run,
