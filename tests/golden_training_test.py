@@ -16,7 +16,7 @@ from keras_larp.presets.converters.larp_weights import (
     mappings,
     to_larp_state,
 )
-from keras_larp.training import tokenizer_training
+from keras_larp.training import tokenizer_losses
 
 
 def make_discriminator(config):
@@ -95,9 +95,9 @@ def test_training_trajectory(golden_dir, monkeypatch):
     monkeypatch.setattr(
         keras.random, "uniform", lambda *_, **__: uniforms["current"]
     )
-    rounds = tokenizer_training.prior_rounds
+    rounds = tokenizer_losses.prior_rounds
     monkeypatch.setattr(
-        tokenizer_training,
+        tokenizer_losses,
         "prior_rounds",
         lambda *args, **options: rounds(
             *args, **{**options, "draw_uniforms": None}

@@ -2,43 +2,17 @@ import keras
 from keras import ops
 
 from keras_larp.backend import optimizer_sharding
-from keras_larp.backend.clamp import clamp
 from keras_larp.backend.processes import broadcast
-from keras_larp.backend.replicas import (
-    draw_uniforms,
-    drop_padding,
-    sum_over_replicas,
-)
-from keras_larp.backend.weighted_mean import weighted_mean
 from keras_larp.losses.adversarial import ADVERSARIAL_LOSSES
-from keras_larp.metrics import (
-    PSNR,
-    SSIM,
-    CodeStatistics,
-    MovingPSNR,
-    moving_pixels,
-)
-from keras_larp.metrics.code_statistics import count_codes
-from keras_larp.metrics.mean import Mean
-from keras_larp.training.adversarial_terms import AdversarialTerms
 from keras_larp.training.codebook_init import codebook_from_clips
-from keras_larp.training.prior_loss import (
-    prior_loss,
-    prior_rounds,
-    sampling_ratio,
-)
-from keras_larp.training.schedules import value_at
-from keras_larp.training.step_outputs import (
-    DiscriminatorOutputs,
-    StepOutputs,
-)
+from keras_larp.training.tokenizer_losses import PIXEL_LOSSES, TokenizerLosses
+from keras_larp.training.tokenizer_metrics import TokenizerMetrics
 from keras_larp.training.tokenizer_optimizer import TokenizerOptimizer
 from keras_larp.training.trainable_model import (
     METRICS_REMEDY,
     TrainableModel,
     check_compile_arguments,
     get_optimizer,
-    unpack_batch,
 )
 from keras_larp.utils.checks import (
     check_callable,
@@ -48,12 +22,10 @@ from keras_larp.utils.checks import (
     check_number,
 )
 from keras_larp.utils.input_checks import (
-    TOLERANCE,
     check_unit_range,
     check_video,
 )
 
-PIXEL_LOSSES = {"l1": ops.abs, "l2": ops.square}
 REMEDIES = {
     "loss": (
         "Select the loss terms by `pixel_loss`, `perceptual_model` and "
@@ -64,8 +36,8 @@ REMEDIES = {
 }
 
 
-class TokenizerTraining(AdversarialTerms, TrainableModel):
-    """Training of a `LARPTokenizer`: `compile`, `fit` and the loss terms.
+class TokenizerTraining(TokenizerMetrics, TokenizerLosses, TrainableModel):
+    """Training of a `LARPTokenizer`: `compile`, `fit` and the codebook.
 
     The order of a train step is in `keras_larp.training.step`.
     """
@@ -277,18 +249,7 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             names += ["prior_loss", "prior_top1", "prior_top5"]
         self.logged_terms = [*names, *self.custom_terms]
 
-        names = ["loss", *self.logged_terms]
-        names += ["clip_codebook_usage", "batch_codebook_usage"]
-        skipped_metric, discriminator_metrics = None, {}
-        if discriminator is not None:
-            names += ["adversarial_loss"]
-            skipped_metric = keras.metrics.Sum("skipped_discriminator_steps")
-            # 0, not NaN, before the first update of an epoch.
-            discriminator_metrics = {
-                name: keras.metrics.Mean(name=name)
-                for name in DiscriminatorOutputs.TERMS
-                if name != "gradient_penalty" or self.gradient_penalty_weight
-            }
+        metrics = self.make_metrics(discriminator)
         self.prepare_training(
             # In the order in which they are computed.
             [
@@ -300,15 +261,9 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
                 *self.custom_terms,
                 "adversarial_loss",
             ],
-            {name: Mean(name=name) for name in names},
+            metrics.pop("term_metrics"),
             discriminator=discriminator,
-            discriminator_metrics=discriminator_metrics,
-            skipped_discriminator_metric=skipped_metric,
-            psnr_metric=PSNR(),
-            moving_psnr_metric=MovingPSNR() if self.num_frames > 1 else None,
-            # A frame must be as large as the 11 x 11 filter of SSIM.
-            ssim_metric=SSIM() if self.image_size >= 11 else None,
-            code_metric=CodeStatistics(self.codebook_size),
+            **metrics,
         )
 
     def _make_optimizer(self, optimizer, multiplier, discriminator_optimizer):
@@ -347,23 +302,6 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             optimizer = optimizer.inner_optimizer
         return optimizer.discriminator_optimizer
-
-    @property
-    def metrics(self):
-        if not self.compiled:
-            return []
-        metrics = [
-            *self.term_metrics.values(),
-            *self.discriminator_metrics.values(),
-            self.psnr_metric,
-            self.moving_psnr_metric,
-            self.ssim_metric,
-            self.code_metric,
-            self.skipped_metric,
-            self.invalid_metric,
-            self.skipped_discriminator_metric,
-        ]
-        return [metric for metric in metrics if metric is not None]
 
     def fit(self, *args, **kwargs):
         """Trains on clips `(B, T, H, W, C)` or pairs of clips and labels.
@@ -441,221 +379,6 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
         # Each process of a job has read other clips.
         self.quantizer.set_codes(broadcast(codes))
 
-    # The loss, as functions of tensors.
-
-    def step_outputs(self, data, training):
-        """Computes the loss of a batch and everything that is measured.
-
-        In training, codes are sampled and the prior runs its rounds of
-        scheduled sampling; the train step adds the adversarial loss.
-        Otherwise the nearest codes are used and the prior is teacher-forced,
-        so that nothing is random.
-
-        Args:
-            data: A batch of clips, or a pair of clips and labels.
-            training: Boolean.
-
-        Returns:
-            `StepOutputs`.
-        """
-        video, _, sample_weight = unpack_batch(data)
-        # `train_on_batch` passes NumPy arrays.
-        video = ops.convert_to_tensor(video)
-        step = self.num_updates(training)
-        temperature = None
-        if training and self.temperature_schedule is not None:
-            temperature = self.temperature_schedule(step)
-        codes = self.compute_codes(video, training, temperature, sample_weight)
-        codes["sample_weight"] = sample_weight
-        reconstruction = ops.cast(
-            self.reconstruct(
-                codes["quantized"],
-                training,
-                codes.get("num_kept"),
-                video_size=tuple(video.shape[1:4]),
-            ),
-            "float32",
-        )
-        video = ops.cast(video, "float32")
-        terms = self.loss_terms(video, reconstruction, codes, training)
-        terms = {name: ops.cast(t, "float32") for name, t in terms.items()}
-        terms = self._reduce_terms(terms, sample_weight)
-        loss = sum(
-            value_at(weight, step) * terms[name]
-            for name, weight in self.loss_weights.items()
-            if name in terms
-        )
-        discriminator = None
-        if self.discriminator is not None and not training:
-            adversarial_loss, adversarial_terms = self.adversarial_terms(
-                reconstruction,
-                ops.convert_to_tensor(self.training_state.step),
-                training=False,
-                sample_weight=sample_weight,
-            )
-            loss = loss + adversarial_loss
-            terms = {**terms, **adversarial_terms}
-            discriminator = self._discriminator_outputs(
-                video, reconstruction, sample_weight
-            ).average_over_replicas()
-        return StepOutputs(
-            loss=loss,
-            terms=terms,
-            num_clips=ops.shape(drop_padding(video))[0],
-            input_mean=ops.mean(video),
-            video=video,
-            reconstruction=reconstruction,
-            latents=codes["latents"],
-            token_ids=codes["token_ids"],
-            sample_weight=sample_weight,
-            token_mask=codes.get("token_mask"),
-            invalid_clips=_count_invalid_clips(video),
-            discriminator=discriminator,
-        )
-
-    def loss_terms(self, video, reconstruction, codes, training=False):
-        """The terms of the loss, unweighted. Override it to add terms.
-
-        Each term is multiplied by its weight and added to the loss, and
-        logged under its name. The adversarial loss is not among them: it is
-        added by the train step.
-
-        A subclass adds a term to the dictionary that `super()` returns, and
-        its weight is passed to `compile(loss_weights=...)`. It can also
-        replace a term, such as `terms["pixel_loss"]`. An added term is a
-        scalar, or `(B,)` with one value per clip, which training with
-        `sample_weight` needs; the built-in terms are scalars, weighted by
-        `codes["sample_weight"]`.
-
-        Args:
-            video: float32 `(B, T, H, W, C)`, the input clips in [0, 1].
-            reconstruction: float32 `(B, T, H, W, C)`, not clipped to [0, 1].
-            codes: Dictionary, the outputs of `compute_codes`, with
-                `quantized` and `latents`, both `(B, N, d)`, `token_ids`,
-                int32 `(B, N)`, and `sample_weight`, float32 `(B,)` or `None`;
-                and, if token dropout is active, `num_kept`, int32 `(B,)`, and
-                `token_mask`, float32 `(B, N)`.
-            training: Boolean. Whether this is a train step. Defaults to
-                `False`.
-
-        Returns:
-            Dictionary of float32 scalars: `pixel_loss`, `quantizer_loss`,
-            `perceptual_loss` with a perceptual model, `prior_loss` with a
-            prior; and scalars that are only logged: `commitment_loss`,
-            `codebook_loss`, `entropy_loss`, `prior_top1` and `prior_top5`.
-
-        Example:
-
-        ```python
-        class MotionTokenizer(keras_larp.models.LARPTokenizer):
-            def loss_terms(self, video, reconstruction, codes, training=False):
-                terms = super().loss_terms(
-                    video, reconstruction, codes, training
-                )
-                motion = video[:, 1:] - video[:, :-1]
-                received = reconstruction[:, 1:] - reconstruction[:, :-1]
-                error = keras.ops.abs(received - motion)
-                terms["motion_loss"] = keras.ops.mean(error)
-                return terms
-
-        tokenizer = MotionTokenizer(num_frames=8, image_size=32)
-        tokenizer.compile("adam", loss_weights={"motion_loss": 0.5})
-        ```
-        """
-        sample_weight = codes.get("sample_weight")
-        error = PIXEL_LOSSES[self.pixel_loss](reconstruction - video)
-        if self.motion_loss_weight:
-            error = error * motion_weights(video, self.motion_loss_weight)
-        terms = {
-            "pixel_loss": weighted_mean(error, sample_weight),
-            "quantizer_loss": codes["loss"],
-            "commitment_loss": codes["commitment_loss"],
-            "codebook_loss": codes["codebook_loss"],
-        }
-        if self.quantizer.entropy_weight:
-            terms["entropy_loss"] = codes["entropy_loss"]
-        if self.frozen_model() is not None:
-            distances = self.frozen_model()(video, reconstruction)
-            terms["perceptual_loss"] = weighted_mean(distances, sample_weight)
-        if self.prior is not None:
-            loss, top1, top5 = self.prior_terms(codes, training)
-            terms["prior_loss"] = loss
-            terms["prior_top1"], terms["prior_top5"] = top1, top5
-        return terms
-
-    def _reduce_terms(self, terms, sample_weight):
-        """Checks the terms of a subclass, and averages those per clip."""
-        unweighted = [n for n in terms if n not in self.logged_terms]
-        if unweighted:
-            raise ValueError(
-                "`loss_terms` returned terms without a weight. Pass "
-                "`loss_weights` to `compile`, with 0 for a term that is only "
-                f"logged. Terms without a weight: {', '.join(unweighted)}"
-            )
-        missing = [n for n in self.custom_terms if n not in terms]
-        if missing:
-            raise ValueError(
-                "`loss_weights` has weights of terms that `loss_terms` did "
-                f"not return: {', '.join(missing)}"
-            )
-        for name, term in terms.items():
-            if len(term.shape) > 1:
-                raise ValueError(
-                    "Loss terms must be scalars, or have one value per clip. "
-                    f"Received: {name} with shape {tuple(term.shape)}"
-                )
-            is_scalar = not len(term.shape)
-            if (
-                is_scalar
-                and name in self.custom_terms
-                and sample_weight is not None
-            ):
-                raise ValueError(
-                    "With `sample_weight` or `class_weight`, `loss_terms` must "
-                    "return one value per clip, shape (batch,), for the terms "
-                    f"that it adds. Received: {name} with shape ()"
-                )
-        return {
-            name: weighted_mean(term, sample_weight)
-            if len(term.shape)
-            else term
-            for name, term in terms.items()
-        }
-
-    def prior_terms(self, codes, training):
-        """The prior's loss, top-1 and top-5 accuracy on quantized latents."""
-        ratio = 1.0
-        if training and self.prior_scheduled_sampling:
-            ratio = sampling_ratio(
-                ops.convert_to_tensor(self.optimizer.iterations) + 1,
-                self.training_state.total_steps,
-                self.prior_max_sampling_ratio,
-                self.prior_sampling_peak_fraction,
-            )
-        shape = (ops.shape(codes["quantized"])[0], self.num_tokens - 1)
-
-        def draw():
-            return draw_uniforms(shape, self.seed_generator)
-
-        rounds, _ = prior_rounds(
-            self.prior,
-            self.quantizer.codebook(),
-            codes["quantized"],
-            num_rounds=self.prior_num_rounds if training else 1,
-            replaced=draw() < ratio if training else None,
-            draw_uniforms=draw,
-            gradient_before_last=self.prior_gradient_all_rounds,
-            temperature=self.prior_temperature,
-            training=training,
-        )
-        return prior_loss(
-            rounds,
-            codes["token_ids"],
-            self.prior_average_rounds,
-            codes.get("sample_weight"),
-            codes.get("token_mask"),
-        )
-
     @property
     def forward_statistics(self):
         norm = self.code_norm
@@ -671,54 +394,6 @@ class TokenizerTraining(AdversarialTerms, TrainableModel):
             outputs.token_mask,
         )
 
-    def update_metrics(self, outputs):
-        """Adds a step to all metrics.
-
-        Args:
-            outputs: The `StepOutputs` of the step.
-        """
-        ids, mask = outputs.token_ids, outputs.token_mask
-        if mask is not None:
-            # Dropped tokens use no code that the first token does not use.
-            ids = ops.where(mask > 0, ids, ids[:, :1])
-            mask = drop_padding(mask)
-        usage_by_clip = codebook_usage(ids, self.codebook_size)
-        counts = sum_over_replicas(count_codes(ids, self.codebook_size))
-        usage = {
-            "clip_codebook_usage": ops.mean(usage_by_clip),
-            "batch_codebook_usage": ops.mean(ops.cast(counts > 0, "float32")),
-        }
-        self.update_term_metrics(
-            outputs.replace(terms={**outputs.terms, **usage})
-        )
-        if outputs.discriminator is not None:
-            self._update_discriminator_metrics(outputs)
-        finite, video = outputs.finite, drop_padding(outputs.video)
-        reconstruction = drop_padding(outputs.reconstruction)
-        reconstruction = clamp(reconstruction, 0.0, 1.0)
-        reconstruction = ops.where(finite, reconstruction, video)
-        weight = ops.cast(finite, "float32")
-        weight = ops.broadcast_to(weight, ops.shape(video)[:1])
-        self.psnr_metric.update_state(video, reconstruction, weight)
-        if self.moving_psnr_metric is not None:
-            self.moving_psnr_metric.update_state(video, reconstruction, weight)
-        if self.ssim_metric is not None:
-            self.ssim_metric.update_state(video, reconstruction, weight)
-        self.code_metric.update_state(drop_padding(ids), mask)
-
-    def _update_discriminator_metrics(self, outputs):
-        due, updated = outputs.discriminator.due, outputs.discriminator.updated
-        self.skipped_discriminator_metric.update_state(
-            (due - updated) / self.num_replicas
-        )
-        finite = outputs.finite
-        weight = ops.cast(finite, "float32") * updated
-        weight = weight * ops.cast(outputs.num_clips, "float32")
-        zero = ops.zeros(())
-        for name, metric in self.discriminator_metrics.items():
-            value = ops.where(finite, outputs.discriminator.terms[name], zero)
-            metric.update_state(value, weight)
-
 
 def _check_weight(name, weight):
     """Checks that a weight is a number or a schedule."""
@@ -727,47 +402,6 @@ def _check_weight(name, weight):
     )
     if not is_schedule:
         check_number(name, weight)
-
-
-def motion_weights(video, motion_loss_weight):
-    """Weights of pixels in the pixel loss, with a mean of 1 in each clip.
-
-    They are normalized per clip, not per batch, so that the loss remains a
-    mean over clips, on several devices too.
-
-    Args:
-        video: float32 `(B, T, H, W, C)`.
-        motion_loss_weight: Float, see `TokenizerTraining.compile`.
-
-    Returns:
-        float32 `(B, T, H, W, 1)`.
-    """
-    moving = ops.cast(moving_pixels(video), "float32")
-    weights = 1.0 + motion_loss_weight * moving
-    return weights / ops.mean(weights, axis=(1, 2, 3, 4), keepdims=True)
-
-
-def _count_invalid_clips(video):
-    """Number of clips with values outside of [0, 1], or NaN."""
-    axes = tuple(range(1, len(video.shape)))
-    low, high = ops.min(video, axis=axes), ops.max(video, axis=axes)  # (B,)
-    valid = (low >= -TOLERANCE) & (high <= 1.0 + TOLERANCE)
-    return ops.sum(1.0 - ops.cast(valid, "float32"))
-
-
-def codebook_usage(token_ids, codebook_size):
-    """Fraction of the codebook that occurs in each row of token ids.
-
-    Args:
-        token_ids: int `(R, n)`.
-        codebook_size: Integer.
-
-    Returns:
-        float32 `(R,)`, in (0, 1].
-    """
-    ordered = ops.sort(token_ids, axis=1)
-    changes = ops.cast(ordered[:, 1:] != ordered[:, :-1], "float32")
-    return (1.0 + ops.sum(changes, axis=1)) / codebook_size
 
 
 def _serialize(arguments):

@@ -8,7 +8,7 @@ from tiny_models import clips, tiny_discriminator, tiny_tokenizer
 
 from keras_larp import models
 from keras_larp.training import prior_loss as prior_terms
-from keras_larp.training import tokenizer_training
+from keras_larp.training import tokenizer_losses
 from keras_larp.training.schedules import LinearRamp
 
 
@@ -385,9 +385,9 @@ def test_losses_and_prior_outputs_are_float32(dtype, monkeypatch):
         return prior_loss(rounds, *args)
 
     draw_from_logits = prior_terms.draw_from_logits
-    prior_loss = tokenizer_training.prior_loss
+    prior_loss = tokenizer_losses.prior_loss
     monkeypatch.setattr(prior_terms, "draw_from_logits", draw)
-    monkeypatch.setattr(tokenizer_training, "prior_loss", loss)
+    monkeypatch.setattr(tokenizer_losses, "prior_loss", loss)
     prior = {"num_layers": 1, "num_heads": 2, "hidden_dim": 16}
     tokenizer = adversarial_tokenizer(
         dtype=dtype,

@@ -8,7 +8,7 @@ from keras import ops
 from tiny_models import clips, gradient, tiny_tokenizer
 
 from keras_larp import recipes
-from keras_larp.training.tokenizer_training import motion_weights
+from keras_larp.training.tokenizer_losses import motion_weights
 
 
 def numpy(x):

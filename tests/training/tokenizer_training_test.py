@@ -6,7 +6,7 @@ from keras import ops
 from tiny_models import clips, tiny_tokenizer
 
 from keras_larp.training.step_outputs import StepOutputs
-from keras_larp.training.tokenizer_training import codebook_usage
+from keras_larp.training.tokenizer_metrics import codebook_usage
 
 
 def test_codebook_usage_counts_each_code_of_a_row_once():
