@@ -101,10 +101,10 @@ def measure(row):
     from keras import ops
 
     from keras_larp import models
-    from keras_larp.models import video_generation
+    from keras_larp.models import token_sampler
 
     if row["cache"] == "full":
-        video_generation.CACHE_GROWTH = row["num_tokens"]
+        token_sampler.CACHE_GROWTH = row["num_tokens"]
     generator = models.ARVideoGenerator.from_size(
         f"llama-abs-{row['size']}",
         num_tokens=row["num_tokens"],

@@ -36,6 +36,16 @@ def tiny_generator(**kwargs):
     return models.ARVideoGenerator(**{**options, **kwargs})
 
 
+def random_generator(**kwargs):
+    """A generator whose logits depend on all preceding tokens."""
+    keras.utils.set_random_seed(1)
+    model = tiny_generator(num_layers=2, **kwargs)
+    random = np.random.default_rng(2)
+    for weight in model.trainable_variables:
+        weight.assign(0.3 * random.standard_normal(weight.shape, "float32"))
+    return model
+
+
 def tiny_discriminator(**kwargs):
     options = {
         "num_frames": 4,

@@ -12,7 +12,7 @@ def compile_loop(body):
 
     Returns:
         `loop(start, stop, state, inputs)`, which returns the state after the
-        steps from `start` to `stop - 1`.
+        steps from `start` to `stop - 1`, int32 scalars.
     """
 
     def loop(start, stop, state, inputs):

@@ -236,7 +236,7 @@ def compile_loop(body):
         return graph.forward
 
     def loop(start, stop, state, inputs):
-        for step in range(start, stop):
+        for step in range(int(start), int(stop)):
             leaves, structure = compat.tree_flatten((state, inputs))
             step = torch.full((), step, device=leaves[0].device)
             shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)

@@ -207,7 +207,7 @@ def evaluate_generation(
         feature_extractor: `FeatureExtractor` of the Fréchet distance.
         generate_options: Optional dictionary of arguments of `generate`:
             `guidance_scale`, `guidance_interval`, `temperature`, `top_k`,
-            `top_p`, `seed`.
+            `top_p`, `num_tokens`, `seed`.
         classifier: Optional `ClipClassifier`. Adds the fraction of generated
             clips that it assigns to their class to the results. Clips without
             a class (-1) do not count.
@@ -378,7 +378,8 @@ def evaluate_frame_prediction(
         compare_size: Integer. Height and width that both clips are resized to
             before the comparison. Defaults to 64, as in the paper.
         generate_options: Optional dictionary of arguments of
-            `predict_frames`: `temperature`, `top_k`, `top_p`, `seed`.
+            `predict_frames`: `temperature`, `top_k`, `top_p`, `num_tokens`,
+            `seed`.
         batch_size: As in `evaluate_reconstruction`.
         shard: As in `evaluate_reconstruction`.
         save_videos: As in `evaluate_reconstruction`, with predicted clips.

@@ -16,6 +16,7 @@ from keras_larp.models.video_generation import VideoGeneration
 from keras_larp.training.generator_training import GeneratorTraining
 from keras_larp.utils.arguments import check_arguments
 from keras_larp.utils.checks import check_attribute, check_names
+from keras_larp.utils.elastic_checks import check_elastic, is_elastic
 from keras_larp.utils.input_checks import check_tensor, checks_values
 
 SIZES = {
@@ -254,24 +255,35 @@ class ARVideoGenerator(
             return [-1]
         return list(range(self.num_classes))
 
-    def check_tokenizer(self, tokenizer):
-        """Raises an error if a tokenizer's tokens have other sizes.
+    def check_tokenizer(self, tokenizer, num_tokens=None):
+        """Raises an error if a tokenizer cannot decode this model's tokens.
+
+        Args:
+            tokenizer: `LARPTokenizer`.
+            num_tokens: Integer. The number of leading tokens to decode.
+                Defaults to `None`, all of this model.
 
         Raises:
             TypeError: If `tokenizer` is no tokenizer.
-            ValueError: If its number of tokens or codes differs.
+            ValueError: If its number of codes differs; or its number of
+                tokens, unless it is elastic and has more.
         """
         check_attribute(
             "tokenizer", tokenizer, "codebook_size", "LARPTokenizer"
         )
         expected = self.num_tokens, self.vocab_size
         received = tokenizer.num_tokens, tokenizer.codebook_size
-        if received != expected:
+        is_prefix = expected[0] < received[0] and is_elastic(tokenizer)
+        if received[1] != expected[1] or not (
+            is_prefix or received[0] == expected[0]
+        ):
             raise ValueError(
                 "This generator needs a tokenizer with "
                 f"{expected[0]} tokens of {expected[1]} codes. Received: a "
                 f"tokenizer with {received[0]} tokens of {received[1]} codes"
             )
+        if num_tokens is not None and num_tokens < tokenizer.num_tokens:
+            check_elastic(tokenizer, num_tokens=num_tokens)
 
     def build(self, input_shape=None):
         if self.built:

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_larp.utils.arrays import to_numpy
 from keras_larp.utils.checks import check_integer, check_number
+from keras_larp.utils.elastic_checks import check_elastic
 
 
 def number_of_tokens(
@@ -39,7 +40,7 @@ def number_of_tokens(
     if len(given) > 1:
         raise ValueError(
             "Pass only one of `num_tokens`, `target_psnr` and `target_bits`. "
-            f"Received: {_describe(given)}"
+            f"Received: {', '.join(f'{n}={v}' for n, v in given.items())}"
         )
     if num_tokens is not None:
         check_integer("num_tokens", num_tokens, 1, tokenizer.num_tokens)
@@ -58,17 +59,8 @@ def number_of_tokens(
             )
     if target_psnr is None and num_tokens in (None, tokenizer.num_tokens):
         return tokenizer.num_tokens
-    if tokenizer.token_dropout is None:
-        raise ValueError(
-            "This tokenizer needs all of its tokens. Train it with "
-            "`token_dropout`, or fine-tune the copy that "
-            f"`with_token_dropout` returns. Received: {_describe(given)}"
-        )
+    check_elastic(tokenizer, **given)
     return num_tokens or tokenizer.num_tokens
-
-
-def _describe(arguments):
-    return ", ".join(f"{name}={value}" for name, value in arguments.items())
 
 
 def pad(tokenizer: keras.Model, token_ids: Any) -> tuple[Any, Any]:

@@ -34,7 +34,7 @@ class FramePrediction:
             batch_size: Integer. Number of clips per batch. Defaults to all
                 clips.
             **options: Options of `generate`: `temperature`, `top_k`, `top_p`,
-                `seed`, `sample_offset`, `stream`, `verbose`.
+                `seed`, `sample_offset`, `num_tokens`, `stream`, `verbose`.
 
         Returns:
             float32 tensor `(B * num_samples, tokenizer.num_frames, H, W, C)`
@@ -135,7 +135,9 @@ class FramePrediction:
             batch = ops.convert_to_tensor(video[start : start + batch_size])
             batch = repeat_last_frame(batch, num_known, tokenizer.num_frames)
             token_ids = tokenizer.encode(pad_batch(batch, batch_size))
-            return ops.convert_to_numpy(token_ids)[: len(batch)]
+            # An elastic tokenizer may have more tokens than this model.
+            token_ids = token_ids[: len(batch), : self.num_tokens]
+            return ops.convert_to_numpy(token_ids)
 
         batches = [encode_batch(i) for i in range(0, len(video), batch_size)]
         condition_ids = with_separator(np.concatenate(batches), self.vocab_size)

@@ -1,17 +1,8 @@
-from functools import partial
-
 import keras
 import numpy as np
 from keras import ops
 
-from keras_larp.backend import (
-    compile_function,
-    compile_loop,
-    pack_kernel,
-    packed_matmul,
-)
-from keras_larp.layers.attention import grow_cache
-from keras_larp.layers.sampling import draw_categorical, filtered_probabilities
+from keras_larp.models.token_sampler import TokenSampler
 from keras_larp.utils.batching import pad_batch
 from keras_larp.utils.checks import (
     check_boolean,
@@ -21,8 +12,6 @@ from keras_larp.utils.checks import (
 from keras_larp.utils.input_checks import check_ids, has_values, to_array
 from keras_larp.utils.suggestions import did_you_mean
 
-# Minimum number of sampling steps between two growths of the key-value cache.
-CACHE_GROWTH = 64
 # Lower temperatures select the most likely token: logits divided by them
 # could overflow.
 MIN_TEMPERATURE = 1e-6
@@ -46,6 +35,7 @@ class VideoGeneration:
         batch_size=None,
         sample_offset=0,
         known_tokens=None,
+        num_tokens=None,
         stream=False,
         verbose=0,
         condition_ids=None,
@@ -86,6 +76,11 @@ class VideoGeneration:
             known_tokens: Integer array `(B, num_tokens)`. Tokens to keep, and
                 -1 where a token is to be sampled. `None` samples all tokens.
                 Defaults to `None`.
+            num_tokens: Integer. Number of tokens to sample, the first ones of
+                the same call without `num_tokens`. `tokenizer` must be elastic
+                to decode them. With `stream=True`, also an increasing list:
+                each batch is yielded at each of these numbers. Defaults to
+                `None`, all tokens.
             stream: Boolean. Whether to return an iterator that yields each
                 batch when it is complete. Defaults to `False`.
             verbose: Integer. 1 shows a progress bar over batches. Defaults to
@@ -97,11 +92,13 @@ class VideoGeneration:
             int32 tensor `(B, num_tokens)` in [0, vocab_size); with a
             tokenizer, float32 tensor `(B, T, H, W, C)` in [0, 1]. With
             `stream=True`, an iterator of such tensors for `batch_size`
-            samples each (fewer in the last).
+            samples each (fewer in the last batch), one per batch and number of
+            tokens.
 
         Raises:
             ValueError: If class or token ids are out of range, the tokenizer
-                does not match, or an option is invalid.
+                does not match or cannot decode `num_tokens`, or an option is
+                invalid.
 
         Example:
 
@@ -111,6 +108,7 @@ class VideoGeneration:
             hidden_dim=64, num_layers=2, num_heads=4,
         )
         token_ids = generator.generate([0, 4], seed=0)  # (2, 24)
+        first_ids = generator.generate([0, 4], seed=0, num_tokens=6)  # (2, 6)
         ```
         """
         condition = self._check_condition(class_ids, condition_ids, num_samples)
@@ -123,8 +121,9 @@ class VideoGeneration:
         seed = check_integer("seed", seed, 0, 2**64 - 1)
         sample_offset = check_integer("sample_offset", sample_offset, 0)
         check_boolean("stream", stream)
+        lengths = self._check_num_tokens(num_tokens, stream)
         if tokenizer is not None:
-            self.check_tokenizer(tokenizer)
+            self.check_tokenizer(tokenizer, lengths[0])
         count = condition.shape[0]
         if not isinstance(count, int):
             raise ValueError(
@@ -144,52 +143,43 @@ class VideoGeneration:
                 # The first token, and the tokens of steps up to the interval.
                 num_guided = min(num_guided, guidance_interval + 2)
         sampling = top_k, float(top_p), temperature < MIN_TEMPERATURE
-        sample_tokens = self._compiled_sampler(num_guided, sampling)
+        sampler = self._compiled_functions.get(
+            ("sampler", *sampling), lambda: TokenSampler(self, *sampling)
+        )
 
         def generate_batch(start):
             indices = np.arange(start, min(start + batch_size, count))
             padded = pad_batch(indices, batch_size)
-            batch = sample_tokens(
-                _rows(condition, padded),
-                _rows(known_tokens, padded),
-                ops.convert_to_tensor(
+            inputs = {
+                "known_tokens": _rows(known_tokens, padded),
+                "uniforms": ops.convert_to_tensor(
                     self._uniforms(seed, sample_offset + padded)
                 ),
-                ops.convert_to_tensor(guidance_scale, "float32"),
-                ops.convert_to_tensor(temperature or 1.0, "float32"),
-            )
-            if tokenizer is not None:
-                batch = tokenizer.decode(batch)
-            return batch[: len(indices)]
+                "guidance_scale": ops.convert_to_tensor(
+                    guidance_scale, "float32"
+                ),
+                "temperature": ops.convert_to_tensor(
+                    temperature or 1.0, "float32"
+                ),
+            }
+            for batch in sampler.prefixes(
+                _rows(condition, padded), inputs, num_guided, lengths
+            ):
+                if tokenizer is not None:
+                    batch = tokenizer.decode(batch)
+                yield batch[: len(indices)]
 
         def generate_batches():
             starts = range(0, count, batch_size)
             bar = keras.utils.Progbar(len(starts), verbose=verbose)
             for i, start in enumerate(starts):
-                yield generate_batch(start)
+                yield from generate_batch(start)
                 bar.update(i + 1)
 
         if stream:
             return generate_batches()
         batches = list(generate_batches())
         return batches[0] if len(batches) == 1 else ops.concatenate(batches)
-
-    def _compiled_sampler(self, num_guided, sampling):
-        """Returns `_sample_tokens`, compiled for static options.
-
-        Args:
-            num_guided: Integer. Number of tokens with guidance.
-            sampling: Tuple of `top_k`, `top_p` and whether to select the most
-                likely token.
-        """
-
-        def make():
-            loop = compile_loop(partial(self._sampling_step, sampling))
-            return compile_function(
-                self, partial(self._sample_tokens, loop, num_guided, sampling)
-            )
-
-        return self._compiled_functions.get((num_guided, *sampling), make)
 
     def _uniforms(self, seed, indices):
         """Uniform numbers `(B, num_tokens)`, one random stream per sample."""
@@ -202,116 +192,6 @@ class VideoGeneration:
             for i in indices.tolist()
         ]
         return np.stack([s.random(self.num_tokens, "float32") for s in streams])
-
-    def _sample_tokens(
-        self,
-        loop,
-        num_guided,
-        sampling,
-        condition,
-        known_tokens,
-        uniforms,
-        guidance_scale,
-        temperature,
-    ):
-        """Samples the tokens of a batch, `(B, num_tokens)`.
-
-        The first three arguments are static, the others are tensors. Guidance
-        processes conditional and unconditional sequences as one batch of
-        doubled size; the unconditional half is dropped after `num_guided`
-        tokens.
-        """
-        batch_size = condition.shape[0]
-        if num_guided:
-            no_class = ops.full_like(condition, self.num_classes)
-            condition = ops.concatenate([condition, no_class])  # (2 * B,)
-        stops = _cache_growth_steps(self.num_tokens, num_guided)
-        length = self.condition_length + stops[0] - 1
-        caches = [
-            block.empty_cache(condition.shape[0], length)
-            for block in self.blocks
-        ]
-        inputs = {
-            "known_tokens": known_tokens,
-            "uniforms": uniforms,
-            "guidance_scale": guidance_scale,
-            "temperature": temperature,
-        }
-        x = self.embed_condition(condition)  # (B or 2 * B, C, D)
-        logits, caches = self._decode(x, 0, caches)
-        current = _next_token(sampling, logits, 0, batch_size, inputs)
-        tokens = ops.repeat(current[:, None], self.num_tokens, axis=1)
-
-        inputs["kernels"] = [
-            block.map_kernels(pack_kernel) for block in self.blocks
-        ]
-        if self.head.quantization_mode is None:
-            kernel = ops.cast(self.head.kernel, self.head.compute_dtype)
-            inputs["head"] = pack_kernel(kernel)
-        start = 1
-        for stop in stops:
-            if num_guided and start == num_guided:
-                rows = batch_size * self.blocks[0].num_kv_heads
-                caches = [(k[:rows], v[:rows]) for k, v in caches]
-            length = self.condition_length + stop - 1
-            caches = [grow_cache(cache, length) for cache in caches]
-            state = tokens, current, caches
-            tokens, current, caches = loop(start, stop, state, inputs)
-            start = stop
-        return tokens
-
-    def _sampling_step(self, sampling, step, state, inputs):
-        """Samples the token at index `step` and writes it to `tokens`."""
-        tokens, current, caches = state
-        batch_size = current.shape[0]
-        rows = batch_size * self.blocks[0].num_kv_heads
-        copies = caches[0][0].shape[0] // rows  # 2 with guidance, else 1.
-        x = self.token_embedding(ops.tile(current, (copies,))[:, None])
-        position = self.condition_length - 1 + step
-        logits, caches = self._decode(
-            x, position, caches, inputs["kernels"], inputs.get("head")
-        )
-        current = _next_token(sampling, logits, step, batch_size, inputs)
-        is_step = ops.arange(self.num_tokens) == step
-        return ops.where(is_step, current[:, None], tokens), current, caches
-
-    def _decode(self, x, position, caches, kernels=None, head=None):
-        """Decodes embeddings with the key-value caches.
-
-        Args:
-            x: Float tensor `(B, n, D)`. Embeddings without positions.
-            position: Integer scalar. Position of the first embedding.
-            caches: List of one cache per block.
-            kernels: List of one dictionary of packed kernels per block, or
-                `None`.
-            head: Packed kernel of the head, or `None`.
-
-        Returns:
-            float32 logits `(B, vocab_size)` of the token after the last
-            embedding, and the updated caches.
-        """
-        positions = position + ops.arange(x.shape[1])
-        x = x + ops.take(self.positions.values(), positions, axis=1)
-        kernels = kernels or [None] * len(self.blocks)
-        new_caches = []
-        for block, cache, block_kernels in zip(
-            self.blocks, caches, kernels, strict=True
-        ):
-            x, cache = block(
-                x,
-                cache=cache,
-                index=position,
-                matmul=packed_matmul,
-                kernels=block_kernels,
-            )
-            new_caches.append(cache)
-        x = self.norm(x[:, -1:])  # (B, 1, D)
-        if head is None:
-            logits = self.head(x)
-        else:
-            x = ops.cast(x, self.head.compute_dtype)
-            logits = packed_matmul(x, head)
-        return ops.cast(logits[:, 0], "float32"), new_caches
 
     def _check_condition(self, class_ids, condition_ids, num_samples):
         """Returns int32 class ids `(B,)` or condition ids `(B, N + 1)`."""
@@ -400,6 +280,29 @@ class VideoGeneration:
         check_ids(non_negative, "known tokens", self.vocab_size, shape)
         return known_tokens.astype("int32")
 
+    def _check_num_tokens(self, num_tokens, stream):
+        """Returns the numbers of tokens to yield, an increasing list."""
+        if num_tokens is None:
+            return [self.num_tokens]
+        if not isinstance(num_tokens, list | tuple):
+            return [check_integer("num_tokens", num_tokens, 1, self.num_tokens)]
+        lengths = [
+            check_integer("num_tokens", length, 1, self.num_tokens)
+            for length in num_tokens
+        ]
+        if not lengths or lengths != sorted({*lengths}):
+            raise ValueError(
+                "A list of `num_tokens` must be increasing and not empty. "
+                f"Received: num_tokens={num_tokens}"
+            )
+        if not stream:
+            raise ValueError(
+                "A list of `num_tokens` needs `stream=True`, which yields the "
+                "tokens at each of these numbers. Received: "
+                f"num_tokens={num_tokens}"
+            )
+        return lengths
+
     def _check_guidance(self, guidance_scale, guidance_interval):
         check_number(
             "guidance_scale", guidance_scale, f"[0, {MAX_GUIDANCE_SCALE:g}]"
@@ -420,44 +323,3 @@ def _rows(x, indices):
     if has_values(x):
         return ops.convert_to_tensor(x[indices])
     return ops.take(ops.cast(x, "int32"), indices, axis=0)
-
-
-def _next_token(sampling, logits, step, batch_size, inputs):
-    """Selects the tokens at index `step`, int32 `(batch_size,)`.
-
-    Args:
-        sampling: Tuple of `top_k`, `top_p` and whether to select the most
-            likely token.
-        logits: float32 `(batch_size, K)`, or `(2 * batch_size, K)` with
-            guidance.
-        step: Integer scalar.
-        batch_size: Integer.
-        inputs: Dictionary of tensors; see `_sample_tokens`.
-    """
-    top_k, top_p, greedy = sampling
-    if logits.shape[0] == 2 * batch_size:
-        conditional, unconditional = logits[:batch_size], logits[batch_size:]
-        logits = unconditional + inputs["guidance_scale"] * (
-            conditional - unconditional
-        )
-    if greedy:
-        token_ids = ops.cast(ops.argmax(logits, axis=-1), "int32")
-    else:
-        probabilities = filtered_probabilities(
-            logits, inputs["temperature"], top_k, top_p
-        )
-        uniforms = ops.take(inputs["uniforms"], step, axis=1)
-        token_ids = draw_categorical(probabilities, uniforms)
-    known_tokens = ops.take(inputs["known_tokens"], step, axis=1)
-    return ops.where(known_tokens < 0, token_ids, known_tokens)
-
-
-def _cache_growth_steps(num_tokens, num_guided):
-    """Returns the steps at which a sampling loop stops to grow the cache.
-
-    There are at most about ten, since each loop is compiled. Guidance ends at
-    one of them; the last is `num_tokens`.
-    """
-    interval = max(CACHE_GROWTH, num_tokens // 8)
-    stops = {*range(interval, num_tokens, interval), num_guided, num_tokens}
-    return sorted(stop for stop in stops if stop > 1) or [1]

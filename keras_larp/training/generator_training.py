@@ -309,18 +309,23 @@ class GeneratorTraining(TrainableModel):
         if self.conditioning == "frames":
             first = repeat_last_frame(video, self.num_condition_frames)
             both = ops.concatenate([video, first])
-            ids = tokenizer.compute_codes(both)["token_ids"]
-            token_ids, condition = ops.split(ops.stop_gradient(ids), 2)
+            ids = self._leading_ids(tokenizer, both)
+            token_ids, condition = ops.split(ids, 2)
             condition = with_separator(condition, self.vocab_size)
         elif labels is not None:
-            ids = tokenizer.compute_codes(video)["token_ids"]
-            token_ids, condition = ops.stop_gradient(ids), labels
+            token_ids = self._leading_ids(tokenizer, video)
+            condition = labels
         else:
             raise ValueError(
                 "With a tokenizer, `fit` expects pairs of clips and labels. "
                 "Received: clips without labels"
             )
         return {"token_ids": token_ids, self.condition_name: condition}
+
+    def _leading_ids(self, tokenizer, video):
+        """The tokens of clips. An elastic tokenizer may have more."""
+        token_ids = tokenizer.compute_codes(video)["token_ids"]
+        return ops.stop_gradient(token_ids[:, : self.num_tokens])
 
 
 def _labels(source):

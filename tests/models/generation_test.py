@@ -5,29 +5,25 @@ import numpy as np
 import pytest
 from accelerator_tensor import AcceleratorTensor
 from keras import ops
-from tiny_models import clips, tiny_generator, tiny_tokenizer
+from tiny_models import (
+    clips,
+    random_generator,
+    tiny_generator,
+    tiny_tokenizer,
+)
 
 from keras_larp.backend import pack_kernel, packed_matmul
-from keras_larp.models import ARVideoGenerator, video_generation
+from keras_larp.models import ARVideoGenerator, token_sampler
+from keras_larp.models.token_sampler import TokenSampler
 
 
 def numpy(x):
     return ops.convert_to_numpy(x)
 
 
-def random_generator(**kwargs):
-    """A generator whose logits depend on all preceding tokens."""
-    keras.utils.set_random_seed(1)
-    model = tiny_generator(num_layers=2, **kwargs)
-    random = np.random.default_rng(2)
-    for weight in model.trainable_variables:
-        weight.assign(0.3 * random.standard_normal(weight.shape, "float32"))
-    return model
-
-
 @pytest.mark.parametrize("interval", [-1, 3])
 def test_growing_cache_matches_teacher_forcing(monkeypatch, interval):
-    monkeypatch.setattr(video_generation, "CACHE_GROWTH", 2)
+    monkeypatch.setattr(token_sampler, "CACHE_GROWTH", 2)
     model, labels = random_generator(num_tokens=9), np.array([0, 2])
     scale, num_guided = 2.0, 9 if interval < 0 else interval + 2
     ids = model.generate(
@@ -74,18 +70,22 @@ def test_guided_greedy_tokens_do_not_depend_on_batch_size(interval):
 
 
 def test_batch_is_doubled_within_guidance_interval_only(monkeypatch):
-    loops, compile_loop = [], video_generation.compile_loop
+    loops, compile_function = [], token_sampler.compile_function
 
-    def compile_recorded_loop(body):
-        loop = compile_loop(body)
+    def compile_recorded_function(model, function):
+        compiled = compile_function(model, function)
+        if function.__name__ != "advance":
+            return compiled
 
-        def recorded_loop(start, stop, state, inputs):
-            loops.append((start, stop, state[-1][0][0].shape[0]))
-            return loop(start, stop, state, inputs)
+        def recorded_function(tokens, current, caches, inputs, start, stop):
+            loops.append((int(start), int(stop), caches[0][0].shape[0]))
+            return compiled(tokens, current, caches, inputs, start, stop)
 
-        return recorded_loop
+        return recorded_function
 
-    monkeypatch.setattr(video_generation, "compile_loop", compile_recorded_loop)
+    monkeypatch.setattr(
+        token_sampler, "compile_function", compile_recorded_function
+    )
     model = tiny_generator(num_tokens=9, num_heads=1)
     model.generate([0, 2], guidance_scale=2.0, guidance_interval=3)
     # The first token is sampled before the loops.
@@ -96,14 +96,14 @@ def test_batch_is_doubled_within_guidance_interval_only(monkeypatch):
 
 
 def test_each_shape_is_compiled_once(monkeypatch):
-    calls, sampling_step = [], ARVideoGenerator._sampling_step
+    calls, sampling_step = [], TokenSampler._step
 
     def counted_step(self, *args):
         calls.append(args)
         return sampling_step(self, *args)
 
     # Called only while the compiler traces the function.
-    monkeypatch.setattr(ARVideoGenerator, "_sampling_step", counted_step)
+    monkeypatch.setattr(TokenSampler, "_step", counted_step)
     model = tiny_generator()
     model.generate([0, 1], seed=0, guidance_scale=1.5)
     count = len(calls)
@@ -120,14 +120,14 @@ def test_each_shape_is_compiled_once(monkeypatch):
 
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
 def test_half_precision_uses_half_precision_cache(monkeypatch, dtype):
-    dtypes, decode = set(), ARVideoGenerator._decode
+    dtypes, decode = set(), TokenSampler._decode
 
     def recorded_decode(self, x, position, caches, *args):
         for tensor in (array for cache in caches for array in cache):
             dtypes.add(keras.backend.standardize_dtype(tensor.dtype))
         return decode(self, x, position, caches, *args)
 
-    monkeypatch.setattr(ARVideoGenerator, "_decode", recorded_decode)
+    monkeypatch.setattr(TokenSampler, "_decode", recorded_decode)
     model, labels = random_generator(dtype=dtype), np.array([0, 2])
     ids = numpy(model.generate(labels, temperature=0))
     assert dtypes == {dtype.removeprefix("mixed_")}

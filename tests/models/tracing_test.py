@@ -62,6 +62,14 @@ def test_generate_in_a_trace():
     np.testing.assert_allclose(traced, numpy(generate(*inputs)), atol=1e-5)
 
 
+def test_fewer_tokens_in_a_trace():
+    model = random_generator()
+    generate = trace(lambda ids: model.generate(ids, seed=0, num_tokens=4))
+    received = numpy(generate(ops.convert_to_tensor([2, 0])))
+    expected = numpy(model.generate([2, 0], seed=0))
+    np.testing.assert_array_equal(received, expected[:, :4])
+
+
 def test_generate_from_condition_ids_in_a_trace():
     model = random_generator(conditioning="frames")
     ids = ops.convert_to_tensor(np.concatenate([IDS, [[32]] * 2], axis=1))

@@ -133,6 +133,7 @@ SAMPLING = {
     "seed": integer(0, 2**64 - 1, optional=True),
     "sample_offset": integer(0),
     "batch_size": COUNT,
+    "num_tokens": integer(1, 6, optional=True),
     "stream": boolean(),
 }
 COMPILE = {
