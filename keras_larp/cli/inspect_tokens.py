@@ -52,12 +52,17 @@ def main(values: flags.FlagValues) -> None:
         values: The parsed `FLAGS`.
     """
     tokenizer = model_flags.load_tokenizer(values)
-    counts = _counts(values.kept_tokens, tokenizer.num_tokens)
+    generator = None
+    if values.generator is not None:
+        generator = model_flags.load_generator(values)
+    # A generator may have fewer tokens than an elastic tokenizer.
+    num_tokens = (generator or tokenizer).num_tokens
+    counts = _counts(values.kept_tokens, num_tokens)
     with lock_folder(values.output):
-        _write_figures(values, tokenizer, counts)
+        _write_figures(values, tokenizer, generator, counts)
 
 
-def _write_figures(values, tokenizer, counts):
+def _write_figures(values, tokenizer, generator, counts):
     output = pathlib.Path(values.output)
     source, dataset = data_flags.make_test_clips(values, tokenizer)
     videos, labels, token_ids = [], [], []
@@ -82,11 +87,11 @@ def _write_figures(values, tokenizer, counts):
     pairs = np.stack([videos, decoded], axis=1).reshape(-1, *videos.shape[1:])
     grid = data.video_grid(pairs, num_columns=2, row_names=names)
     data.write_video(output / "reconstructions.gif", grid, values.fps)
-    if values.generator is not None:
+    if generator is not None:
         clips = keras_larp.evaluation.resample_suffix(
-            model_flags.load_generator(values),
+            generator,
             tokenizer,
-            shown_ids,
+            shown_ids[:, : generator.num_tokens],
             labels,
             counts,
             seed=values.seed,

@@ -82,6 +82,14 @@ def define_sampling(
         "probability reaches this value; 1 disables it.",
         **options,
     )
+    flags.DEFINE_integer(
+        "num_tokens",
+        None,
+        "Sample only the first N tokens of each clip, for an elastic "
+        "tokenizer. If omitted, all.",
+        1,
+        **options,
+    )
     if guided:
         define_guidance(values)
         flags.DEFINE_integer(
@@ -142,6 +150,8 @@ def sampling_options(
         for name in (*names, "guidance_interval")
         if name in values
     }
+    if values.num_tokens is not None:
+        options["num_tokens"] = values.num_tokens
     return {**options, "seed": values[seed].value}
 
 

@@ -48,6 +48,14 @@ flags.DEFINE_integer(
     flag_values=FLAGS,
 )
 flags.DEFINE_integer(
+    "num_tokens",
+    None,
+    "Number of tokens per clip to write, the first ones of an elastic "
+    "tokenizer. If omitted, all.",
+    1,
+    flag_values=FLAGS,
+)
+flags.DEFINE_integer(
     "clips_per_shard", 1024, "Maximum clips per file.", 1, flag_values=FLAGS
 )
 flags.DEFINE_string(
@@ -117,6 +125,7 @@ def main(values: flags.FlagValues) -> None:
         "frame_sampling": values.frame_sampling,
         "include_flips": values.include_flips,
         "num_condition_frames": values.num_condition_frames,
+        "num_tokens": values.num_tokens,
         "batch_size": values.batch_size,
         "clips_per_shard": values.clips_per_shard,
         "seed": values.seed,

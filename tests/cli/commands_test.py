@@ -267,6 +267,55 @@ def test_trained_generators_have_class_names(tmp_path, presets):
     ]
 
 
+def test_commands_use_the_first_tokens_of_elastic_tokenizers(tmp_path, capsys):
+    elastic = tiny_tokenizer(token_dropout={"rate": 0.5}, prior=None)
+    elastic.save_to_preset(tmp_path / "tokenizer")
+    tokenizer = f"--tokenizer={tmp_path}/tokenizer"
+    generator = f"--generator={tmp_path}/run/preset"
+    run_here(
+        tokenize,
+        *(tokenizer, f"--output={tmp_path}/tokens"),
+        *("--split=test", "--num_tokens=4"),
+    )
+    assert "96 clips of 4 tokens" in capsys.readouterr().out
+    run_here(
+        train_generator,
+        *(tokenizer, f"--tokens={tmp_path}/tokens", f"--output={tmp_path}/run"),
+        *("--recipe=small_data_generator", "--epochs=1"),
+        *("--steps_per_epoch=1", "--batch_size=4"),
+    )
+    trained = models.ARVideoGenerator.from_preset(tmp_path / "run/preset")
+    assert trained.num_tokens == 4
+    # Samples of the trained generator are written.
+    assert written(tmp_path / "run/samples") == ["epoch_0001.mp4"]
+    clips = ["--classes=4", "--num_samples=1", "--num_tokens=2"]
+    run_here(
+        generate, tokenizer, generator, *clips, f"--output={tmp_path}/clips"
+    )
+    settings = json.loads((tmp_path / "clips/settings.json").read_text())
+    assert settings["num_tokens"] == 2
+    run_here(
+        inspect_tokens,
+        *(tokenizer, generator, f"--output={tmp_path}/figures"),
+        *("--num_clips=2", "--num_shown=1"),
+    )
+    assert "truncation.gif" in written(tmp_path / "figures")
+
+
+def test_num_tokens_of_fixed_tokenizers_are_refused(tmp_path, presets):
+    for command, arguments in (
+        (tokenize, [presets[0], "--split=test"]),
+        (generate, presets),
+    ):
+        with pytest.raises(ValueError, match="with_token_dropout"):
+            run_here(
+                command,
+                *arguments,
+                f"--output={tmp_path}/output",
+                "--num_tokens=4",
+            )
+
+
 def test_generate_accepts_class_names(tmp_path, presets):
     arguments = [f"--output={tmp_path}/clips", "--class_names=moving_shapes"]
     arguments += ["--num_samples=1", "--classes=disc moves right,4"]

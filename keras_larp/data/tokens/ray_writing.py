@@ -36,6 +36,7 @@ def write_token_dataset_with_ray(
     frame_sampling: str = "first",
     include_flips: bool = False,
     num_condition_frames: int | None = None,
+    num_tokens: int | None = None,
     batch_size: int = 8,
     clips_per_shard: int = 1024,
     seed: int = 0,
@@ -65,6 +66,7 @@ def write_token_dataset_with_ray(
         frame_sampling: As in `write_token_dataset`.
         include_flips: As in `write_token_dataset`.
         num_condition_frames: As in `write_token_dataset`.
+        num_tokens: As in `write_token_dataset`.
         batch_size: As in `write_token_dataset`.
         clips_per_shard: As in `write_token_dataset`. There must be more shards
             than actors for all actors to have work.
@@ -130,6 +132,7 @@ def write_token_dataset_with_ray(
         frame_sampling,
         include_flips,
         num_condition_frames,
+        num_tokens,
         batch_size,
         clips_per_shard,
         seed,

@@ -99,15 +99,7 @@ def _records(clips, description, loader, tokenizer, batch_size):
         videos = [batch["video"]]
         if description["flips"]:
             videos.append(batch["video"][:, :, :, ::-1])
-        encoded = [
-            (
-                _encode(tokenizer, video),
-                _encode_first(
-                    tokenizer, video, description["num_condition_frames"]
-                ),
-            )
-            for video in videos
-        ]
+        encoded = [_encode(tokenizer, video, description) for video in videos]
         for i, index in enumerate(indices.tolist()):
             for flipped, (token_ids, condition_ids) in enumerate(encoded):
                 yield pack_record(
@@ -121,13 +113,16 @@ def _records(clips, description, loader, tokenizer, batch_size):
                 )
 
 
-def _encode(tokenizer, video):
-    return ops.convert_to_numpy(tokenizer.encode(video))
+def _encode(tokenizer, video, description):
+    """The tokens of clips and of their first frames, or `None` for these if
+    `num_condition_frames` is `None`."""
 
+    def leading_tokens(video):
+        token_ids = ops.convert_to_numpy(tokenizer.encode(video))
+        return token_ids[:, : description["num_tokens"]]
 
-def _encode_first(tokenizer, video, num_frames):
-    """The tokens of the first frames, or `None` if `num_frames` is `None`."""
+    num_frames = description["num_condition_frames"]
     if num_frames is None:
-        return None
-    first = repeat_last_frame(video, num_frames)
-    return _encode(tokenizer, ops.convert_to_numpy(first))
+        return leading_tokens(video), None
+    first = ops.convert_to_numpy(repeat_last_frame(video, num_frames))
+    return leading_tokens(video), leading_tokens(first)

@@ -32,6 +32,7 @@ from keras_larp.utils.checks import (
     check_path,
 )
 from keras_larp.utils.differences import describe_differences
+from keras_larp.utils.elastic_checks import check_elastic
 from keras_larp.utils.files import remove_temporary_files
 from keras_larp.utils.fingerprints import model_fingerprint
 
@@ -43,6 +44,7 @@ def write_token_dataset(
     frame_sampling: str = "first",
     include_flips: bool = False,
     num_condition_frames: int | None = None,
+    num_tokens: int | None = None,
     batch_size: int = 8,
     clips_per_shard: int = 1024,
     seed: int = 0,
@@ -73,6 +75,8 @@ def write_token_dataset(
         num_condition_frames: Integer. Also writes the tokens of this many
             first frames, to train a generator for frame prediction. Defaults
             to `None`, which writes none.
+        num_tokens: Integer. Number of tokens per clip to write, the first ones
+            of an elastic tokenizer. Defaults to `None`, all of them.
         batch_size: Integer. Number of clips per call of the tokenizer, fewer
             at the end of a shard. Defaults to 8.
         clips_per_shard: Integer. Number of clips per shard, not counting
@@ -89,7 +93,8 @@ def write_token_dataset(
     Raises:
         BlockingIOError: If another process is writing the folder.
         ValueError: If the folder holds a token data set of another tokenizer,
-            source or frame sampling; the message names the differences.
+            source or frame sampling; the message names the differences. Or if
+            `num_tokens` needs an elastic tokenizer.
         VideoDecodeError: If a video does not decode; see `on_error`.
 
     Example:
@@ -112,6 +117,7 @@ def write_token_dataset(
         frame_sampling,
         include_flips,
         num_condition_frames,
+        num_tokens,
         batch_size,
         clips_per_shard,
         seed,
@@ -139,6 +145,7 @@ def prepare_token_dataset(
     frame_sampling,
     include_flips,
     num_condition_frames,
+    num_tokens,
     batch_size,
     clips_per_shard,
     seed,
@@ -164,6 +171,11 @@ def prepare_token_dataset(
             1,
             tokenizer.num_frames,
         )
+    if num_tokens is None:
+        num_tokens = tokenizer.num_tokens
+    check_integer("num_tokens", num_tokens, 1, tokenizer.num_tokens)
+    if num_tokens < tokenizer.num_tokens:
+        check_elastic(tokenizer, num_tokens=num_tokens)
     loader = ClipLoader(
         source,
         tokenizer.num_frames,
@@ -180,7 +192,7 @@ def prepare_token_dataset(
         "source": source_fingerprint(source),
         "geometry": source.geometry,
         "vocab_size": tokenizer.codebook_size,
-        "num_tokens": tokenizer.num_tokens,
+        "num_tokens": num_tokens,
         "class_names": list(source.class_names),
         "num_clips": len(loader),
         "clips_per_shard": clips_per_shard,

@@ -442,6 +442,28 @@ def test_frame_prediction_trains_on_written_tokens(tmp_path):
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
 
 
+def test_first_tokens_of_an_elastic_tokenizer_are_written(tmp_path):
+    source = data.MovingShapes(2, num_frames=4, image_size=16)
+    tokenizer = tiny_tokenizer(token_dropout={"rate": 0.5}, prior=None)
+    options = {"num_condition_frames": 2}
+    full = write(tmp_path / "full", source, tokenizer, **options)
+    first = write(
+        tmp_path / "first", source, tokenizer, num_tokens=4, **options
+    )
+    assert (full.num_tokens, first.num_tokens) == (6, 4)
+    for record, expected in zip(first, full, strict=True):
+        for name in ("token_ids", "condition_ids"):
+            np.testing.assert_array_equal(record[name], expected[name][:4])
+    with pytest.raises(ValueError, match="num_tokens: stored 6, req.* 4"):
+        write(tmp_path / "full", source, tokenizer, num_tokens=4, **options)
+    with pytest.raises(ValueError, match="with_token_dropout.*num_tokens=4"):
+        write(tmp_path / "fixed", source, tiny_tokenizer(), num_tokens=4)
+    assert not (tmp_path / "fixed").exists()
+    for num_tokens in (0, 7):
+        with pytest.raises(ValueError, match=f"num_tokens={num_tokens}"):
+            write(tmp_path / "a", source, tokenizer, num_tokens=num_tokens)
+
+
 def test_tokens_without_condition_frames_are_refused(tmp_path):
     tokens = write(tmp_path)
     with pytest.raises(ValueError, match="num_condition_frames="):

@@ -278,6 +278,7 @@ def _pipelines():
         "frame_sampling": PIPELINE["frame_sampling"],
         "include_flips": boolean(mentions=("flip",)),
         "num_condition_frames": integer(1, 3, optional=True),
+        "num_tokens": integer(1, 6, optional=True),
         "batch_size": POSITIVE,
         "clips_per_shard": POSITIVE,
         "seed": SEED,
