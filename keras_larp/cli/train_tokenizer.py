@@ -18,6 +18,7 @@ from keras_larp.callbacks import CodebookCollapseWarning, ReconstructionGrid
 from keras_larp.cli import (
     data_flags,
     distribution_flags,
+    initial_preset,
     recipe_flags,
     run_folder,
 )
@@ -29,6 +30,7 @@ data_flags.define(FLAGS)
 recipe_flags.define(
     FLAGS, ["larp_l_long_tokenizer", "small_data_tokenizer"], auto=True
 )
+initial_preset.define(FLAGS)
 flags.DEFINE_list(
     "clip_sizes",
     None,
@@ -57,18 +59,25 @@ def main(values):
 
 def _train(values, run):
     keras.utils.set_random_seed(values.seed)
+    initial = initial_preset.load(values)
     min_steps = 0
     if values.recipe == "auto":
         min_steps = _choose_recipe(values)
     recipe = recipe_flags.make_recipe(values)
+    fixed = initial_preset.fixed_settings(initial, recipe)
+    recipe = recipe_flags.make_recipe(values, **fixed)
     train = _make_dataset(values, recipe, "train")
     test = _make_dataset(values, recipe, "test")
 
     steps_per_epoch = max(train.steps_per_epoch, min_steps)
-    recipe = recipe_flags.make_recipe(values, steps_per_epoch)
+    recipe = recipe_flags.make_recipe(values, steps_per_epoch, **fixed)
     run.write_config(values, recipe)
     print(recipe)
-    tokenizer = recipe.build(train)
+    if initial is None:
+        tokenizer = recipe.build(train)
+    else:
+        tokenizer = initial
+        tokenizer.compile(**recipe.compile_arguments())
     _print_estimate(tokenizer, recipe)
     others = [CodebookCollapseWarning()]
     if values.show_every:
