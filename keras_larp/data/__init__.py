@@ -46,8 +46,10 @@ if TYPE_CHECKING:
     from keras_larp.data.video.video_limits import set_video_limits
     from keras_larp.data.video.video_reader import (
         count_frames,
+        frame_rate,
         read_clip,
         read_frames,
+        stream_frames,
     )
     from keras_larp.data.video.video_writer import (
         film_strips,
@@ -84,6 +86,7 @@ _MODULES = {
     "count_frames": "keras_larp.data.video.video_reader",
     "film_strips": "keras_larp.data.video.video_writer",
     "frame_indices": "keras_larp.data.video.frame_sampling",
+    "frame_rate": "keras_larp.data.video.video_reader",
     "horizontal_flip": "keras_larp.data.video.transforms",
     "model_fingerprint": "keras_larp.utils.fingerprints",
     "preprocess_clip": "keras_larp.data.video.transforms",
@@ -93,8 +96,9 @@ _MODULES = {
     "resize_shorter_side": "keras_larp.data.video.transforms",
     "resized_crop": "keras_larp.data.video.transforms",
     "reuse_freed_memory": "keras_larp.utils.freed_memory",
-    "tf_video_dataset": "keras_larp.data.pipelines.tf_pipeline",
     "set_video_limits": "keras_larp.data.video.video_limits",
+    "stream_frames": "keras_larp.data.video.video_reader",
+    "tf_video_dataset": "keras_larp.data.pipelines.tf_pipeline",
     "token_dataset": "keras_larp.data.tokens.token_pipeline",
     "video_dataset": "keras_larp.data.pipelines.grain_pipeline",
     "video_grid": "keras_larp.data.video.video_writer",
@@ -129,6 +133,7 @@ __all__ = [
     "count_frames",
     "film_strips",
     "frame_indices",
+    "frame_rate",
     "horizontal_flip",
     "model_fingerprint",
     "preprocess_clip",
@@ -139,6 +144,7 @@ __all__ = [
     "resized_crop",
     "reuse_freed_memory",
     "set_video_limits",
+    "stream_frames",
     "tf_video_dataset",
     "token_dataset",
     "video_dataset",

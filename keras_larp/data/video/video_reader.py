@@ -1,6 +1,8 @@
 """Counting and decoding the frames of video files."""
 
+import fractions
 import os
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,6 +28,9 @@ from keras_larp.utils.optional_imports import require
 # Decoders that apply `skip_frame` packet by packet. (The AV1 decoder only
 # applies the value that was set first.)
 _SKIPPING_DECODERS = {"h264", "hevc", "mpeg4", "mpeg2video"}
+
+# Of computed frame rates. FFmpeg's fractions have 32 bits.
+_MAX_DENOMINATOR = 10**6
 
 # `"display"` is what a player shows, `"stored"` what the decoder outputs.
 GEOMETRIES = ("display", "stored")
@@ -175,8 +180,80 @@ def read_frames(
     if index.timestamps is not None and max(requested) > 0:
         frames = _decode_from_keyframe(path, index, requested, to_rgb)
     if frames is None:
-        frames = _decode_from_start(path, index, requested, to_rgb)
+        frames = dict(_decode_from_start(path, index, requested, to_rgb))
     return np.stack([frames[i] for i in indices.tolist()])
+
+
+def stream_frames(
+    path: str | os.PathLike, geometry: str = "display"
+) -> Iterator[np.ndarray]:
+    """Reads all frames of a video file, one by one, in constant memory.
+
+    Args:
+        path: String or path of the file.
+        geometry: String, `"display"` or `"stored"`; see `read_frames`.
+            Defaults to `"display"`.
+
+    Returns:
+        Iterator of `count_frames(path)` uint8 arrays `(height, width, 3)`,
+        RGB.
+
+    Raises:
+        ValueError: If `geometry` is unknown.
+        VideoDecodeError: If the file does not open, or exceeds a limit of
+            `set_video_limits`. While iterating: if a frame does not decode.
+
+    Example:
+
+    ```python
+    levels = [frame.mean() for frame in keras_larp.data.stream_frames("a.mp4")]
+    ```
+    """
+    path = os.fspath(_check_path(path))
+    check_choice("geometry", geometry, GEOMETRIES)
+    return _stream_frames(path, index_frames(path), geometry)
+
+
+def _stream_frames(path, index, geometry):
+    to_rgb = _RGBConverter(None, geometry)
+    indices = range(index.num_frames)
+    for _, frame in _decode_from_start(path, index, indices, to_rgb):
+        yield frame
+
+
+def frame_rate(path: str | os.PathLike) -> fractions.Fraction:
+    """Returns the frame rate of a video file, in frames per second.
+
+    Args:
+        path: String or path of the file.
+
+    Returns:
+        Fraction, such as 30000/1001. For files with a variable frame rate, the
+        average one.
+
+    Raises:
+        VideoDecodeError: If the file does not open, or has no frame rate.
+
+    Example:
+
+    ```python
+    keras_larp.data.frame_rate("v_Archery_g01_c01.avi")  # Fraction(25, 1)
+    ```
+    """
+    index = index_frames(_check_path(path))
+    with open_video(path) as (_, stream):
+        rate = stream.average_rate or stream.guessed_rate
+        time_base = stream.time_base
+    if not rate:
+        raise decode_error(path, "it has no frame rate")
+    if index.timestamps is None or index.timestamp_type != "pts":
+        return rate
+    # The rate in the header may be the highest one, or that of a part.
+    num_intervals = index.num_frames - 1
+    duration = int(index.timestamps[-1] - index.timestamps[0]) * time_base
+    if abs(duration * rate - num_intervals) <= 1:
+        return rate
+    return (num_intervals / duration).limit_denominator(_MAX_DENOMINATOR)
 
 
 def _decode_from_keyframe(path, index, requested, to_rgb):
@@ -233,30 +310,34 @@ def _timestamp(packet_or_frame, index):
 
 
 def _decode_from_start(path, index, requested, to_rgb):
-    """Returns a dictionary of the requested frames, keyed by frame index."""
-    frames, last = {}, max(requested)
-    # The last decoded frame replaces frames that were never coded, so it is
-    # kept even if it was not requested.
-    first_kept = index.num_frames - 1 - TOLERATED_MISSING_FRAMES
-    num_decoded = 0
+    """Yields the requested frames in order, each after its index.
+
+    The last decoded frame replaces frames that were never coded.
+    """
+    last, num_decoded = max(requested), 0
     with open_video(path) as (container, stream):
         check_decoding_cost(path, stream, last + 1)
+
+        def convert(frame, i):
+            if frame.is_corrupt:
+                raise decode_error(path, f"frame {i} is damaged")
+            return to_rgb(frame, stream)
+
         for i, frame in enumerate(container.decode(stream)):
-            if i in requested or first_kept <= i < last:
-                if frame.is_corrupt:
-                    raise decode_error(path, f"frame {i} is damaged")
-                frames[i] = to_rgb(frame, stream)
-            if i >= last:
-                return frames
+            if i in requested:
+                yield i, convert(frame, i)
+            if i == last:
+                return
             num_decoded = i + 1
-    if num_decoded < max(1, index.num_frames - TOLERATED_MISSING_FRAMES):
-        raise decode_error(
-            path,
-            f"only {num_decoded} of {index.num_frames} frames could be decoded",
-        )
-    for i in range(num_decoded, index.num_frames):
-        frames[i] = frames[num_decoded - 1]
-    return frames
+        if num_decoded < max(1, index.num_frames - TOLERATED_MISSING_FRAMES):
+            raise decode_error(
+                path,
+                f"only {num_decoded} of {index.num_frames} frames could be "
+                "decoded",
+            )
+        for i in range(num_decoded, last + 1):
+            if i in requested:
+                yield i, convert(frame, num_decoded - 1)
 
 
 class _RGBConverter:

@@ -1,13 +1,16 @@
 """Writing clips as video files, images, grids and film strips."""
 
 import collections.abc
+import contextlib
 import fractions
+import math
 import os
 import re
 import typing
 
 import numpy as np
 
+from keras_larp.data.video.audio_copy import AudioCopy
 from keras_larp.utils.checks import (
     check_integer,
     check_names,
@@ -145,23 +148,36 @@ def film_strips(
 
 
 def write_video(
-    path: str | os.PathLike, video: typing.Any, fps: float = 8
+    path: str | os.PathLike,
+    video: typing.Any,
+    fps: float | fractions.Fraction = 8,
+    audio_from: str | os.PathLike | None = None,
 ) -> None:
     """Writes a video file atomically, in the format of its extension.
+
+    Frames of an iterator are written one by one, in constant memory (except
+    to GIF files).
 
     Args:
         path: String or path, ending in `.gif` or in the extension of a
             container that FFmpeg can write H.264 to, such as `.mp4`.
         video: uint8, or floats in [0, 1], `(T, H, W, 3)`. Array or tensor of
-            any backend. Slightly larger or smaller floats are clipped.
-        fps: Float. Frames per second, such as 29.97. GIF files round the
-            duration of a frame to 10 ms, and store consecutive equal frames
-            as one longer frame; use `.mp4` if the number of frames matters.
-            Defaults to 8.
+            any backend, or iterator of frames `(H, W, 3)`. Slightly larger or
+            smaller floats are clipped. If height or width are odd, the last
+            row or column is repeated.
+        fps: Float or fraction. Frames per second, such as 29.97, which is
+            written as 30000/1001; fractions are written exactly. GIF files
+            round the duration of a frame to 10 ms, and store consecutive equal
+            frames as one longer frame; use `.mp4` if the number of frames
+            matters. Defaults to 8.
+        audio_from: String or path of a video file whose first audio track is
+            copied, without encoding it again. `None` disables it. Defaults to
+            `None`.
 
     Raises:
         ValueError: If `video` has another shape, dtype or range, `fps` is not
-            positive, or the extension is unknown.
+            positive, the extension is unknown, or the file of `audio_from` has
+            no audio track or one that the format cannot store.
 
     Example:
 
@@ -169,14 +185,42 @@ def write_video(
     keras_larp.data.write_video("noise.gif", np.random.rand(16, 32, 32, 3))
     ```
     """
-    video = _to_uint8(video, 4)
-    fps = check_number("fps", fps, f"[{MIN_FPS}, inf)")
+    is_iterator = isinstance(video, collections.abc.Iterator)
+    frames = _checked(video) if is_iterator else iter(_to_uint8(video, 4))
+    check_number("fps", fps, f"[{MIN_FPS}, inf)")
     path = check_path("path", path)
+    if audio_from is not None:
+        audio_from = check_path("audio_from", audio_from)
+    is_gif = path.suffix.lower() == ".gif"
+    if is_gif and audio_from is not None:
+        raise ValueError(
+            "GIF files have no sound. Leave out `audio_from`, or write an "
+            f".mp4 file. Received: path={path}, audio_from={audio_from}"
+        )
     with atomic_write(path) as temporary:
-        if temporary.suffix.lower() == ".gif":
-            _write_gif(temporary, video, fps)
+        if is_gif:
+            _write_gif(temporary, frames, fps)
         else:
-            _write_container(temporary, video, fps)
+            _write_container(temporary, frames, fps, audio_from)
+
+
+def _checked(frames):
+    """Yields frames as uint8, after a comparison with the first one."""
+    shape = None
+    for i, frame in enumerate(frames):
+        frame = _to_uint8(frame, 3)
+        shape = shape or frame.shape
+        if frame.shape != shape:
+            raise ValueError(
+                "All frames of a video must have the shape of the first one, "
+                f"{shape}. Received: shape={frame.shape} for frame {i}"
+            )
+        yield frame
+    if shape is None:
+        raise ValueError(
+            "`video` must have at least one frame. Received: an iterator "
+            "without any"
+        )
 
 
 def write_image(path: str | os.PathLike, image: typing.Any) -> None:
@@ -232,44 +276,65 @@ def _to_uint8(pixels, rank):
     return np.round(np.clip(pixels, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
-def _write_gif(path, video, fps):
+def _write_gif(path, frames, fps):
     image = require("PIL.Image", "viz")
-    frames = [image.fromarray(frame) for frame in video]
-    frames[0].save(
+    first, *others = [image.fromarray(frame) for frame in frames]
+    first.save(
         path,
         save_all=True,
-        append_images=frames[1:],
+        append_images=others,
         duration=round(1000 / fps),
         loop=0,
     )
 
 
-def _write_container(path, video, fps):
+def _write_container(path, frames, fps, audio_from):
     av = require("av", "viz")
-    # H.264 with 4:2:0 chroma subsampling needs an even height and width.
-    pad_bottom, pad_right = video.shape[1] % 2, video.shape[2] % 2
-    padding = ((0, 0), (0, pad_bottom), (0, pad_right), (0, 0))
-    video = np.pad(video, padding, mode="edge")
-    # The largest denominator of common frame rates: 30000 / 1001 is 29.97.
-    rate = fractions.Fraction(fps).limit_denominator(1001)
+    rate = fps
+    if not isinstance(fps, fractions.Fraction):
+        # The largest denominator of common rates: 30000 / 1001 is 29.97.
+        rate = fractions.Fraction(float(fps)).limit_denominator(1001)
+    with contextlib.ExitStack() as stack:
+        container, stream = _open_container(av, path, rate, stack)
+        audio = None
+        if audio_from is not None:
+            audio = AudioCopy(audio_from, container)
+        for i, pixels in enumerate(frames):
+            pixels = _pad_to_even(pixels)
+            if not i:
+                stream.height, stream.width = pixels.shape[:2]
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            container.mux(stream.encode(frame))
+            if audio is not None:
+                audio.copy(until=(i + 1) / rate)
+        container.mux(stream.encode())
+        if audio is not None:
+            audio.copy(until=math.inf)
+
+
+def _open_container(av, path, rate, stack):
     try:
         # FFmpeg would take the part of a relative path before a colon for a
         # protocol.
-        with av.open(path.absolute(), "w") as container:
-            stream = container.add_stream("libx264", rate=rate)
-            stream.height, stream.width = video.shape[1:3]
-            stream.pix_fmt = "yuv420p"
-            # The rate control of "mbtree" reads uninitialized memory if frames
-            # are small, so that equal clips would give different bytes.
-            stream.options = {"crf": "12", "mbtree": "0"}
-            stream.codec_context.thread_count = 1
-            for pixels in video:
-                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode())
+        container = stack.enter_context(av.open(path.absolute(), "w"))
+        stream = container.add_stream("libx264", rate=rate)
     except ValueError as error:
         raise ValueError(
             "The extension of a video file must be .gif, .mp4 or that of "
             "another container that FFmpeg can write H.264 to. Received: "
             f"{path.suffix!r} ({error})"
         ) from error
+    stream.pix_fmt = "yuv420p"
+    # The rate control of "mbtree" reads uninitialized memory if frames are
+    # small, so that equal clips would give different bytes.
+    stream.options = {"crf": "12", "mbtree": "0"}
+    stream.codec_context.thread_count = 1
+    return container, stream
+
+
+def _pad_to_even(pixels):
+    """H.264 with 4:2:0 chroma subsampling needs an even height and width."""
+    below, right = pixels.shape[0] % 2, pixels.shape[1] % 2
+    if not below and not right:
+        return pixels
+    return np.pad(pixels, ((0, below), (0, right), (0, 0)), "edge")

@@ -437,6 +437,7 @@ def _files():
             "path": path(),
             "video": FRAMES_TO_WRITE,
             "fps": number("[0.01, inf)"),
+            "audio_from": existing_path(optional=True),
         },
     )
     yield (
@@ -459,6 +460,16 @@ def _files():
         data.count_frames,
         lambda: {"path": folder() / "videos/cats/a.mp4"},
         {"path": existing_path()},
+    )
+    yield (
+        data.frame_rate,
+        lambda: {"path": folder() / "videos/cats/a.mp4"},
+        {"path": existing_path()},
+    )
+    yield (
+        data.stream_frames,
+        lambda: {"path": folder() / "videos/cats/a.mp4"},
+        file,
     )
     yield (
         data.read_clip,
