@@ -6,6 +6,7 @@ from keras_larp.models.i3d import I3D
 from keras_larp.models.larp_tokenizer import LARPTokenizer
 from keras_larp.models.lpips import LPIPS
 from keras_larp.models.video_discriminator import VideoDiscriminator
+from keras_larp.models.video_reconstruction import reconstruct_video
 
 __all__ = [
     "ARPrior",
@@ -14,4 +15,5 @@ __all__ = [
     "LARPTokenizer",
     "LPIPS",
     "VideoDiscriminator",
+    "reconstruct_video",
 ]

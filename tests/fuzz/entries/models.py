@@ -383,6 +383,30 @@ def entries():
         lambda: {"discriminator": _discriminator()},
         COMPILE,
     )
+    yield Entry(
+        "models.reconstruct_video",
+        lambda **kwargs: list(models.reconstruct_video(**kwargs)),
+        lambda: {
+            "tokenizer": tokenizer(),
+            "frames": random_floats(6, 20, 9, 3),
+        },
+        {
+            "tokenizer": instance(),
+            "frames": floats(
+                None,
+                None,
+                None,
+                3,
+                unit=True,
+                or_uint8=True,
+                mentions=("clips",),
+            ),
+            "temporal_overlap": integer(0, 3, optional=True),
+            "spatial_overlap": integer(0, 15, optional=True),
+            "batch_size": POSITIVE,
+            "num_tokens": integer(1, 6, optional=True),
+        },
+    )
     for method in ("fit", "evaluate"):
         yield Entry(
             f"models.LARPTokenizer.{method}",
