@@ -21,11 +21,6 @@ NAMES = [
 ]
 
 
-def count_packets(path):
-    with av.open(path) as container:
-        return sum(bool(packet.size) for packet in container.demux(audio=0))
-
-
 def audio_duration(path):
     with av.open(path) as container:
         frames = container.decode(audio=0)
@@ -111,23 +106,18 @@ def test_iterators_are_written_like_arrays(tmp_path):
 
 
 def test_written_frames_are_not_held(tmp_path):
-    alive = weakref.WeakSet()
-
-    class Frame(np.ndarray):
-        """An array that is hashable by identity."""
-
-        __hash__ = object.__hash__
+    references = []
 
     def frames():
-        for _ in range(100):
-            frame = np.zeros((32, 32, 3), np.uint8).view(Frame)
-            alive.add(frame)
-            assert len(alive) <= 3
+        for _ in range(60):
+            frame = np.zeros((32, 32, 3), np.uint8)
+            references.append(weakref.ref(frame))
+            assert sum(held() is not None for held in references) <= 3
             yield frame
             del frame
 
     data.write_video(tmp_path / "a.mp4", frames())
-    assert data.count_frames(tmp_path / "a.mp4") == 100
+    assert data.count_frames(tmp_path / "a.mp4") == 60
 
 
 @pytest.mark.parametrize("rate", ["24000/1001", "359/12", "29999993/999983"])
@@ -173,20 +163,18 @@ def test_errors_of_an_iterator_are_not_changed(tmp_path):
 def test_audio_is_copied(shared_dir, tmp_path, name, codec):
     path = shared_dir / "data" / name
     output = tmp_path / "a.mp4"
-    num_frames, rate = data.count_frames(path), data.frame_rate(path)
-    frames = (np.zeros((16, 16, 3), np.uint8) for _ in range(num_frames))
-    data.write_video(output, frames, rate, audio_from=path)
+    video = np.zeros((10, 16, 16, 3))  # shorter than the sound
+    data.write_video(output, video, data.frame_rate(path), audio_from=path)
     with av.open(output) as container:
         assert container.streams.audio[0].codec_context.name == codec
         audio, video = container.streams.audio[0], container.streams.video[0]
         assert audio.start_time == video.start_time == 0
     with av.open(path, metadata_errors="ignore") as container:
         packets = [p for p in container.demux(audio=0) if p.size]
-    assert count_packets(output) == len(packets)
     with av.open(output) as container:
         copied = [bytes(p) for p in container.demux(audio=0) if p.size]
     assert copied == [bytes(packet) for packet in packets]
-    assert data.count_frames(output) == num_frames
+    assert data.count_frames(output) == 10
 
 
 def test_audio_that_starts_before_the_video_is_cut(shared_dir, tmp_path):
