@@ -10,8 +10,8 @@ BIN = $(VENV)/bin
 # takes 17 of 24 seconds for PyTorch).
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: env demo docs test test-lowest test-tfio test-cv fuzz faults lint \
-  vocabulary format dist clean
+.PHONY: env demo docs test test-lowest test-tfio test-cv fuzz faults benchmark \
+  lint vocabulary format dist clean
 
 env: $(VENV)/installed
 
@@ -111,6 +111,13 @@ fuzz: env
 	  KERAS_BACKEND=$$backend $(TEST_ENV) PYTHONPATH=.:tests \
 	    $(BIN)/python -m fuzz.run --cases=$(CASES) || exit 1; \
 	done
+
+# Compares the speed of the working tree with that of a revision, in less than
+# five minutes: `make benchmark BASE=main BACKEND=torch`.
+BASE ?= HEAD
+benchmark: env
+	$(BIN)/python benchmarks/compare_revisions.py --base=$(BASE) \
+	  $(if $(BACKEND),--backends=$(BACKEND))
 
 lint: env
 	$(BIN)/ruff check .

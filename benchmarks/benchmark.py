@@ -16,10 +16,9 @@ import os
 import pathlib
 import platform
 import statistics
-import time
 
 from absl import app, flags
-from measuring import report, run_in_process, write_results
+from measuring import report, run_in_process, seconds_of, write_results
 
 FLAGS = flags.FLAGS
 
@@ -131,22 +130,9 @@ def measure_sampling():
 
 def median_time(function):
     """Median seconds of `function`, after two warm-up calls."""
-    from keras import ops, tree
-
-    def run():
-        result = function()
-        tree.map_structure(
-            ops.convert_to_numpy, result
-        )  # Waits for the result.
-
-    run()
-    run()
-    times = []
-    for _ in range(FLAGS.repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    for _ in range(2):
+        seconds_of(function)
+    return statistics.median(seconds_of(function) for _ in range(FLAGS.repeats))
 
 
 def write(results):

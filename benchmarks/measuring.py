@@ -6,6 +6,7 @@ import pathlib
 import resource
 import subprocess
 import sys
+import time
 
 FOLDER = pathlib.Path(__file__).parent / "results"
 
@@ -35,6 +36,16 @@ def run_in_process(script, backend, **options):
 def report(result):
     """Passes a dictionary to the process that called `run_in_process`."""
     print("RESULT" + json.dumps(result))
+
+
+def seconds_of(function, clock=time.perf_counter):
+    """Returns the seconds until the result of a function is computed."""
+    from keras import ops, tree
+
+    start = clock()
+    # The conversion waits for the result.
+    tree.map_structure(ops.convert_to_numpy, function())
+    return clock() - start
 
 
 def peak_megabytes():
