@@ -76,7 +76,7 @@ def extract(revision, folder):
 
 
 def measure(backend, checkouts, seconds):
-    """Measures two checkouts in turns.
+    """Measures two checkouts alternately.
 
     Returns:
         Dictionary from cases to arrays `(2, rounds)` of seconds.
