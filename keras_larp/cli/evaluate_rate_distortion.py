@@ -37,15 +37,10 @@ flags.DEFINE_multi_enum(
     flag_values=FLAGS,
 )
 flags.DEFINE_string(
-    "lpips",
-    None,
-    "Preset of LPIPS, such as lpips_vgg16, or a file of VGG16 weights.",
-    flag_values=FLAGS,
-)
-flags.DEFINE_string(
     "output", "runs/rate_distortion", "Output folder.", flag_values=FLAGS
 )
 model_flags.define_tokenizer(FLAGS)
+model_flags.define_lpips(FLAGS)
 data_flags.define(FLAGS, batch_size=8)
 
 
@@ -57,9 +52,7 @@ def main(values: flags.FlagValues) -> None:
     """
     counts = _parse_counts(values.num_tokens)
     tokenizer = model_flags.load_tokenizer(values)
-    perceptual_model = None
-    if values.lpips:
-        perceptual_model = keras_larp.models.LPIPS.from_preset(values.lpips)
+    perceptual_model = model_flags.load_lpips(values)
     with lock_folder(values.output):
         rows = keras_larp.evaluation.rate_distortion(
             tokenizer,

@@ -11,7 +11,7 @@ ones and codebook usage, LPIPS with --lpips, and rFVD with --i3d.
 from absl import flags
 
 import keras_larp
-from keras_larp.cli import evaluate_flags
+from keras_larp.cli import evaluate_flags, model_flags
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_enum(
@@ -30,12 +30,7 @@ flags.DEFINE_enum(
     "video; or every non-overlapping window as a clip.",
     flag_values=FLAGS,
 )
-flags.DEFINE_string(
-    "lpips",
-    None,
-    "Preset of LPIPS, such as lpips_vgg16, or a file of VGG16 weights.",
-    flag_values=FLAGS,
-)
+model_flags.define_lpips(FLAGS)
 evaluate_flags.define(FLAGS, "runs/reconstruction")
 
 
@@ -58,9 +53,7 @@ def main(values: flags.FlagValues) -> None:
         )
         if values.split == "test":
             settings["overlap"] = evaluate_flags.check_overlap(values, clips)
-        perceptual_model = None
-        if values.lpips:
-            perceptual_model = keras_larp.models.LPIPS.from_preset(values.lpips)
+        perceptual_model = model_flags.load_lpips(values)
         keras_larp.evaluation.evaluate_reconstruction(
             values.output,
             tokenizer,

@@ -24,6 +24,17 @@ def define_tokenizer(values: flags.FlagValues) -> None:
     require(values, "tokenizer")
 
 
+def define_lpips(values: flags.FlagValues) -> None:
+    """Defines `--lpips`."""
+    flags.DEFINE_string(
+        "lpips",
+        None,
+        "Preset of LPIPS, such as lpips_vgg16, or a file of VGG16 weights.",
+        flag_values=values,
+        module_name="Models",
+    )
+
+
 def define_generator(values: flags.FlagValues, required: bool = True) -> None:
     """Defines `--generator` and `--quantize`."""
     options: dict[str, Any] = {"flag_values": values, "module_name": "Models"}
@@ -129,6 +140,13 @@ def define_files(values: flags.FlagValues, output: str) -> None:
 def load_tokenizer(values: flags.FlagValues):
     """Loads the `LARPTokenizer` of `--tokenizer`."""
     return keras_larp.models.LARPTokenizer.from_preset(values.tokenizer)
+
+
+def load_lpips(values: flags.FlagValues):
+    """Loads the `LPIPS` model of `--lpips`; `None` without it."""
+    if not values.lpips:
+        return None
+    return keras_larp.models.LPIPS.from_preset(values.lpips)
 
 
 def load_generator(values: flags.FlagValues):
