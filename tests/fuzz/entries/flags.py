@@ -170,6 +170,12 @@ def _arguments(command):
             "--features=random",
             output,
         ],
+        "evaluate rate-distortion": [
+            tokenizer_,
+            *data,
+            "--num_clips=1",
+            output,
+        ],
         "evaluate compare": [f"--first={folder()}", f"--second={folder()}"],
         "evaluate merge": [f"--folder={folder()}"],
         "convert": [f"--preset={preset['tokenizer']}", output],
