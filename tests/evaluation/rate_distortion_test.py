@@ -8,7 +8,7 @@ from keras import ops
 from run_command import run_here, written
 from tiny_models import clips, tiny_tokenizer
 
-from keras_larp import evaluation, metrics
+from keras_larp import evaluation, metrics, models
 from keras_larp.cli import evaluate_rate_distortion
 
 
@@ -52,6 +52,18 @@ def test_codecs_are_measured():
     assert set(rows[0]) == {
         "method", "setting", "bits_per_pixel", "PSNR", "SSIM"
     }  # fmt: skip
+
+
+def test_perceptual_distances_are_measured():
+    videos = np.random.default_rng(0).random((3, 2, 32, 32, 3), "float32")
+    tokenizer = tiny_tokenizer(num_frames=2, image_size=32)
+    lpips = models.LPIPS(seed=0)
+    (row,) = evaluation.rate_distortion(
+        tokenizer, videos, None, [], lpips, batch_size=2
+    )
+    decoded = tokenizer.decode(tokenizer.encode(videos))
+    distances = ops.convert_to_numpy(lpips(videos, decoded))
+    np.testing.assert_allclose(row["LPIPS"], distances.mean(), rtol=1e-4)
 
 
 @pytest.mark.parametrize(
