@@ -1,7 +1,5 @@
 """Position embeddings of sequences and grids, learned or fixed."""
 
-import functools
-
 import keras
 import numpy as np
 from keras import layers, ops
@@ -12,6 +10,7 @@ from keras_larp.layers.positions import (
     sincos_3d,
 )
 from keras_larp.utils.arguments import check_arguments
+from keras_larp.utils.input_checks import has_values
 
 
 def _constant(table):
@@ -23,10 +22,6 @@ def _constant(table):
     table = table[None]
     is_torch = keras.backend.backend() == "torch"
     return ops.convert_to_tensor(table) if is_torch else table
-
-
-# Tables of further grids, such as those of clips of several sizes.
-_fixed_table = functools.lru_cache(maxsize=32)(sincos_3d)
 
 
 def _resize(table, size):
@@ -77,9 +72,10 @@ class GridPositions(layers.Layer):
         self.hidden_dim = hidden_dim
         self.learned = learned
         self.use_type_embedding = use_type_embedding
-        self._fixed = (
-            None if learned else _constant(sincos_3d(self.grid, hidden_dim))
-        )
+        # Fixed tables by grid: clips of several sizes need several.
+        self._fixed = {}
+        if not learned:
+            self._fixed_table(self.grid)
         self.build()
 
     def build(self, input_shape=None):
@@ -126,14 +122,19 @@ class GridPositions(layers.Layer):
                 + ops.expand_dims(column, (0, 1))
             )  # (frames, rows, columns, D)
             table = ops.reshape(table, (1, -1, self.hidden_dim))
-        elif grid == self.grid:
-            table = ops.convert_to_tensor(self._fixed, self.compute_dtype)
         else:
-            table = ops.convert_to_tensor(
-                _fixed_table(grid, self.hidden_dim, self.grid)[None],
-                self.compute_dtype,
-            )
+            table = self._fixed_table(grid)
+            table = ops.convert_to_tensor(table, self.compute_dtype)
         return table + self.type_vector if self.use_type_embedding else table
+
+    def _fixed_table(self, grid):
+        """The sine-cosine table of a grid, created when first needed."""
+        if grid in self._fixed:
+            return self._fixed[grid]
+        table = _constant(sincos_3d(grid, self.hidden_dim, self.grid))
+        if has_values(table):  # A tensor of a trace has none.
+            self._fixed[grid] = table
+        return table
 
     def get_config(self):
         return {

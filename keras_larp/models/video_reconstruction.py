@@ -24,7 +24,7 @@ def reconstruct_video(
 
     The video is covered by windows of `tokenizer.num_frames` frames, and each
     window by tiles of the tokenizer's height and width. Each tile is encoded
-    and decoded as a clip of its own. Where clips overlap, their average is
+    and decoded as a separate clip. Where clips overlap, their average is
     weighted by raised-cosine ramps, so that there are no visible seams.
 
     Frames are read and returned one by one. Memory does not depend on the

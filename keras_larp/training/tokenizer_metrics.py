@@ -62,7 +62,7 @@ class TokenizerMetrics:
         return [metric for metric in metrics if metric is not None]
 
     def update_metrics(self, outputs):
-        """Adds a step to all metrics.
+        """Updates all metrics with a step.
 
         Args:
             outputs: The `StepOutputs` of the step.

@@ -214,3 +214,14 @@ def test_learned_positions_are_interpolated():
     longer = to_numpy(positions.values((4, 2, 1)))[0]
     expected = 1 + 4 * np.repeat([0, 0.25, 0.75, 1], 2)
     np.testing.assert_allclose(longer[:, 0], expected + [0, 100] * 4)
+
+
+def test_table_of_a_grid_is_created_once():
+    positions = GridPositions((2, 2, 2), 8)
+    first = positions.values((2, 3, 4))
+    assert set(positions._fixed) == {(2, 2, 2), (2, 3, 4)}
+    table = positions._fixed[2, 3, 4]
+    np.testing.assert_array_equal(
+        to_numpy(positions.values((2, 3, 4))), to_numpy(first)
+    )
+    assert positions._fixed[2, 3, 4] is table

@@ -38,7 +38,7 @@ CODECS = {
 def encode_with_codec(
     clip: np.ndarray, codec: str, crf: int
 ) -> tuple[int, np.ndarray]:
-    """Encodes a clip with a video codec of FFmpeg, and decodes it.
+    """Encodes a clip with one of FFmpeg's video codecs, and decodes it.
 
     Colors are subsampled (4:2:0), as in almost all video files. There is one
     key frame, and one thread, so that equal clips give equal bits.
